@@ -1,0 +1,186 @@
+//! Received datagrams that any number of workers claim from.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
+
+use crate::stats::Padded;
+use crate::sys::{Datagram, ReceiveBlock};
+
+/// A batch: receive slots, and which of them is next.
+///
+/// The block is behind a lock for readers and a writer. A receive writes, and
+/// tries for the lock without waiting; whoever handles datagrams of the batch
+/// reads, in place, all at the same time. Claims happen under the read lock: so
+/// an index claimed is an index of the datagrams that stand there now, however
+/// late a helper comes. A helper that comes when the batch was refilled simply
+/// helps with what is there then.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    block: RwLock<ReceiveBlock>,
+    claims: Padded<Claims>,
+}
+
+#[derive(Debug, Default)]
+struct Claims {
+    /// The next slot to claim; past `filled` when none is left.
+    next: AtomicUsize,
+    /// Slots that hold a datagram.
+    filled: AtomicUsize,
+    /// Counts fillings, so that the supervisor can tell one from the next.
+    fillings: AtomicU64,
+}
+
+impl PartialEq for Batch {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+impl Batch {
+    fn new(slots: usize, max_packet_size: usize) -> Self {
+        Self {
+            block: RwLock::new(ReceiveBlock::new(slots, max_packet_size)),
+            claims: Padded::default(),
+        }
+    }
+
+    /// The block, to receive into; `None` while anyone handles a datagram in it.
+    pub(crate) fn begin(&self) -> Option<RwLockWriteGuard<'_, ReceiveBlock>> {
+        match self.block.try_write() {
+            Ok(block) => Some(block),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// Opens `filled` datagrams to claims. The block that was received into
+    /// vouches that nobody claims meanwhile.
+    pub(crate) fn fill(&self, _block: &mut ReceiveBlock, filled: usize) {
+        self.claims.fillings.fetch_add(1, Relaxed);
+        self.claims.next.store(0, Relaxed);
+        self.claims.filled.store(filled, Relaxed);
+    }
+
+    /// The datagrams, to claim and handle; `None` while it is received into.
+    pub(crate) fn open(&self) -> Option<OpenBatch<'_>> {
+        let block = match self.block.try_read() {
+            Ok(block) => block,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        Some(OpenBatch {
+            block,
+            claims: &self.claims,
+        })
+    }
+
+    /// Datagrams that nobody has claimed yet: a glance, not a promise.
+    pub(crate) fn unclaimed(&self) -> usize {
+        let next = self.claims.next.load(Relaxed);
+        self.claims.filled.load(Relaxed).saturating_sub(next)
+    }
+
+    /// Which filling this is.
+    pub(crate) fn filling(&self) -> u64 {
+        self.claims.fillings.load(Relaxed)
+    }
+
+    /// Leaves nothing to claim, for good: the server closes.
+    pub(crate) fn abandon(&self) {
+        self.claims.next.fetch_max(usize::MAX / 2, Relaxed);
+    }
+}
+
+/// A batch while its datagrams are being handled.
+#[derive(Debug)]
+pub(crate) struct OpenBatch<'a> {
+    block: RwLockReadGuard<'a, ReceiveBlock>,
+    claims: &'a Claims,
+}
+
+impl OpenBatch<'_> {
+    /// The next datagram that nobody else handles.
+    pub(crate) fn claim(&self) -> Option<Datagram<'_>> {
+        let filled = self.claims.filled.load(Relaxed);
+        // Looked at first, so that late helpers do not count it up for ever.
+        if self.claims.next.load(Relaxed) >= filled {
+            return None;
+        }
+        let index = self.claims.next.fetch_add(1, Relaxed);
+        (index < filled).then(|| self.block.datagram(index))
+    }
+}
+
+/// Batches that no worker receives into at the moment.
+///
+/// A worker keeps its batch from one receive to the next, and takes another
+/// only while a helper is still in the old one. A batch is in use only while a
+/// worker is in it, and batches to be rescued belong to busy workers: so there
+/// are never more than two for each worker, its own and one it helps with.
+#[derive(Debug)]
+pub(crate) struct BatchPool {
+    spare: Mutex<Vec<Arc<Batch>>>,
+    slots: usize,
+    max_packet_size: usize,
+}
+
+impl BatchPool {
+    pub(crate) fn new(slots: usize, max_packet_size: usize) -> Self {
+        Self {
+            spare: Mutex::new(Vec::new()),
+            slots,
+            max_packet_size,
+        }
+    }
+
+    /// A batch that nobody is in.
+    pub(crate) fn take(&self) -> Arc<Batch> {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        // A spare batch may still be in a helper's hands; the last ones put
+        // back are the warmest.
+        match spare
+            .iter()
+            .rposition(|batch| Arc::strong_count(batch) == 1)
+        {
+            Some(place) => spare.swap_remove(place),
+            None => Arc::new(Batch::new(self.slots, self.max_packet_size)),
+        }
+    }
+
+    /// Puts a batch back that its worker receives into no more.
+    pub(crate) fn put(&self, batch: Arc<Batch>) {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        spare.push(batch);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_in_a_helpers_hands_is_neither_refilled_nor_handed_out() {
+        let pool = BatchPool::new(4, 64);
+        let batch = pool.take();
+        let helper = Arc::clone(&batch);
+        let open = helper.open().expect("nobody receives into it");
+        assert!(batch.begin().is_none(), "a helper is in it");
+        pool.put(Arc::clone(&batch));
+        assert!(!Arc::ptr_eq(&pool.take(), &batch), "still in use");
+        drop(open);
+        assert!(batch.begin().is_some(), "free again");
+    }
+
+    #[test]
+    fn an_abandoned_batch_offers_nothing() {
+        let batch = Batch::new(4, 64);
+        {
+            let mut block = batch.begin().expect("fresh");
+            batch.fill(&mut block, 3);
+        }
+        assert_eq!(batch.unclaimed(), 3);
+        batch.abandon();
+        assert_eq!(batch.unclaimed(), 0);
+        assert!(batch.open().expect("not receiving").claim().is_none());
+    }
+}

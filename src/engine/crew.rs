@@ -1,0 +1,120 @@
+//! The threads: a `threadpool` whose every job is one worker's loop.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use threadpool::ThreadPool;
+
+/// Hosts worker loops, one thread each, and grows and shrinks one at a time.
+///
+/// What `threadpool` 1.8 needs kept in mind: it unwraps a thread start that
+/// fails, after it has raised its own maximum; a thread whose job has ended
+/// looks for another job unless the maximum is below the number of jobs that
+/// still run; a panic that leaves a job costs the loop on that thread.
+#[derive(Debug)]
+pub(crate) struct Crew {
+    pool: Mutex<Option<ThreadPool>>,
+    thread_name: String,
+    stack_size: Option<usize>,
+}
+
+/// The system did not start a thread.
+#[derive(Debug)]
+pub(crate) struct StartFailed;
+
+impl Crew {
+    pub(crate) fn new(thread_name: String, stack_size: Option<usize>) -> Self {
+        Self {
+            pool: Mutex::new(None),
+            thread_name,
+            stack_size,
+        }
+    }
+
+    /// Runs `job` on a thread of its own. The job must not panic.
+    pub(crate) fn start(&self, job: impl FnOnce() + Send + 'static) -> Result<(), StartFailed> {
+        let mut slot = self.pool();
+        let started = match slot.take() {
+            None => catch_unwind(|| self.first_thread()).map_err(|_| StartFailed),
+            Some(mut pool) => {
+                let before = pool.max_count();
+                let grown = catch_unwind(AssertUnwindSafe(|| pool.set_num_threads(before + 1)));
+                if grown.is_err() {
+                    pool.set_num_threads(before);
+                    *slot = Some(pool);
+                    return Err(StartFailed);
+                }
+                Ok(pool)
+            }
+        };
+        let pool = started?;
+        pool.execute(job);
+        *slot = Some(pool);
+        Ok(())
+    }
+
+    /// The calling job is about to return, and its thread shall end with it.
+    pub(crate) fn release_one(&self) {
+        if let Some(pool) = self.pool().as_mut() {
+            let fewer = pool.max_count() - 1;
+            if fewer > 0 {
+                pool.set_num_threads(fewer);
+            }
+        }
+    }
+
+    /// Lets every thread end once its job has returned.
+    pub(crate) fn dismiss(&self) {
+        self.pool().take();
+    }
+
+    fn first_thread(&self) -> ThreadPool {
+        let builder = threadpool::Builder::new()
+            .num_threads(1)
+            .thread_name(self.thread_name.clone());
+        match self.stack_size {
+            Some(bytes) => builder.thread_stack_size(bytes),
+            None => builder,
+        }
+        .build()
+    }
+
+    fn pool(&self) -> MutexGuard<'_, Option<ThreadPool>> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::{bounded, unbounded};
+
+    use super::*;
+
+    #[test]
+    fn every_job_has_a_thread_of_its_own() {
+        let crew = Crew::new("crew".to_owned(), None);
+        let (here, arrived) = unbounded();
+        let (_hold, held) = bounded::<()>(0);
+        for _ in 0..5 {
+            let (here, held) = (here.clone(), held.clone());
+            crew.start(move || {
+                here.send(std::thread::current().id())
+                    .expect("the test waits");
+                let _ = held.recv();
+            })
+            .expect("five threads");
+        }
+        let mut ids: Vec<_> = (0..5).map(|_| arrived.recv().expect("it runs")).collect();
+        ids.sort_by_key(|id| format!("{id:?}"));
+        ids.dedup();
+        assert_eq!(ids.len(), 5);
+    }
+
+    #[test]
+    fn a_thread_that_cannot_be_started_is_an_error_and_the_crew_goes_on() {
+        // No address space has room for such a stack.
+        let crew = Crew::new("crew".to_owned(), Some(usize::MAX / 4));
+        assert!(crew.start(|| ()).is_err());
+        assert!(crew.start(|| ()).is_err(), "still an error, not a deadlock");
+    }
+}

@@ -1,0 +1,255 @@
+//! The engine under both servers: moves datagrams from the socket to workers
+//! and replies back. It knows no handler type; see [`Executor`].
+//!
+//! ```text
+//!  socket ──receive──▶ Batch ──claim──▶ worker: Executor ──▶ Outbox ──flush──▶ socket
+//!                        ▲                 │
+//!          one worker    │ at the door     │ stuck in a handler
+//!                        └── supervisor: gives its batch to another worker,
+//!                            flushes its outbox, sends someone to the door,
+//!                            grows the pool
+//! ```
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | `protocol` | who does what next; no sockets, no threads, model-checked |
+//! | `batch` | received datagrams that any number of workers claim from |
+//! | `outbox` | replies on their way out |
+//! | `shared_socket` | the socket, until closed |
+//! | `pace` | how long handlers take |
+//! | `fault` | what a failed receive leads to |
+//! | `crew` | the threads |
+//! | `slot` | what one worker shares with the others |
+//! | `worker` | one worker's loop |
+//! | `solo` | one datagram on the calling thread, without workers |
+//! | `supervisor` | the thread that called `serve_forever`: starts, sleeps, drains, closes |
+//! | `watch` | its looks: finds who is stuck, rescues, grows |
+
+mod batch;
+mod crew;
+mod fault;
+#[cfg(test)]
+mod model;
+mod outbox;
+mod pace;
+mod protocol;
+mod shared_socket;
+mod slot;
+mod solo;
+mod supervisor;
+mod watch;
+mod worker;
+
+pub(crate) use outbox::Outbox;
+pub(crate) use shared_socket::SharedSocket;
+pub(crate) use solo::{SoloEnd, SoloKey};
+pub(crate) use supervisor::{Closing, Upkeep};
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::error::Error;
+use crate::log_limit::LogLimit;
+use crate::stats::{Fate, Padded, ReceiveBuffer, Stats};
+use crate::sys::{Bell, Datagram, Socket};
+use batch::{Batch, BatchPool};
+use crew::Crew;
+use pace::Pace;
+use protocol::{Calls, Order, Protocol, WorkerId};
+use slot::Slot;
+
+/// What one worker does with datagrams. Made, used and dropped on its thread.
+/// No method panics.
+pub(crate) trait Executor {
+    /// Deals with one datagram.
+    fn execute(&mut self, datagram: &Datagram<'_>) -> Fate;
+
+    /// The worker leaves.
+    fn finish(&mut self);
+}
+
+/// Makes each worker its executor.
+pub(crate) trait ExecutorFactory: Send + Sync {
+    /// An executor whose replies go to `outbox`.
+    fn executor(&self, outbox: &Arc<Outbox>) -> Box<dyn Executor>;
+}
+
+/// What the engine has to be told.
+#[derive(Debug, Clone)]
+pub(crate) struct EngineConfig {
+    pub(crate) min_workers: usize,
+    pub(crate) max_workers: usize,
+    pub(crate) batch_size: usize,
+    pub(crate) max_packet_size: usize,
+    pub(crate) drain_timeout: Duration,
+    pub(crate) thread_name: String,
+    pub(crate) stack_size: Option<usize>,
+    /// What was asked of the socket, for the stats.
+    pub(crate) receive_buffer_asked: Option<usize>,
+}
+
+/// What the supervisor, the workers and the handles share.
+pub(crate) struct Engine {
+    config: EngineConfig,
+    socket: Arc<SharedSocket>,
+    bell: Bell,
+    protocol: Mutex<Protocol<Arc<Batch>>>,
+    /// One place for each worker there may be, filled when first needed.
+    slots: Box<[OnceLock<Box<Slot>>]>,
+    batches: BatchPool,
+    crew: Crew,
+    executors: Box<dyn ExecutorFactory>,
+    supervisor: (Sender<()>, Receiver<()>),
+    /// The supervisor's looks, counted: a clock of about a millisecond that
+    /// costs a load.
+    looks: Padded<AtomicU64>,
+    pace: Padded<Pace>,
+    /// Set by the first `stop`, so that the door need not ask the protocol.
+    stopping: AtomicBool,
+    /// The error that made the engine stop by itself.
+    fatal: Mutex<Option<Error>>,
+    peak_workers: AtomicU64,
+    failed_worker_starts: AtomicU64,
+    granted_receive_buffer: usize,
+    began: Instant,
+    /// The last snapshot, from when the server was closed.
+    closing_stats: OnceLock<Stats>,
+    receive_errors: LogLimit,
+}
+
+impl Engine {
+    pub(crate) fn new(
+        config: EngineConfig,
+        socket: Arc<Socket>,
+        executors: Box<dyn ExecutorFactory>,
+    ) -> std::io::Result<Self> {
+        let bell = Bell::new(&socket)?;
+        let slots = (0..config.max_workers).map(|_| OnceLock::new()).collect();
+        Ok(Self {
+            bell,
+            protocol: Mutex::new(Protocol::new(config.min_workers, config.max_workers)),
+            slots,
+            batches: BatchPool::new(config.batch_size, config.max_packet_size),
+            crew: Crew::new(config.thread_name.clone(), config.stack_size),
+            executors,
+            supervisor: bounded(1),
+            looks: Padded::default(),
+            pace: Padded::default(),
+            stopping: AtomicBool::new(false),
+            fatal: Mutex::new(None),
+            peak_workers: AtomicU64::new(0),
+            failed_worker_starts: AtomicU64::new(0),
+            granted_receive_buffer: socket.granted_receive_buffer(),
+            began: Instant::now(),
+            closing_stats: OnceLock::new(),
+            receive_errors: LogLimit::new(),
+            socket: Arc::new(SharedSocket::new(socket)),
+            config,
+        })
+    }
+
+    pub(crate) fn socket(&self) -> &Arc<SharedSocket> {
+        &self.socket
+    }
+
+    /// Stops receiving; what was received is still handled. Never blocks.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Relaxed);
+        self.transit(|protocol| ((), protocol.stop()));
+    }
+
+    /// Closes a server that was never served, or does nothing.
+    pub(crate) fn discard(&self) {
+        self.stop();
+        self.closing_stats.get_or_init(|| self.current_stats());
+        self.socket.close();
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.protocol().is_stopping()
+    }
+
+    /// Workers that are not waiting for anything to do.
+    pub(crate) fn busy_workers(&self) -> usize {
+        self.protocol().busy()
+    }
+
+    /// A snapshot; the last one, once the server is closed.
+    pub(crate) fn stats(&self) -> Stats {
+        self.closing_stats
+            .get()
+            .copied()
+            .unwrap_or_else(|| self.current_stats())
+    }
+
+    fn current_stats(&self) -> Stats {
+        let mut stats = Stats::default();
+        let slots = || self.slots.iter().filter_map(OnceLock::get);
+        for slot in slots() {
+            slot.tally.add_fates(&mut stats);
+        }
+        for slot in slots() {
+            slot.tally.add_received(&mut stats);
+            slot.outbox.tally().add_to(&mut stats.replies);
+        }
+        self.socket.tally().add_to(&mut stats.replies);
+        stats.in_flight = stats.received.saturating_sub(stats.settled());
+        stats.workers = self.protocol().workers();
+        stats.peak_workers = self.peak_workers.load(Relaxed) as usize;
+        stats.failed_worker_starts = self.failed_worker_starts.load(Relaxed);
+        stats.kernel_drops = self
+            .socket
+            .borrow()
+            .and_then(|socket| socket.kernel_drops());
+        stats.receive_buffer = ReceiveBuffer {
+            asked: self.config.receive_buffer_asked,
+            granted: self.granted_receive_buffer,
+        };
+        stats.uptime = self.began.elapsed();
+        stats
+    }
+
+    fn slot(&self, worker: WorkerId) -> &Slot {
+        self.slots[worker].get_or_init(|| Box::new(Slot::new(&self.socket)))
+    }
+
+    /// Makes one transition of the protocol and carries out its calls.
+    fn transit<T>(
+        &self,
+        transition: impl FnOnce(&mut Protocol<Arc<Batch>>) -> (T, Calls<Arc<Batch>>),
+    ) -> T {
+        let (result, calls) = transition(&mut self.protocol());
+        if let Some((worker, order)) = calls.wake {
+            self.slot(worker).deliver(order);
+        }
+        if calls.supervisor {
+            self.tell_supervisor();
+        }
+        if calls.bell {
+            self.bell.ring();
+        }
+        result
+    }
+
+    /// Wakes the supervisor, now or at its next wait. One token is enough,
+    /// however many tell it.
+    fn tell_supervisor(&self) {
+        let _ = self.supervisor.0.try_send(());
+    }
+
+    fn protocol(&self) -> MutexGuard<'_, Protocol<Arc<Batch>>> {
+        self.protocol.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("local_addr", &self.socket.local_addr())
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,102 @@
+//! Replies on their way out, batched across peers.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Instant;
+
+use super::shared_socket::{SEND_DEADLINE, SharedSocket};
+use crate::error::Error;
+use crate::stats::{Padded, ReplyTally};
+use crate::sys::{Patience, SendQueue};
+
+/// One worker's replies. The worker appends and flushes; while it is stuck in a
+/// handler, the supervisor flushes for it.
+///
+/// The lock spans the send: what was appended first is sent first, and nothing
+/// overtakes. The supervisor only ever tries the lock, and without patience for
+/// the socket.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    socket: Arc<SharedSocket>,
+    queue: Mutex<SendQueue>,
+    tally: Padded<ReplyTally>,
+}
+
+impl Outbox {
+    pub(crate) fn new(socket: Arc<SharedSocket>) -> Self {
+        Self {
+            queue: Mutex::new(SendQueue::new(socket.local_addr())),
+            tally: Padded::default(),
+            socket,
+        }
+    }
+
+    pub(crate) fn socket(&self) -> &Arc<SharedSocket> {
+        &self.socket
+    }
+
+    pub(crate) fn tally(&self) -> &ReplyTally {
+        &self.tally
+    }
+
+    /// Appends a datagram; sends first what is queued if there is no room for it.
+    pub(crate) fn push(&self, bytes: &[u8], to: SocketAddr) -> Result<(), Error> {
+        self.socket.check(bytes.len(), to, &self.tally)?;
+        let mut queue = self.queue();
+        if !queue.has_room(bytes.len()) {
+            self.send(&mut queue, patient());
+        }
+        if self.socket.is_closed() {
+            self.tally.closed(1);
+            return Err(Error::Closed);
+        }
+        queue.push(bytes, to);
+        Ok(())
+    }
+
+    /// Sends what is queued.
+    pub(crate) fn flush(&self) {
+        self.send(&mut self.queue(), patient());
+    }
+
+    /// Sends what is queued, if nobody else is at it and as far as there is room.
+    pub(crate) fn try_flush(&self) {
+        match self.queue.try_lock() {
+            Ok(mut queue) => self.send(&mut queue, Patience::None),
+            Err(TryLockError::Poisoned(poisoned)) => {
+                self.send(&mut poisoned.into_inner(), Patience::None);
+            }
+            Err(TryLockError::WouldBlock) => {}
+        }
+    }
+
+    /// Counts what is still queued as not sent: the server is closed.
+    pub(crate) fn discard(&self) {
+        let dropped = self.queue().discard();
+        self.tally.closed(dropped as u64);
+    }
+
+    fn send(&self, queue: &mut SendQueue, patience: Patience) {
+        if queue.is_empty() {
+            return;
+        }
+        let Some(socket) = self.socket.borrow() else {
+            let dropped = queue.discard();
+            self.tally.closed(dropped as u64);
+            return;
+        };
+        let report = queue.flush(&socket, patience, |len, to, error| {
+            self.tally.failed(&error);
+            self.socket.log_failed_send(len, to, &error);
+        });
+        self.tally.sent(report.sent, report.bytes, report.calls);
+    }
+
+    fn queue(&self) -> MutexGuard<'_, SendQueue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn patient() -> Patience {
+    Patience::Until(Instant::now() + SEND_DEADLINE)
+}

@@ -1,0 +1,168 @@
+//! The socket as all share it, until the server is closed.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+use crate::log_limit::LogLimit;
+use crate::stats::{Padded, ReplyTally};
+use crate::sys::{Patience, Socket, max_payload, send_one};
+
+/// The one place that owns the socket.
+///
+/// Who uses it borrows it for one call and no longer; never while a handler
+/// runs. So closing waits for calls that are bounded in time, not for handlers,
+/// and then the port is free, whoever still has a handle.
+#[derive(Debug)]
+pub(crate) struct SharedSocket {
+    socket: RwLock<Option<Arc<Socket>>>,
+    /// Set before the socket goes, so that asking costs no lock.
+    closed: AtomicBool,
+    local_addr: SocketAddr,
+    reaches_v4: bool,
+    /// Sends that belong to no worker.
+    tally: Padded<ReplyTally>,
+    send_errors: LogLimit,
+}
+
+impl SharedSocket {
+    pub(crate) fn new(socket: Arc<Socket>) -> Self {
+        Self {
+            local_addr: socket.local_addr(),
+            reaches_v4: socket.reaches_v4(),
+            socket: RwLock::new(Some(socket)),
+            closed: AtomicBool::new(false),
+            tally: Padded::default(),
+            send_errors: LogLimit::new(),
+        }
+    }
+
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    pub(crate) fn tally(&self) -> &ReplyTally {
+        &self.tally
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Borrows the socket for one call.
+    pub(crate) fn borrow(&self) -> Option<BorrowedSocket<'_>> {
+        let guard = self.socket.read().unwrap_or_else(PoisonError::into_inner);
+        guard.is_some().then_some(BorrowedSocket(guard))
+    }
+
+    /// Closes the socket, once all calls on it have ended. Returns the bytes
+    /// that waited unread, where that is known.
+    pub(crate) fn close(&self) -> Option<u64> {
+        self.closed.store(true, Ordering::Release);
+        let mut slot = self.socket.write().unwrap_or_else(PoisonError::into_inner);
+        let unread = slot.as_ref().and_then(|socket| socket.unread_bytes());
+        *slot = None;
+        unread
+    }
+
+    /// What can be known about a send before it is tried; counted if it is refused.
+    pub(crate) fn check(
+        &self,
+        len: usize,
+        to: SocketAddr,
+        tally: &ReplyTally,
+    ) -> Result<(), Error> {
+        let max = max_payload(&to);
+        if len > max {
+            tally.too_long();
+            return Err(Error::TooLong { len, max, to });
+        }
+        if to.port() == 0 {
+            tally.bad_address();
+            return Err(Error::PortZero { to });
+        }
+        let is_v4 = match to {
+            SocketAddr::V4(_) => true,
+            SocketAddr::V6(v6) => v6.ip().to_ipv4_mapped().is_some(),
+        };
+        let reachable = if is_v4 {
+            self.reaches_v4
+        } else {
+            self.local_addr.is_ipv6()
+        };
+        if !reachable {
+            tally.bad_address();
+            let from = self.local_addr;
+            return Err(Error::AddressFamily { to, from });
+        }
+        Ok(())
+    }
+
+    /// Sends one datagram at once, past all batches, and returns the kernel's answer.
+    pub(crate) fn try_send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<()> {
+        self.send_single(bytes, to, Patience::None)
+    }
+
+    /// Sends one datagram at once, waiting for room in the send buffer if need be.
+    pub(crate) fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), Error> {
+        self.check(bytes.len(), to, &self.tally)?;
+        let patience = Patience::Until(Instant::now() + SEND_DEADLINE);
+        self.send_single(bytes, to, patience)
+            .map_err(|source| match source.downcast::<Error>() {
+                Ok(error) => error,
+                Err(source) => {
+                    let len = bytes.len();
+                    Error::Send { len, to, source }
+                }
+            })
+    }
+
+    fn send_single(&self, bytes: &[u8], to: SocketAddr, patience: Patience) -> io::Result<()> {
+        let Some(socket) = self.borrow() else {
+            self.tally.closed(1);
+            return Err(Error::Closed.into());
+        };
+        match send_one(&socket, bytes, to, patience) {
+            Ok(()) => {
+                self.tally.sent(1, bytes.len() as u64, 1);
+                Ok(())
+            }
+            Err(error) => {
+                self.tally.failed(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Logs a batched send that failed after its handler had gone on.
+    pub(crate) fn log_failed_send(&self, len: usize, to: Option<SocketAddr>, error: &io::Error) {
+        if let Some(admitted) = self.send_errors.admit() {
+            let from = self.local_addr;
+            match to {
+                Some(to) => {
+                    log::warn!("{from}: cannot send {len} bytes to {to}: {error}{admitted}");
+                }
+                None => log::warn!("{from}: cannot send {len} bytes: {error}{admitted}"),
+            }
+        }
+    }
+}
+
+/// The socket, borrowed for one call.
+#[derive(Debug)]
+pub(crate) struct BorrowedSocket<'a>(RwLockReadGuard<'a, Option<Arc<Socket>>>);
+
+impl std::ops::Deref for BorrowedSocket<'_> {
+    type Target = Socket;
+
+    fn deref(&self) -> &Socket {
+        self.0.as_ref().expect("only made of a guard with a socket")
+    }
+}
+
+/// How long a flush or a single send waits for room in the send buffer before
+/// it drops and counts.
+pub(crate) const SEND_DEADLINE: Duration = Duration::from_millis(50);

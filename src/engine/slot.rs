@@ -1,0 +1,100 @@
+//! What one worker shares with the supervisor and its colleagues.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::batch::Batch;
+use super::outbox::Outbox;
+use super::protocol::Order;
+use super::shared_socket::SharedSocket;
+use crate::stats::{Padded, WorkerTally};
+
+/// Both ends of a worker's mailbox.
+type Mailbox = (Sender<Order<Arc<Batch>>>, Receiver<Order<Arc<Batch>>>);
+
+/// A worker's place. It outlives the worker: the next one hired takes it over,
+/// and its counters go on.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    /// Orders for a parked worker. One place is enough: who writes has taken the
+    /// worker off the stack of idle ones before.
+    mailbox: Mailbox,
+    progress: Padded<Progress>,
+    /// The batch the worker is in, for a supervisor that has to give it away.
+    batch: Mutex<Option<Arc<Batch>>>,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) tally: Padded<WorkerTally>,
+}
+
+impl Slot {
+    pub(crate) fn new(socket: &Arc<SharedSocket>) -> Self {
+        Self {
+            mailbox: bounded(1),
+            progress: Padded::default(),
+            batch: Mutex::new(None),
+            outbox: Arc::new(Outbox::new(Arc::clone(socket))),
+            tally: Padded::default(),
+        }
+    }
+
+    pub(crate) fn deliver(&self, order: Order<Arc<Batch>>) {
+        let delivered = self.mailbox.0.try_send(order);
+        debug_assert!(delivered.is_ok(), "a mailbox never overflows");
+    }
+
+    pub(crate) fn orders(&self) -> &Receiver<Order<Arc<Batch>>> {
+        &self.mailbox.1
+    }
+
+    pub(crate) fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// The batch the worker is in.
+    pub(crate) fn batch(&self) -> Option<Arc<Batch>> {
+        self.current().clone()
+    }
+
+    /// Says which batch the worker is in.
+    pub(crate) fn enter(&self, batch: Option<Arc<Batch>>) {
+        *self.current() = batch;
+    }
+
+    fn current(&self) -> MutexGuard<'_, Option<Arc<Batch>>> {
+        self.batch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A count that changes with every step of a worker, odd while it is busy. The
+/// worker alone writes; the supervisor compares what it read at two looks.
+#[derive(Debug, Default)]
+pub(crate) struct Progress(AtomicU64);
+
+impl Progress {
+    /// From idle to busy.
+    pub(crate) fn begin(&self) {
+        self.advance(1);
+    }
+
+    /// From one datagram to the next, busy.
+    pub(crate) fn step(&self) {
+        self.advance(2);
+    }
+
+    /// From busy to idle.
+    pub(crate) fn end(&self) {
+        self.advance(1);
+    }
+
+    /// Where the worker is, if it is busy.
+    pub(crate) fn busy_at(&self) -> Option<u64> {
+        let count = self.0.load(Relaxed);
+        (count % 2 == 1).then_some(count)
+    }
+
+    fn advance(&self, by: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(by), Relaxed);
+    }
+}

@@ -1,0 +1,129 @@
+//! One datagram on the calling thread, without workers.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use super::fault::{AfterFault, FaultRun};
+use super::{Engine, Executor};
+use crate::error::Error;
+use crate::stats::bump;
+use crate::sys::{ReceiveBlock, Received};
+
+/// What `handle_request` keeps from one call to the next.
+///
+/// A handler instance never leaves the thread that made it, but a server may:
+/// so the instance is kept by the thread, under the server's key.
+#[derive(Debug)]
+pub(crate) struct SoloKey(u64);
+
+impl SoloKey {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Relaxed))
+    }
+
+    /// Receives one datagram, deals with it, and sends the replies.
+    pub(crate) fn serve_one(
+        &self,
+        engine: &Arc<Engine>,
+        timeout: Option<Duration>,
+    ) -> Result<SoloEnd, Error> {
+        // Taken out while it works: its handler may call another server.
+        let mut solo = self.take().unwrap_or_else(|| Solo::new(engine));
+        let end = solo.serve_one(engine, timeout);
+        KEPT.with_borrow_mut(|kept| kept.push((self.0, solo)));
+        end
+    }
+
+    /// Ends the instance that this thread keeps. One kept by another thread
+    /// ends with that thread.
+    pub(crate) fn finish(&self) {
+        drop(self.take());
+    }
+
+    fn take(&self) -> Option<Solo> {
+        KEPT.try_with(|kept| {
+            let mut kept = kept.borrow_mut();
+            let place = kept.iter().position(|(key, _)| *key == self.0)?;
+            Some(kept.swap_remove(place).1)
+        })
+        .ok()
+        .flatten()
+    }
+}
+
+thread_local! {
+    static KEPT: RefCell<Vec<(u64, Solo)>> = const { RefCell::new(Vec::new()) };
+}
+
+struct Solo {
+    block: ReceiveBlock,
+    executor: Box<dyn Executor>,
+}
+
+/// How one solo step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SoloEnd {
+    /// One datagram was dealt with.
+    Served,
+    /// None came in time.
+    TimedOut,
+    /// The server was told to stop.
+    Stopped,
+}
+
+impl Solo {
+    fn new(engine: &Engine) -> Self {
+        Self {
+            block: ReceiveBlock::new(1, engine.config.max_packet_size),
+            executor: engine.executors.executor(&engine.slot(SOLO_SLOT).outbox),
+        }
+    }
+
+    fn serve_one(
+        &mut self,
+        engine: &Arc<Engine>,
+        timeout: Option<Duration>,
+    ) -> Result<SoloEnd, Error> {
+        let slot = engine.slot(SOLO_SLOT);
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut faults = FaultRun::default();
+        loop {
+            if engine.is_stopping() {
+                return Ok(SoloEnd::Stopped);
+            }
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            let socket = engine.socket.borrow().ok_or(Error::Closed)?;
+            let received = socket.receive(&mut self.block, 1, &engine.bell, left);
+            drop(socket);
+            match received {
+                Ok(Received::Datagrams(count)) => {
+                    bump(&slot.tally.received, count as u64);
+                    bump(&slot.tally.bytes_received, self.block.filled_bytes());
+                    bump(&slot.tally.batches, 1);
+                    let fate = self.executor.execute(&self.block.datagram(0));
+                    slot.tally.settle(fate);
+                    slot.outbox.flush();
+                    return Ok(SoloEnd::Served);
+                }
+                Ok(Received::TimedOut) => return Ok(SoloEnd::TimedOut),
+                Ok(Received::Rung) => {}
+                Err(error) => match faults.after(error, engine, &slot.tally) {
+                    AfterFault::Retry | AfterFault::Rung => {}
+                    AfterFault::Stop(error) => return Err(error),
+                },
+            }
+        }
+    }
+}
+
+impl Drop for Solo {
+    fn drop(&mut self) {
+        self.executor.finish();
+    }
+}
+
+/// Before there are workers, the first one's counters and outbox are free.
+const SOLO_SLOT: usize = 0;

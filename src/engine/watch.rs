@@ -1,0 +1,162 @@
+//! The supervisor's looks: finds who is stuck, and sees that nothing waits behind them.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::Engine;
+use super::slot::Slot;
+use super::supervisor::Start;
+
+/// What the last look saw. Something is judged only when two looks in a row see
+/// the same: one look can be mere preemption.
+#[derive(Debug)]
+pub(super) struct Watch {
+    seen: Vec<Sight>,
+    opening: Option<u64>,
+    /// Looks in a row that found work for a worker that does not exist.
+    lacking: u32,
+    /// Looks to let pass after the system refused a thread.
+    hold_off: u32,
+    /// Up to here the pool grows although not everyone is stuck.
+    eager_workers: usize,
+}
+
+/// One worker, as the last look saw it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Sight {
+    busy_at: Option<u64>,
+    /// Which batch it was in, by address and filling.
+    batch: Option<(usize, u64)>,
+}
+
+impl Watch {
+    pub(super) fn new(engine: &Engine) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            seen: vec![Sight::default(); engine.slots.len()],
+            opening: None,
+            lacking: 0,
+            hold_off: 0,
+            eager_workers: cores * EAGER_WORKERS_PER_CORE,
+        }
+    }
+
+    /// One look at everyone.
+    pub(super) fn look(&mut self, engine: &Arc<Engine>) {
+        engine.looks.fetch_add(1, Relaxed);
+        let mut stuck = 0;
+        for (slot, seen) in engine.slots.iter().zip(&mut self.seen) {
+            if let Some(slot) = slot.get() {
+                stuck += usize::from(Self::look_at(engine, slot, seen));
+            }
+        }
+        self.see_to_the_door(engine);
+        self.see_to_growth(engine, stuck);
+    }
+
+    /// Looks at one worker; whether it is stuck.
+    fn look_at(engine: &Engine, slot: &Slot, seen: &mut Sight) -> bool {
+        let busy_at = slot.progress().busy_at();
+        if busy_at.is_none() {
+            *seen = Sight::default();
+            return false;
+        }
+        let batch = slot.batch();
+        let sight = Sight {
+            busy_at,
+            batch: batch
+                .as_ref()
+                .map(|batch| (Arc::as_ptr(batch) as usize, batch.filling())),
+        };
+        let before = std::mem::replace(seen, sight);
+        let is_stuck = before.busy_at == busy_at;
+        let in_same_batch = before.batch == sight.batch;
+        if let Some(batch) = batch {
+            if in_same_batch && batch.unclaimed() > 0 {
+                engine.transit(|protocol| ((), protocol.assist(batch)));
+            }
+        }
+        if is_stuck {
+            slot.outbox.try_flush();
+        }
+        is_stuck
+    }
+
+    /// Whoever opened the door is not back yet: sends an idle worker.
+    fn see_to_the_door(&mut self, engine: &Engine) {
+        let opening = engine.protocol().open_since();
+        if opening.is_some() && opening == self.opening {
+            engine.transit(|protocol| ((), protocol.fill_door()));
+        }
+        self.opening = opening;
+    }
+
+    /// Nobody is idle and there is something to do: hires.
+    ///
+    /// When everyone is stuck, the pool doubles. When some only take long, they
+    /// may be using the processors, where more threads would not help: then it
+    /// grows slowly and not far.
+    fn see_to_growth(&mut self, engine: &Arc<Engine>, stuck: usize) {
+        self.hold_off = self.hold_off.saturating_sub(1);
+        let (lacks, has_rescue, busy, workers) = {
+            let protocol = engine.protocol();
+            (
+                protocol.lacks_workers(),
+                protocol.has_rescue(),
+                protocol.busy(),
+                protocol.workers(),
+            )
+        };
+        if !lacks || self.hold_off > 0 || !(has_rescue || has_pending(engine)) {
+            self.lacking = 0;
+            return;
+        }
+        self.lacking += 1;
+        let step = if stuck >= busy {
+            workers.min(LARGEST_STEP)
+        } else if self.lacking >= PATIENT_LOOKS && workers < self.eager_workers {
+            1
+        } else {
+            return;
+        };
+        self.lacking = 0;
+        self.grow(engine, step);
+    }
+
+    fn grow(&mut self, engine: &Arc<Engine>, step: usize) {
+        let addr = engine.socket.local_addr();
+        let mut started = 0;
+        for _ in 0..step {
+            match engine.start_worker() {
+                Start::Started => started += 1,
+                Start::Full => break,
+                Start::Refused => {
+                    engine.failed_worker_starts.fetch_add(1, Relaxed);
+                    self.hold_off = LOOKS_AFTER_FAILURE;
+                    log::warn!("{addr}: the system did not start another worker thread");
+                    break;
+                }
+            }
+        }
+        if started > 0 {
+            let workers = engine.protocol().workers();
+            log::debug!("{addr}: grew by {started} to {workers} workers");
+        }
+    }
+}
+
+fn has_pending(engine: &Engine) -> bool {
+    engine
+        .socket
+        .borrow()
+        .is_some_and(|socket| socket.has_pending())
+}
+
+/// The most threads started at one look.
+const LARGEST_STEP: usize = 64;
+/// Looks in a row that find work undone before the pool grows slowly.
+const PATIENT_LOOKS: u32 = 5;
+/// Up to how many workers it grows slowly.
+const EAGER_WORKERS_PER_CORE: usize = 8;
+/// Looks without another try after the system refused a thread.
+const LOOKS_AFTER_FAILURE: u32 = 100;

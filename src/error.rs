@@ -1,0 +1,196 @@
+//! The one error type: what was being done, with what, and why it failed.
+
+use std::io;
+use std::net::SocketAddr;
+
+/// What can go wrong with a server or a send.
+///
+/// Each variant says what was being done and with what address or knob;
+/// [`source`](std::error::Error::source) is the operating system's own error,
+/// where there is one. It converts into [`io::Error`], keeping the kind.
+///
+/// # Examples
+/// ```
+/// use socketserver::ThreadingUdpServer;
+///
+/// let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+/// let addr = taken.local_addr().unwrap();
+/// let error = ThreadingUdpServer::bind_fn(addr, |_, _, _| Ok(())).unwrap_err();
+/// assert_eq!(error.to_string(), format!("cannot bind {addr}: address in use"));
+/// assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::AddrInUse);
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The address to bind could not be looked up, or the lookup gave none.
+    #[error("cannot resolve the address to bind: {}", reason(.source))]
+    Resolve {
+        /// What the resolver said.
+        source: io::Error,
+    },
+    /// The socket could not be opened, set up or bound.
+    #[error("cannot bind {addr}: {}", reason(.source))]
+    Bind {
+        /// The address that was asked for.
+        addr: SocketAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A socket that was handed in cannot be served.
+    #[error("cannot take over the socket: {}", reason(.source))]
+    TakeOver {
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A knob of the builder was set to something that makes no sense.
+    #[error("{knob}: {problem}")]
+    Config {
+        /// The knob's name, as the builder's method is called.
+        knob: &'static str,
+        /// What is wrong with its value.
+        problem: String,
+    },
+    /// The threads that the server needs at least could not be started.
+    #[error("cannot start worker thread {started} of {wanted} on {addr}")]
+    StartWorkers {
+        /// The server's address.
+        addr: SocketAddr,
+        /// How many had been started before.
+        started: usize,
+        /// How many are needed at least.
+        wanted: usize,
+    },
+    /// The thread to serve on could not be started.
+    #[error("cannot start a thread to serve {addr} on: {}", reason(.source))]
+    StartServer {
+        /// The server's address.
+        addr: SocketAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The socket can no longer be received from.
+    #[error("cannot receive on {addr}: {}", reason(.source))]
+    Receive {
+        /// The server's address.
+        addr: SocketAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A datagram could not be sent.
+    #[error("cannot send {len} bytes to {to}: {}", reason(.source))]
+    Send {
+        /// The length of the payload, in bytes.
+        len: usize,
+        /// Where it should have gone.
+        to: SocketAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The payload is longer than a UDP datagram can be: 65,507 bytes over IPv4,
+    /// 65,527 over IPv6.
+    #[error("cannot send {len} bytes to {to}: a datagram carries at most {max}")]
+    TooLong {
+        /// The length of the payload, in bytes.
+        len: usize,
+        /// The most that can be sent there, in bytes.
+        max: usize,
+        /// Where it should have gone.
+        to: SocketAddr,
+    },
+    /// An IPv6 address cannot be reached from an IPv4 socket, nor an IPv4
+    /// address from a socket for IPv6 alone.
+    #[error("cannot send to {to} from a socket bound to {from}: different address families")]
+    AddressFamily {
+        /// Where it should have gone.
+        to: SocketAddr,
+        /// The server's address.
+        from: SocketAddr,
+    },
+    /// Nobody can be reached at port 0 (RFC 768).
+    #[error("cannot send to {to}: port 0 is nobody's")]
+    PortZero {
+        /// Where it should have gone.
+        to: SocketAddr,
+    },
+    /// The server is closed, its socket with it.
+    #[error("the server is closed")]
+    Closed,
+}
+
+impl Error {
+    /// What was wrong, in the vocabulary of [`io::ErrorKind`].
+    ///
+    /// # Examples
+    /// ```
+    /// assert_eq!(socketserver::Error::Closed.kind(), std::io::ErrorKind::NotConnected);
+    /// ```
+    pub fn kind(&self) -> io::ErrorKind {
+        match self {
+            Self::Resolve { source }
+            | Self::Bind { source, .. }
+            | Self::TakeOver { source }
+            | Self::StartServer { source, .. }
+            | Self::Receive { source, .. }
+            | Self::Send { source, .. } => source.kind(),
+            Self::Config { .. }
+            | Self::TooLong { .. }
+            | Self::AddressFamily { .. }
+            | Self::PortZero { .. } => io::ErrorKind::InvalidInput,
+            Self::StartWorkers { .. } => io::ErrorKind::WouldBlock,
+            Self::Closed => io::ErrorKind::NotConnected,
+        }
+    }
+
+    pub(crate) fn config(knob: &'static str, problem: impl Into<String>) -> Self {
+        Self::Config {
+            knob,
+            problem: problem.into(),
+        }
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        Self::new(error.kind(), error)
+    }
+}
+
+/// An operating system error in words: its kind where that says something, else
+/// its own text.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::Other | io::ErrorKind::InvalidInput => error.to_string(),
+        kind => {
+            let words = kind.to_string();
+            if words.starts_with("uncategorized") {
+                error.to_string()
+            } else {
+                words
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bind_error_reads_as_a_sentence() {
+        let error = Error::Bind {
+            addr: SocketAddr::from(([127, 0, 0, 1], 80)),
+            source: io::ErrorKind::PermissionDenied.into(),
+        };
+        assert_eq!(
+            error.to_string(),
+            "cannot bind 127.0.0.1:80: permission denied"
+        );
+    }
+
+    #[test]
+    fn conversion_keeps_the_kind_and_the_words() {
+        let error = io::Error::from(Error::config("workers", "0 workers cannot work"));
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(error.to_string(), "workers: 0 workers cannot work");
+    }
+}

@@ -1,0 +1,396 @@
+//! The knobs.
+
+use std::marker::PhantomData;
+use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::core::{Core, SocketSource};
+use super::dispatch::Lifetime;
+use super::hooks::{HandlerFailure, Hooks};
+use super::settings::{OnTruncated, Settings};
+use crate::error::Error;
+use crate::handler::{DatagramHandler, Factory, HandlerError, boxed, shared};
+use crate::socket_handle::SocketHandle;
+use crate::stats::Stats;
+
+/// What tells one server from the other. Only the two servers of this crate have a style.
+pub(crate) trait Style: Sized {
+    const LIFETIME: Lifetime;
+    const MAX_WORKERS: usize;
+    /// The knob that sets how many work at the same time.
+    const WORKERS_KNOB: &'static str;
+    fn from_core(core: Core) -> Self;
+}
+
+/// Sets a server up: made by `builder()` of either server, ended by
+/// [`bind`](Self::bind), [`bind_fn`](Self::bind_fn) or [`from_socket`](Self::from_socket).
+///
+/// What makes no sense is refused there, by an [`Error::Config`] that names the knob.
+///
+/// # Examples
+/// ```
+/// use socketserver::ThreadingUdpServer;
+/// use std::time::Duration;
+///
+/// let server = ThreadingUdpServer::builder()
+///     .workers(4..=64)
+///     .max_packet_size(1_500)
+///     .drain_timeout(Duration::from_secs(2))
+///     .bind_fn("127.0.0.1:0", |bytes, _, socket| Ok(socket.reply(bytes)?))?;
+///
+/// let nonsense = ThreadingUdpServer::builder().workers(0).bind_fn("127.0.0.1:0", |_, _, _| Ok(()));
+/// assert_eq!(nonsense.unwrap_err().to_string(), "workers: 0 workers cannot serve; at least 1");
+/// # Ok::<(), socketserver::Error>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "a builder does nothing until it binds"]
+pub struct Builder<S> {
+    pub(crate) settings: Settings,
+    hooks: Hooks,
+    server: PhantomData<fn() -> S>,
+}
+
+#[expect(
+    private_bounds,
+    reason = "a builder of anything but the two servers cannot be made"
+)]
+impl<S: Style> Builder<S> {
+    pub(crate) fn new() -> Self {
+        Self {
+            settings: Settings::new(S::MAX_WORKERS, S::WORKERS_KNOB),
+            hooks: Hooks::default(),
+            server: PhantomData,
+        }
+    }
+
+    /// The most bytes a datagram may have. Longer ones are truncated by the
+    /// kernel and treated as [`on_truncated`](Self::on_truncated) says. From 1
+    /// to 65,535. Defaults to 65,535: no datagram is longer.
+    ///
+    /// Smaller values save address space, and memory if long datagrams do come.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let builder = ThreadingUdpServer::builder().max_packet_size(1_500);
+    /// ```
+    pub fn max_packet_size(mut self, bytes: usize) -> Self {
+        self.settings.max_packet_size = bytes;
+        self
+    }
+
+    /// What happens to truncated datagrams. Defaults to [`OnTruncated::Refuse`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let builder = ThreadingUdpServer::builder().on_truncated(socketserver::OnTruncated::Deliver);
+    /// ```
+    pub fn on_truncated(mut self, policy: OnTruncated) -> Self {
+        self.settings.on_truncated = policy;
+        self
+    }
+
+    /// The receive buffer to ask the kernel for, in bytes (`SO_RCVBUF`): the
+    /// queue of datagrams that no worker has got to yet. What was granted is in
+    /// [`Stats::receive_buffer`]; less than asked is logged at `warn`. Defaults
+    /// to 4 MiB; a socket that is handed in keeps its own unless this is set.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let builder = ThreadingUdpServer::builder().receive_buffer(16 << 20);
+    /// ```
+    pub fn receive_buffer(mut self, bytes: usize) -> Self {
+        self.settings.receive_buffer = Some(bytes);
+        self
+    }
+
+    /// The send buffer to ask the kernel for, in bytes (`SO_SNDBUF`). Defaults
+    /// to the system's own.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let builder = ThreadingUdpServer::builder().send_buffer(1 << 20);
+    /// ```
+    pub fn send_buffer(mut self, bytes: usize) -> Self {
+        self.settings.send_buffer = Some(bytes);
+        self
+    }
+
+    /// The most datagrams received by one system call. From 1 to 1,024.
+    /// Defaults to 32; more gains nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let builder = ThreadingUdpServer::builder().batch_size(16);
+    /// ```
+    pub fn batch_size(mut self, datagrams: usize) -> Self {
+        self.settings.batch_size = datagrams;
+        self
+    }
+
+    /// Sets `SO_REUSEADDR` before binding. Defaults to false: for UDP it lets
+    /// two servers share one port on Linux, and one of them gets nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let builder = ThreadingUdpServer::builder().allow_reuse_address(true);
+    /// ```
+    pub fn allow_reuse_address(mut self, allow: bool) -> Self {
+        self.settings.reuse_address = allow;
+        self
+    }
+
+    /// Sets `SO_REUSEPORT` before binding. Defaults to false: it lets any
+    /// process of the same user share the port, and the kernel splits the
+    /// peers between them. Fails at `bind` where there is no such option.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let builder = ThreadingUdpServer::builder().allow_reuse_port(true);
+    /// ```
+    pub fn allow_reuse_port(mut self, allow: bool) -> Self {
+        self.settings.reuse_port = allow;
+        self
+    }
+
+    /// Whether a socket bound to an IPv6 address is for IPv6 alone
+    /// (`IPV6_V6ONLY`). With false, `[::]` serves IPv4 as well, whose peers are
+    /// shown with IPv4 addresses. Defaults to what the system does.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let builder = ThreadingUdpServer::builder().only_v6(false);
+    /// ```
+    pub fn only_v6(mut self, only: bool) -> Self {
+        self.settings.only_v6 = Some(only);
+        self
+    }
+
+    /// How often [`service_actions`](Self::service_actions) is called. Above
+    /// zero. Defaults to 0.5 s. Nothing else depends on it: shutdown does not wait for it.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let builder = ThreadingUdpServer::builder().poll_interval(std::time::Duration::from_secs(5));
+    /// ```
+    pub fn poll_interval(mut self, interval: Duration) -> Self {
+        self.settings.poll_interval = interval;
+        self
+    }
+
+    /// How long a shutdown waits for handlers that are still at work. What is
+    /// not finished then is counted as abandoned. Defaults to 10 s; zero
+    /// waits for nobody.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let builder = ThreadingUdpServer::builder().drain_timeout(std::time::Duration::from_secs(1));
+    /// ```
+    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.drain_timeout = timeout;
+        self
+    }
+
+    /// Python's name for [`drain_timeout`](Self::drain_timeout), which there
+    /// has no limit.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let builder = ThreadingUdpServer::builder().block_on_close(std::time::Duration::from_secs(1));
+    /// ```
+    pub fn block_on_close(self, timeout: Duration) -> Self {
+        self.drain_timeout(timeout)
+    }
+
+    /// What worker threads are called; each adds its number where the system
+    /// shows it. Defaults to `socketserver`.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let builder = ThreadingUdpServer::builder().thread_name("echo");
+    /// ```
+    pub fn thread_name(mut self, name: impl Into<String>) -> Self {
+        self.settings.thread_name = name.into();
+        self
+    }
+
+    /// The stack of each worker thread, in bytes. Defaults to `std`'s 2 MiB.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let builder = ThreadingUdpServer::builder().stack_size(256 << 10);
+    /// ```
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.settings.stack_size = Some(bytes);
+        self
+    }
+
+    /// Looks at each datagram before a handler does; `false` refuses it, which
+    /// is counted. Runs on the workers, like handlers. Defaults to accepting all.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let builder = ThreadingUdpServer::builder().verify_request(|bytes, _addr| bytes.len() > 3);
+    /// ```
+    pub fn verify_request(
+        mut self,
+        hook: impl Fn(&[u8], SocketAddr) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.hooks.verify_request = Some(Box::new(hook));
+        self
+    }
+
+    /// Learns of each handler that failed or panicked, on the worker's thread.
+    /// Defaults to a log line at `error`, at most ten per second.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let builder = ThreadingUdpServer::builder().handle_error(|failure| eprintln!("{failure}"));
+    /// ```
+    pub fn handle_error(mut self, hook: impl Fn(&HandlerFailure) + Send + Sync + 'static) -> Self {
+        self.hooks.handle_error = Some(Box::new(hook));
+        self
+    }
+
+    /// Is called on the serving thread every [`poll_interval`](Self::poll_interval)
+    /// while serving, with the stats of that moment. It should be quick: while
+    /// it runs, nobody looks after stuck workers. Defaults to nothing; then an
+    /// idle server never wakes up.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let builder = ThreadingUdpServer::builder().service_actions(|stats| println!("{} received", stats.received));
+    /// ```
+    pub fn service_actions(mut self, hook: impl Fn(&Stats) + Send + Sync + 'static) -> Self {
+        self.hooks.service_actions = Some(Arc::new(hook));
+        self
+    }
+
+    /// Is called when `handle_request` has waited in vain. Defaults to nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let builder = ThreadingUdpServer::builder().handle_timeout(|| println!("nobody there"));
+    /// ```
+    pub fn handle_timeout(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
+        self.hooks.handle_timeout = Some(Box::new(hook));
+        self
+    }
+
+    /// Binds the first of the addresses that can be bound, for handlers that
+    /// `factory` makes. No thread is started yet.
+    ///
+    /// # Errors
+    /// [`Error::Resolve`], [`Error::Bind`], and [`Error::Config`] for knobs that make no sense.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// use socketserver::{HandlerError, SocketHandle};
+    /// use std::net::SocketAddr;
+    ///
+    /// let server = ThreadingUdpServer::builder().workers(2).bind("127.0.0.1:0", || {
+    ///     |bytes: &[u8], _: SocketAddr, socket: &SocketHandle| -> Result<(), HandlerError> {
+    ///         Ok(socket.reply(bytes)?)
+    ///     }
+    /// })?;
+    /// # Ok::<(), socketserver::Error>(())
+    /// ```
+    pub fn bind<A, H, F>(self, addr: A, factory: F) -> Result<S, Error>
+    where
+        A: ToSocketAddrs,
+        H: DatagramHandler + 'static,
+        F: Fn() -> H + Send + Sync + 'static,
+    {
+        let source = resolve(addr)?;
+        self.open(source, boxed(factory))
+    }
+
+    /// As [`bind`](Self::bind), with one closure that all workers share.
+    ///
+    /// # Errors
+    /// As `bind`.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let server = ThreadingUdpServer::builder()
+    ///     .workers(2)
+    ///     .bind_fn("127.0.0.1:0", |bytes, _, socket| Ok(socket.reply(bytes)?))?;
+    /// # Ok::<(), socketserver::Error>(())
+    /// ```
+    pub fn bind_fn<A, F>(self, addr: A, f: F) -> Result<S, Error>
+    where
+        A: ToSocketAddrs,
+        F: Fn(&[u8], SocketAddr, &SocketHandle) -> Result<(), HandlerError> + Send + Sync + 'static,
+    {
+        let source = resolve(addr)?;
+        self.open(source, shared(f))
+    }
+
+    /// Serves on a socket that is bound already. Its options stay as they are,
+    /// but for buffer sizes that were set here.
+    ///
+    /// # Errors
+    /// [`Error::TakeOver`] if it cannot be served, [`Error::Config`] as for `bind`.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// use socketserver::{HandlerError, SocketHandle};
+    /// use std::net::{SocketAddr, UdpSocket};
+    ///
+    /// let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    /// let server = ThreadingUdpServer::builder().from_socket(socket, || {
+    ///     |bytes: &[u8], _: SocketAddr, socket: &SocketHandle| -> Result<(), HandlerError> {
+    ///         Ok(socket.reply(bytes)?)
+    ///     }
+    /// })?;
+    /// # Ok::<(), socketserver::Error>(())
+    /// ```
+    pub fn from_socket<H, F>(self, socket: UdpSocket, factory: F) -> Result<S, Error>
+    where
+        H: DatagramHandler + 'static,
+        F: Fn() -> H + Send + Sync + 'static,
+    {
+        self.open(SocketSource::Given(socket), boxed(factory))
+    }
+
+    pub(crate) fn set_workers(&mut self, workers: RangeInclusive<usize>) {
+        self.settings.workers = workers;
+    }
+
+    /// The least and the most workers as they stand.
+    pub(crate) fn min_workers(&self) -> usize {
+        *self.settings.workers.start()
+    }
+
+    fn open(self, source: SocketSource, factory: Factory) -> Result<S, Error> {
+        Core::open(source, self.settings, self.hooks, factory, S::LIFETIME).map(S::from_core)
+    }
+}
+
+fn resolve(addr: impl ToSocketAddrs) -> Result<SocketSource, Error> {
+    match addr.to_socket_addrs() {
+        Ok(addresses) => Ok(SocketSource::Addresses(addresses.collect())),
+        Err(source) => Err(Error::Resolve { source }),
+    }
+}

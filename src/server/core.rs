@@ -1,0 +1,192 @@
+//! The life of a server: bound, serving, draining, closed.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::dispatch::{Dispatch, Dispatchers, HookFaults, Lifetime};
+use super::handle::{ServerHandle, ShutdownReport};
+use super::hooks::{DefaultHandleError, Hooks};
+use super::settings::Settings;
+use crate::engine::{Engine, EngineConfig, SoloEnd, SoloKey, Upkeep};
+use crate::error::Error;
+use crate::handler::Factory;
+use crate::log_limit::LogLimit;
+use crate::sys::{self, Socket};
+
+/// A bound server. Both public servers are one of these with a style.
+#[derive(Debug)]
+pub(crate) struct Core {
+    /// Let go when serving begins: from then on the engine alone closes it.
+    socket: Option<Arc<Socket>>,
+    engine: Arc<Engine>,
+    hooks: Arc<Hooks>,
+    faults: Arc<HookFaults>,
+    poll_interval: Duration,
+    /// What `handle_request` keeps between calls.
+    solo: SoloKey,
+}
+
+/// Where the socket comes from.
+pub(crate) enum SocketSource {
+    /// The first of these addresses that can be bound.
+    Addresses(Vec<SocketAddr>),
+    /// Handed in.
+    Given(UdpSocket),
+}
+
+impl Core {
+    /// Checks the settings, opens or takes over the socket, starts nothing.
+    pub(crate) fn open(
+        source: SocketSource,
+        settings: Settings,
+        hooks: Hooks,
+        factory: Factory,
+        lifetime: Lifetime,
+    ) -> Result<Self, Error> {
+        settings.check()?;
+        let (socket, asked) = open_socket(source, &settings)?;
+        let addr = socket.local_addr();
+        warn_of_small_buffer(&socket, asked);
+        let hooks = Arc::new(hooks);
+        let faults = Arc::new(HookFaults::new());
+        let dispatch = Dispatch {
+            factory,
+            lifetime,
+            hooks: Arc::clone(&hooks),
+            on_truncated: settings.on_truncated,
+            max_packet_size: settings.max_packet_size,
+            faults: Arc::clone(&faults),
+            truncated: LogLimit::new(),
+            default_handle_error: DefaultHandleError::new(),
+        };
+        let config = EngineConfig {
+            min_workers: *settings.workers.start(),
+            max_workers: *settings.workers.end(),
+            batch_size: settings.batch_size,
+            max_packet_size: settings.max_packet_size,
+            drain_timeout: settings.drain_timeout,
+            thread_name: settings.thread_name,
+            stack_size: settings.stack_size,
+            receive_buffer_asked: asked,
+        };
+        let dispatchers = Box::new(Dispatchers(Arc::new(dispatch)));
+        let engine = Engine::new(config, Arc::clone(&socket), dispatchers)
+            .map_err(|source| Error::Bind { addr, source })?;
+        Ok(Self {
+            socket: Some(socket),
+            engine: Arc::new(engine),
+            hooks,
+            faults,
+            poll_interval: settings.poll_interval,
+            solo: SoloKey::new(),
+        })
+    }
+
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.engine.socket().local_addr()
+    }
+
+    pub(crate) fn handle(&self) -> ServerHandle {
+        ServerHandle::new(Arc::clone(&self.engine), Arc::clone(&self.faults))
+    }
+
+    /// Serves on the calling thread until shut down.
+    pub(crate) fn serve_forever(mut self) -> Result<ShutdownReport, Error> {
+        self.solo.finish();
+        self.socket = None;
+        let upkeep = self.upkeep();
+        let closing = self.engine.serve(upkeep.as_ref())?;
+        Ok(ShutdownReport::new(closing, self.faults.count()))
+    }
+
+    /// Handles one datagram on the calling thread.
+    pub(crate) fn handle_request(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
+        match self.solo.serve_one(&self.engine, timeout)? {
+            SoloEnd::Served => Ok(true),
+            SoloEnd::Stopped => Ok(false),
+            SoloEnd::TimedOut => {
+                if let Some(hook) = &self.hooks.handle_timeout {
+                    self.faults.contain("handle_timeout", hook);
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        use std::os::fd::AsFd;
+
+        let socket = self.socket.as_ref();
+        socket
+            .expect("serving consumes the server, so it was not served yet")
+            .as_fd()
+    }
+
+    fn upkeep(&self) -> Option<Upkeep> {
+        let hook = Arc::clone(self.hooks.service_actions.as_ref()?);
+        let faults = Arc::clone(&self.faults);
+        Some(Upkeep {
+            interval: self.poll_interval,
+            action: Box::new(move |stats| {
+                let mut stats = *stats;
+                stats.hook_panics = faults.count();
+                faults.contain("service_actions", || hook(&stats));
+            }),
+        })
+    }
+}
+
+impl Drop for Core {
+    /// Frees the port, also when handles live on. (Closed already after serving.)
+    fn drop(&mut self) {
+        self.solo.finish();
+        self.engine.discard();
+    }
+}
+
+/// Opens or takes over the socket; says also which receive buffer was asked for.
+fn open_socket(
+    source: SocketSource,
+    settings: &Settings,
+) -> Result<(Arc<Socket>, Option<usize>), Error> {
+    let (inner, options) = match source {
+        SocketSource::Addresses(addresses) => {
+            let options = settings.socket_options();
+            (bind_first(&addresses, &options)?, options)
+        }
+        SocketSource::Given(inner) => {
+            let options = settings.taken_over_options();
+            sys::set_buffers(&inner, &options).map_err(|source| Error::TakeOver { source })?;
+            (inner, options)
+        }
+    };
+    let socket = Socket::new(inner).map_err(|source| Error::TakeOver { source })?;
+    Ok((Arc::new(socket), options.receive_buffer))
+}
+
+/// Binds the first address that can be bound; the error is about the last one.
+fn bind_first(addresses: &[SocketAddr], options: &sys::Options) -> Result<UdpSocket, Error> {
+    let mut last = Error::Resolve {
+        source: std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address"),
+    };
+    for addr in addresses.iter().copied() {
+        match sys::bind(addr, options) {
+            Ok(socket) => return Ok(socket),
+            Err(source) => last = Error::Bind { addr, source },
+        }
+    }
+    Err(last)
+}
+
+fn warn_of_small_buffer(socket: &Socket, asked: Option<usize>) {
+    let granted = socket.granted_receive_buffer();
+    if let Some(asked) = asked.filter(|asked| granted < *asked) {
+        log::warn!(
+            "{}: a receive buffer of {asked} bytes was asked for, {granted} were granted: bursts \
+             will be dropped sooner (on Linux, raise the limit with `sysctl -w net.core.rmem_max={asked}`)",
+            socket.local_addr(),
+        );
+    }
+}

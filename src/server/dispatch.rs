@@ -1,0 +1,193 @@
+//! One datagram from the engine to its fate: guard, verify, handler.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use super::hooks::{DefaultHandleError, FailureCause, HandlerFailure, Hooks, contain};
+use super::settings::OnTruncated;
+use crate::engine::{Executor, ExecutorFactory, Outbox};
+use crate::guard::is_impossible_source;
+use crate::handler::{DatagramHandler, Factory, HandlerError};
+use crate::log_limit::LogLimit;
+use crate::socket_handle::SocketHandle;
+use crate::stats::{Fate, Refusal};
+use crate::sys::Datagram;
+
+/// How long a handler instance lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lifetime {
+    /// As long as its worker.
+    Worker,
+    /// For one datagram.
+    Datagram,
+}
+
+/// What all workers of a server dispatch by.
+pub(crate) struct Dispatch {
+    pub(crate) factory: Factory,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) hooks: Arc<Hooks>,
+    pub(crate) on_truncated: OnTruncated,
+    pub(crate) max_packet_size: usize,
+    pub(crate) faults: Arc<HookFaults>,
+    pub(crate) truncated: LogLimit,
+    pub(crate) default_handle_error: DefaultHandleError,
+}
+
+/// Panics of hooks and of `finish`.
+#[derive(Debug)]
+pub(crate) struct HookFaults {
+    count: AtomicU64,
+    limit: LogLimit,
+}
+
+impl HookFaults {
+    pub(crate) const fn new() -> Self {
+        Self {
+            count: AtomicU64::new(0),
+            limit: LogLimit::new(),
+        }
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.count.load(Relaxed)
+    }
+
+    /// Runs a hook; a panic is counted and logged.
+    pub(crate) fn contain(&self, name: &str, hook: impl FnOnce()) {
+        if let Err(message) = contain(hook) {
+            self.count.fetch_add(1, Relaxed);
+            if let Some(admitted) = self.limit.admit() {
+                log::error!("{name} panicked: {message}{admitted}");
+            }
+        }
+    }
+}
+
+/// The engine's view of [`Dispatch`].
+pub(crate) struct Dispatchers(pub(crate) Arc<Dispatch>);
+
+impl ExecutorFactory for Dispatchers {
+    fn executor(&self, outbox: &Arc<Outbox>) -> Box<dyn Executor> {
+        Box::new(Dispatcher {
+            local_addr: outbox.socket().local_addr(),
+            handle: SocketHandle::new(Arc::clone(outbox)),
+            dispatch: Arc::clone(&self.0),
+            instance: None,
+        })
+    }
+}
+
+/// Dispatches one worker's datagrams to its handler instance.
+struct Dispatcher {
+    dispatch: Arc<Dispatch>,
+    local_addr: SocketAddr,
+    handle: SocketHandle,
+    instance: Option<Box<dyn DatagramHandler>>,
+}
+
+impl Executor for Dispatcher {
+    fn execute(&mut self, datagram: &Datagram<'_>) -> Fate {
+        let peer = match datagram.peer {
+            Some(peer) if !is_impossible_source(peer, self.local_addr) => peer,
+            _ => return Fate::Refused(Refusal::Source),
+        };
+        if datagram.truncated && self.dispatch.on_truncated == OnTruncated::Refuse {
+            self.log_truncated(peer);
+            return Fate::Refused(Refusal::Truncated);
+        }
+        let bytes = datagram.bytes;
+        if let Some(verify) = &self.dispatch.hooks.verify_request {
+            match contain(|| verify(bytes, peer)) {
+                Ok(true) => {}
+                Ok(false) => return Fate::Refused(Refusal::Verify),
+                Err(message) => {
+                    self.report(FailureCause::Panic(message), peer, bytes.len());
+                    return Fate::Panicked;
+                }
+            }
+        }
+        self.handle.begin(peer, datagram.truncated);
+        match contain(|| self.call(bytes, peer)) {
+            Ok(Ok(())) => {
+                self.commit(peer);
+                Fate::Handled
+            }
+            Ok(Err(error)) => {
+                self.report(FailureCause::Error(error), peer, bytes.len());
+                Fate::Failed
+            }
+            Err(message) => {
+                self.drop_instance();
+                self.report(FailureCause::Panic(message), peer, bytes.len());
+                Fate::Panicked
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        if let Some(mut instance) = self.instance.take() {
+            let faults = &self.dispatch.faults;
+            faults.contain("finish", || instance.finish());
+            faults.contain("dropping a handler", || drop(instance));
+        }
+    }
+}
+
+impl Dispatcher {
+    /// Calls the handler, in Python's order. A panic leaves the instance, if
+    /// there is one, in place.
+    fn call(&mut self, bytes: &[u8], peer: SocketAddr) -> Result<(), HandlerError> {
+        let instance = match &mut self.instance {
+            Some(instance) => instance,
+            None => {
+                let mut fresh = (self.dispatch.factory)();
+                fresh.setup()?;
+                self.instance.insert(fresh)
+            }
+        };
+        let result = instance.handle(bytes, peer, &self.handle);
+        if self.dispatch.lifetime == Lifetime::Datagram {
+            self.finish();
+        }
+        result
+    }
+
+    /// Sends what was written with the handle's writer.
+    fn commit(&self, peer: SocketAddr) {
+        if let Err(error) = self.handle.commit() {
+            log::debug!("{}: no reply to {peer}: {error}", self.local_addr);
+        }
+    }
+
+    /// Drops an instance whose handler panicked, without `finish`.
+    fn drop_instance(&mut self) {
+        if let Some(instance) = self.instance.take() {
+            let faults = &self.dispatch.faults;
+            faults.contain("dropping a handler", || drop(instance));
+        }
+    }
+
+    fn report(&self, cause: FailureCause, peer: SocketAddr, len: usize) {
+        let failure = HandlerFailure::new(cause, peer, len);
+        let dispatch = &self.dispatch;
+        match &dispatch.hooks.handle_error {
+            Some(hook) => dispatch.faults.contain("handle_error", || hook(&failure)),
+            None => dispatch.default_handle_error.handle(&failure),
+        }
+        dispatch
+            .faults
+            .contain("dropping a handler's error", || drop(failure));
+    }
+
+    fn log_truncated(&self, peer: SocketAddr) {
+        if let Some(admitted) = self.dispatch.truncated.admit() {
+            log::warn!(
+                "{}: refused a datagram of more than {} bytes (max_packet_size) from {peer}{admitted}",
+                self.local_addr,
+                self.dispatch.max_packet_size,
+            );
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The methods that both servers have, written once.
+
+/// Implements them for a server that is a newtype of `Core`.
+macro_rules! server_methods {
+    ($server:ident) => {
+        impl $server {
+            /// Binds to the first of the addresses that can be bound, for
+            /// handlers that `factory` makes. No thread is started yet.
+            ///
+            /// # Errors
+            /// [`Error::Resolve`](crate::Error::Resolve) and [`Error::Bind`](crate::Error::Bind).
+            ///
+            /// # Examples
+            /// ```
+            #[doc = concat!("use socketserver::{DatagramHandler, HandlerError, SocketHandle, ", stringify!($server), "};")]
+            /// use std::net::SocketAddr;
+            ///
+            /// struct Echo;
+            ///
+            /// impl DatagramHandler for Echo {
+            ///     fn handle(
+            ///         &mut self,
+            ///         bytes: &[u8],
+            ///         _addr: SocketAddr,
+            ///         socket: &SocketHandle,
+            ///     ) -> Result<(), HandlerError> {
+            ///         Ok(socket.reply(bytes)?)
+            ///     }
+            /// }
+            ///
+            #[doc = concat!("let server = ", stringify!($server), "::bind(\"127.0.0.1:0\", || Echo)?;")]
+            /// # Ok::<(), socketserver::Error>(())
+            /// ```
+            pub fn bind<A, H, F>(addr: A, factory: F) -> Result<Self, crate::Error>
+            where
+                A: std::net::ToSocketAddrs,
+                H: crate::DatagramHandler + 'static,
+                F: Fn() -> H + Send + Sync + 'static,
+            {
+                Self::builder().bind(addr, factory)
+            }
+
+            /// As [`bind`](Self::bind), with one closure that all workers share.
+            ///
+            /// # Errors
+            /// As `bind`.
+            ///
+            /// # Examples
+            /// ```
+            #[doc = concat!("use socketserver::", stringify!($server), ";")]
+            ///
+            #[doc = concat!("let server = ", stringify!($server), "::bind_fn(\"127.0.0.1:0\", |bytes, addr, socket| {")]
+            ///     println!("{} bytes from {addr}", bytes.len());
+            ///     Ok(socket.reply(bytes)?)
+            /// })?;
+            /// # Ok::<(), socketserver::Error>(())
+            /// ```
+            pub fn bind_fn<A, F>(addr: A, f: F) -> Result<Self, crate::Error>
+            where
+                A: std::net::ToSocketAddrs,
+                F: Fn(
+                        &[u8],
+                        std::net::SocketAddr,
+                        &crate::SocketHandle,
+                    ) -> Result<(), crate::HandlerError>
+                    + Send
+                    + Sync
+                    + 'static,
+            {
+                Self::builder().bind_fn(addr, f)
+            }
+
+            /// All knobs, at their defaults.
+            ///
+            /// # Examples
+            /// ```
+            #[doc = concat!("use socketserver::", stringify!($server), ";")]
+            ///
+            #[doc = concat!("let server = ", stringify!($server), "::builder()")]
+            ///     .verify_request(|bytes, _addr| !bytes.is_empty())
+            ///     .bind_fn("127.0.0.1:0", |bytes, _, socket| Ok(socket.reply(bytes)?))?;
+            /// # Ok::<(), socketserver::Error>(())
+            /// ```
+            pub fn builder() -> crate::Builder<Self> {
+                crate::Builder::new()
+            }
+
+            /// Serves on a socket that is bound already; its options stay as they are.
+            ///
+            /// # Errors
+            /// [`Error::TakeOver`](crate::Error::TakeOver) if it cannot be served.
+            ///
+            /// # Examples
+            /// ```
+            #[doc = concat!("use socketserver::{HandlerError, SocketHandle, ", stringify!($server), "};")]
+            /// use std::net::{SocketAddr, UdpSocket};
+            ///
+            /// let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            #[doc = concat!("let server = ", stringify!($server), "::from_socket(socket, || {")]
+            ///     |bytes: &[u8], _: SocketAddr, socket: &SocketHandle| -> Result<(), HandlerError> {
+            ///         Ok(socket.reply(bytes)?)
+            ///     }
+            /// })?;
+            /// # Ok::<(), socketserver::Error>(())
+            /// ```
+            pub fn from_socket<H, F>(
+                socket: std::net::UdpSocket,
+                factory: F,
+            ) -> Result<Self, crate::Error>
+            where
+                H: crate::DatagramHandler + 'static,
+                F: Fn() -> H + Send + Sync + 'static,
+            {
+                Self::builder().from_socket(socket, factory)
+            }
+
+            /// The address that the server is bound to, with the port really bound.
+            ///
+            /// # Examples
+            /// ```
+            #[doc = concat!("use socketserver::", stringify!($server), ";")]
+            ///
+            #[doc = concat!("let server = ", stringify!($server), "::bind_fn(\"127.0.0.1:0\", |_, _, _| Ok(()))?;")]
+            /// assert_ne!(server.local_addr().port(), 0);
+            /// # Ok::<(), socketserver::Error>(())
+            /// ```
+            pub fn local_addr(&self) -> std::net::SocketAddr {
+                self.core.local_addr()
+            }
+
+            /// A handle to watch and stop the server with, from any thread.
+            ///
+            /// # Examples
+            /// ```
+            #[doc = concat!("use socketserver::", stringify!($server), ";")]
+            ///
+            #[doc = concat!("let server = ", stringify!($server), "::bind_fn(\"127.0.0.1:0\", |_, _, _| Ok(()))?;")]
+            /// let handle = server.handle();
+            /// std::thread::spawn(move || handle.shutdown());
+            /// server.serve_forever()?;
+            /// # Ok::<(), socketserver::Error>(())
+            /// ```
+            pub fn handle(&self) -> crate::ServerHandle {
+                self.core.handle()
+            }
+
+            /// Serves on the calling thread until
+            /// [`shutdown`](crate::ServerHandle::shutdown) is called. When it
+            /// returns, the port is free.
+            ///
+            /// # Errors
+            /// [`Error::StartWorkers`](crate::Error::StartWorkers) when the
+            /// system has not even the least number of threads to give, and
+            /// [`Error::Receive`](crate::Error::Receive), after draining, when
+            /// the socket itself is gone.
+            ///
+            /// # Examples
+            /// ```
+            #[doc = concat!("use socketserver::", stringify!($server), ";")]
+            ///
+            #[doc = concat!("let server = ", stringify!($server), "::bind_fn(\"127.0.0.1:0\", |_, _, _| Ok(()))?;")]
+            /// # server.handle().shutdown();
+            /// let report = server.serve_forever()?;
+            /// println!("{}", report.stats);
+            /// # Ok::<(), socketserver::Error>(())
+            /// ```
+            pub fn serve_forever(self) -> Result<crate::ShutdownReport, crate::Error> {
+                self.core.serve_forever()
+            }
+
+            /// Serves on a thread of its own.
+            ///
+            /// # Examples
+            /// ```
+            #[doc = concat!("use socketserver::", stringify!($server), ";")]
+            ///
+            #[doc = concat!("let server = ", stringify!($server), "::bind_fn(\"127.0.0.1:0\", |_, _, _| Ok(()))?.spawn();")]
+            /// server.stop()?;
+            /// # Ok::<(), socketserver::Error>(())
+            /// ```
+            pub fn spawn(self) -> crate::RunningServer {
+                crate::RunningServer::start(self.core)
+            }
+
+            /// Handles one datagram on the calling thread; its replies are sent
+            /// when this returns. `None` waits for ever.
+            ///
+            /// `false` says that none came in time (then `handle_timeout` was
+            /// called), or that the server was shut down. A datagram that is
+            /// refused, fails or panics counts as handled here: `true`.
+            ///
+            /// # Errors
+            /// [`Error::Receive`](crate::Error::Receive) when the socket itself is gone.
+            ///
+            /// # Examples
+            /// ```
+            #[doc = concat!("use socketserver::", stringify!($server), ";")]
+            /// use std::time::Duration;
+            ///
+            #[doc = concat!("let mut server = ", stringify!($server), "::bind_fn(\"127.0.0.1:0\", |_, _, _| Ok(()))?;")]
+            /// assert!(!server.handle_request(Some(Duration::from_millis(1)))?);
+            /// # Ok::<(), socketserver::Error>(())
+            /// ```
+            pub fn handle_request(
+                &mut self,
+                timeout: Option<std::time::Duration>,
+            ) -> Result<bool, crate::Error> {
+                self.core.handle_request(timeout)
+            }
+        }
+
+        #[cfg(unix)]
+        impl std::os::fd::AsFd for $server {
+            fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+                self.core.as_fd()
+            }
+        }
+    };
+}
+
+pub(crate) use server_methods;

@@ -1,0 +1,137 @@
+//! What is left to hold while a server serves, and what it leaves behind.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::dispatch::HookFaults;
+use crate::engine::{Closing, Engine};
+use crate::stats::Stats;
+
+/// Watches and stops a server from any thread, also from its own handlers.
+///
+/// All clones are about the same server. A handle keeps neither the server
+/// alive nor its port: once that is closed, the last stats remain.
+///
+/// # Examples
+/// ```
+/// use socketserver::ThreadingUdpServer;
+///
+/// let server = ThreadingUdpServer::bind_fn("127.0.0.1:0", |_, _, _| Ok(()))?;
+/// let handle = server.handle();
+/// std::thread::spawn(move || handle.shutdown());
+/// server.serve_forever()?;
+/// # Ok::<(), socketserver::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct ServerHandle {
+    engine: Arc<Engine>,
+    faults: Arc<HookFaults>,
+}
+
+impl ServerHandle {
+    pub(super) fn new(engine: Arc<Engine>, faults: Arc<HookFaults>) -> Self {
+        Self { engine, faults }
+    }
+
+    /// Tells the server to stop: nothing more is received, what was received is
+    /// handled and answered, then it closes.
+    ///
+    /// Never blocks. May be called from a handler, before serving (then serving
+    /// returns at once), after it, and any number of times.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let server = ThreadingUdpServer::bind_fn("127.0.0.1:0", |_, _, _| Ok(()))?;
+    /// server.handle().shutdown();
+    /// let report = server.serve_forever()?;
+    /// assert_eq!(report.stats.received, 0);
+    /// # Ok::<(), socketserver::Error>(())
+    /// ```
+    pub fn shutdown(&self) {
+        self.engine.stop();
+    }
+
+    /// What the server has done so far.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let server = ThreadingUdpServer::bind_fn("127.0.0.1:0", |_, _, _| Ok(()))?;
+    /// println!("{}", server.handle().stats());
+    /// # Ok::<(), socketserver::Error>(())
+    /// ```
+    pub fn stats(&self) -> Stats {
+        let mut stats = self.engine.stats();
+        stats.hook_panics = self.faults.count();
+        stats
+    }
+
+    /// The address that the server is bound to, with the port really bound.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let server = ThreadingUdpServer::bind_fn("127.0.0.1:0", |_, _, _| Ok(()))?;
+    /// assert_ne!(server.handle().local_addr().port(), 0);
+    /// # Ok::<(), socketserver::Error>(())
+    /// ```
+    pub fn local_addr(&self) -> SocketAddr {
+        self.engine.socket().local_addr()
+    }
+
+    /// Workers that are handling datagrams: for a
+    /// [`ForkingStyleUdpServer`](crate::ForkingStyleUdpServer), its children.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ForkingStyleUdpServer;
+    /// let server = ForkingStyleUdpServer::bind_fn("127.0.0.1:0", |_, _, _| Ok(()))?;
+    /// assert_eq!(server.handle().active_children(), 0);
+    /// # Ok::<(), socketserver::Error>(())
+    /// ```
+    pub fn active_children(&self) -> usize {
+        self.engine.busy_workers()
+    }
+}
+
+/// How a server ended.
+///
+/// # Examples
+/// ```
+/// # use socketserver::ThreadingUdpServer;
+/// let server = ThreadingUdpServer::bind_fn("127.0.0.1:0", |_, _, _| Ok(()))?;
+/// let report = server.spawn().stop()?;
+/// assert_eq!(report.abandoned, 0);
+/// println!("{}", report.stats);
+/// # Ok::<(), socketserver::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// The last stats.
+    pub stats: Stats,
+    /// Datagrams received but not finished within `drain_timeout`. The same
+    /// number stands in the stats.
+    pub abandoned: u64,
+    /// Threads left behind in handlers that had not returned by then. They end
+    /// when these do.
+    pub abandoned_threads: usize,
+    /// Memory that datagrams not yet read held in the kernel when the socket
+    /// was closed, in bytes, the kernel's overhead included (some 830 bytes for
+    /// a small datagram on Linux). They are gone. `None` where that is not known.
+    pub unread_bytes: Option<u64>,
+}
+
+impl ShutdownReport {
+    pub(super) fn new(closing: Closing, hook_panics: u64) -> Self {
+        let mut stats = closing.stats;
+        stats.hook_panics = hook_panics;
+        Self {
+            abandoned: stats.abandoned,
+            stats,
+            abandoned_threads: closing.abandoned_threads,
+            unread_bytes: closing.unread_bytes,
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! What users may hook into a server. A panic in a hook is contained and counted.
+
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::handler::HandlerError;
+use crate::log_limit::LogLimit;
+use crate::stats::Stats;
+
+/// A datagram that was not handled well: what the `handle_error` hook is given.
+///
+/// [`Display`](std::fmt::Display) says it in one line.
+///
+/// # Examples
+/// ```
+/// use socketserver::ThreadingUdpServer;
+///
+/// let server = ThreadingUdpServer::builder()
+///     .handle_error(|failure| eprintln!("{}: {failure}", failure.addr()))
+///     .bind_fn("127.0.0.1:0", |_, _, _| Err("not today".into()))?;
+/// # Ok::<(), socketserver::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct HandlerFailure {
+    cause: FailureCause,
+    addr: SocketAddr,
+    len: usize,
+}
+
+/// Why a datagram was not handled well.
+///
+/// # Examples
+/// ```
+/// use socketserver::{FailureCause, ThreadingUdpServer};
+///
+/// let builder = ThreadingUdpServer::builder().handle_error(|failure| {
+///     if let FailureCause::Panic(message) = failure.cause() {
+///         eprintln!("a bug: {message}");
+///     }
+/// });
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum FailureCause {
+    /// `setup` or `handle` returned this error.
+    Error(HandlerError),
+    /// The factory, `setup`, `handle`, `finish` or `verify_request` panicked with this message.
+    Panic(String),
+}
+
+impl HandlerFailure {
+    pub(super) fn new(cause: FailureCause, addr: SocketAddr, len: usize) -> Self {
+        Self { cause, addr, len }
+    }
+
+    /// What happened.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::HandlerFailure;
+    /// fn report(failure: &HandlerFailure) {
+    ///     eprintln!("{:?}", failure.cause());
+    /// }
+    /// ```
+    pub fn cause(&self) -> &FailureCause {
+        &self.cause
+    }
+
+    /// Who had sent the datagram.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::HandlerFailure;
+    /// fn report(failure: &HandlerFailure) {
+    ///     eprintln!("from {}", failure.addr());
+    /// }
+    /// ```
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The length of the datagram, in bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::HandlerFailure;
+    /// fn report(failure: &HandlerFailure) {
+    ///     eprintln!("{} bytes", failure.datagram_len());
+    /// }
+    /// ```
+    pub fn datagram_len(&self) -> usize {
+        self.len
+    }
+}
+
+impl std::fmt::Display for HandlerFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { cause, addr, len } = self;
+        match cause {
+            FailureCause::Error(error) => {
+                write!(f, "handler failed on {len} bytes from {addr}: {error}")?;
+                let mut source = error.source();
+                while let Some(error) = source {
+                    write!(f, ": {error}")?;
+                    source = error.source();
+                }
+                Ok(())
+            }
+            FailureCause::Panic(message) => {
+                write!(f, "handler panicked on {len} bytes from {addr}: {message}")
+            }
+        }
+    }
+}
+
+pub(crate) type VerifyRequest = Box<dyn Fn(&[u8], SocketAddr) -> bool + Send + Sync>;
+pub(crate) type HandleError = Box<dyn Fn(&HandlerFailure) + Send + Sync>;
+pub(crate) type ServiceActions = Arc<dyn Fn(&Stats) + Send + Sync>;
+pub(crate) type HandleTimeout = Box<dyn Fn() + Send + Sync>;
+
+/// The hooks as they were set.
+#[derive(Default)]
+pub(crate) struct Hooks {
+    pub(crate) verify_request: Option<VerifyRequest>,
+    pub(crate) handle_error: Option<HandleError>,
+    pub(crate) service_actions: Option<ServiceActions>,
+    pub(crate) handle_timeout: Option<HandleTimeout>,
+}
+
+impl std::fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hooks")
+            .field("verify_request", &self.verify_request.is_some())
+            .field("handle_error", &self.handle_error.is_some())
+            .field("service_actions", &self.service_actions.is_some())
+            .field("handle_timeout", &self.handle_timeout.is_some())
+            .finish()
+    }
+}
+
+/// Runs users' code; a panic becomes its message.
+pub(crate) fn contain<T>(code: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(code)).map_err(|payload| {
+        let message = match payload.downcast::<String>() {
+            Ok(text) => return *text,
+            Err(payload) => match payload.downcast::<&'static str>() {
+                Ok(text) => return (*text).to_owned(),
+                Err(payload) => {
+                    // Its destructor is users' code as well. When that panics,
+                    // too, the second payload is given up: its destructor
+                    // might go on for ever.
+                    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+                        std::mem::forget(again);
+                    }
+                    "a payload that is not text"
+                }
+            },
+        };
+        message.to_owned()
+    })
+}
+
+/// What the server does about failures when no hook is set: a line at `error`,
+/// at most so often that a flood of failures cannot flood the log.
+#[derive(Debug)]
+pub(crate) struct DefaultHandleError {
+    limit: LogLimit,
+}
+
+impl DefaultHandleError {
+    pub(crate) const fn new() -> Self {
+        Self {
+            limit: LogLimit::new(),
+        }
+    }
+
+    pub(crate) fn handle(&self, failure: &HandlerFailure) {
+        if let Some(admitted) = self.limit.admit() {
+            log::error!("{failure}{admitted}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panics_of_any_payload_are_contained() {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("dropped");
+            }
+        }
+        assert_eq!(contain(|| 1), Ok(1));
+        assert_eq!(contain(|| panic!("text")), Err::<(), _>("text".to_owned()));
+        assert_eq!(
+            contain(|| panic!("n = {}", 2)),
+            Err::<(), _>("n = 2".to_owned())
+        );
+        let odd = contain(|| std::panic::panic_any(Bomb));
+        assert_eq!(odd, Err::<(), _>("a payload that is not text".to_owned()));
+    }
+}

@@ -1,0 +1,31 @@
+//! What both servers share.
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | `builder` | the knobs |
+//! | `settings` | their values, defaults and limits |
+//! | `hooks` | what users may hook in, contained |
+//! | `dispatch` | one datagram: guard, verify, handler, fate |
+//! | `core` | the life of a server: bound, serving, draining, closed |
+//! | `handle` | the handle and the report |
+//! | `running` | a server on a thread of its own |
+//! | `facade` | the methods both servers have, written once |
+
+mod builder;
+mod core;
+mod dispatch;
+mod facade;
+mod handle;
+mod hooks;
+mod running;
+mod settings;
+
+pub(crate) use self::core::Core;
+pub use builder::Builder;
+pub(crate) use builder::Style;
+pub(crate) use dispatch::Lifetime;
+pub(crate) use facade::server_methods;
+pub use handle::{ServerHandle, ShutdownReport};
+pub use hooks::{FailureCause, HandlerFailure};
+pub use running::RunningServer;
+pub use settings::OnTruncated;

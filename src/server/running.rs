@@ -1,0 +1,142 @@
+//! A server on a thread of its own.
+
+use std::ops::Deref;
+use std::thread::JoinHandle;
+
+use super::core::Core;
+use super::handle::{ServerHandle, ShutdownReport};
+use crate::error::Error;
+
+/// A server that serves on a thread of its own; it derefs to its [`ServerHandle`].
+///
+/// Dropping it shuts the server down and waits until it has ended, at most as
+/// long as `drain_timeout` and a little more.
+///
+/// # Examples
+/// ```
+/// use socketserver::ThreadingUdpServer;
+///
+/// let server = ThreadingUdpServer::bind_fn("127.0.0.1:0", |bytes, _, socket| {
+///     Ok(socket.reply(bytes)?)
+/// })?
+/// .spawn();
+/// println!("echoes on {}", server.local_addr());
+/// let report = server.stop()?;
+/// # Ok::<(), socketserver::Error>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "dropping it shuts the server down"]
+pub struct RunningServer {
+    handle: ServerHandle,
+    serving: Option<Serving>,
+}
+
+#[derive(Debug)]
+enum Serving {
+    OnThread(JoinHandle<Result<ShutdownReport, Error>>),
+    NotStarted(Error),
+}
+
+impl RunningServer {
+    pub(crate) fn start(core: Core) -> Self {
+        let handle = core.handle();
+        let started = std::thread::Builder::new()
+            .name("socketserver-supervisor".to_owned())
+            .spawn(move || core.serve_forever());
+        let serving = match started {
+            Ok(thread) => Serving::OnThread(thread),
+            Err(source) => Serving::NotStarted(Error::StartServer {
+                addr: handle.local_addr(),
+                source,
+            }),
+        };
+        Self {
+            handle,
+            serving: Some(serving),
+        }
+    }
+
+    /// Waits until the server has ended; it is not told to.
+    ///
+    /// # Errors
+    /// What `serve_forever` returns, and [`Error::StartServer`] when there was
+    /// no thread for it.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let server = ThreadingUdpServer::bind_fn("127.0.0.1:0", |_, _, _| Ok(()))?.spawn();
+    /// server.handle().shutdown();
+    /// server.join()?;
+    /// # Ok::<(), socketserver::Error>(())
+    /// ```
+    pub fn join(mut self) -> Result<ShutdownReport, Error> {
+        self.wait()
+    }
+
+    /// Shuts the server down and waits until it has ended.
+    ///
+    /// # Errors
+    /// As [`join`](Self::join).
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let server = ThreadingUdpServer::bind_fn("127.0.0.1:0", |_, _, _| Ok(()))?.spawn();
+    /// let report = server.stop()?;
+    /// # Ok::<(), socketserver::Error>(())
+    /// ```
+    pub fn stop(mut self) -> Result<ShutdownReport, Error> {
+        self.handle.shutdown();
+        self.wait()
+    }
+
+    /// A handle that may outlive this.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let server = ThreadingUdpServer::bind_fn("127.0.0.1:0", |_, _, _| Ok(()))?.spawn();
+    /// let handle = server.handle();
+    /// drop(server);
+    /// assert_eq!(handle.stats().received, 0);
+    /// # Ok::<(), socketserver::Error>(())
+    /// ```
+    pub fn handle(&self) -> ServerHandle {
+        self.handle.clone()
+    }
+
+    fn wait(&mut self) -> Result<ShutdownReport, Error> {
+        match self.serving.take() {
+            Some(Serving::OnThread(thread)) => match thread.join() {
+                Ok(result) => result,
+                // The server's own code does not panic, and users' code is
+                // contained; should it happen, it is passed on.
+                Err(payload) => std::panic::resume_unwind(payload),
+            },
+            Some(Serving::NotStarted(error)) => Err(error),
+            None => Err(Error::Closed),
+        }
+    }
+}
+
+impl Deref for RunningServer {
+    type Target = ServerHandle;
+
+    fn deref(&self) -> &ServerHandle {
+        &self.handle
+    }
+}
+
+impl Drop for RunningServer {
+    fn drop(&mut self) {
+        self.handle.shutdown();
+        if let Some(Serving::OnThread(thread)) = self.serving.take() {
+            match thread.join() {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => log::error!("{error}"),
+                Err(_) => log::error!("{}: the server panicked", self.handle.local_addr()),
+            }
+        }
+    }
+}

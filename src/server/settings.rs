@@ -1,0 +1,144 @@
+//! The knobs' values, with their defaults and limits.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::sys;
+
+/// What happens to a datagram longer than `max_packet_size`.
+///
+/// # Examples
+/// ```
+/// use socketserver::{OnTruncated, ThreadingUdpServer};
+///
+/// let builder = ThreadingUdpServer::builder().on_truncated(OnTruncated::Deliver);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OnTruncated {
+    /// It is counted as refused and logged at `warn`, at a limited rate: a
+    /// handler that does not look would take a part for the whole. The default.
+    #[default]
+    Refuse,
+    /// Its beginning is handled; [`SocketHandle::is_truncated`](crate::SocketHandle::is_truncated) says so.
+    Deliver,
+}
+
+/// Values of all knobs.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) workers: RangeInclusive<usize>,
+    /// The knob that set `workers`, for the error.
+    pub(crate) workers_knob: &'static str,
+    pub(crate) max_packet_size: usize,
+    pub(crate) on_truncated: OnTruncated,
+    pub(crate) receive_buffer: Option<usize>,
+    pub(crate) send_buffer: Option<usize>,
+    pub(crate) batch_size: usize,
+    pub(crate) reuse_address: bool,
+    pub(crate) reuse_port: bool,
+    pub(crate) only_v6: Option<bool>,
+    pub(crate) poll_interval: Duration,
+    pub(crate) drain_timeout: Duration,
+    pub(crate) thread_name: String,
+    pub(crate) stack_size: Option<usize>,
+}
+
+impl Settings {
+    /// The defaults, for at most `max_workers` workers.
+    pub(crate) fn new(max_workers: usize, workers_knob: &'static str) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            workers: cores.min(max_workers)..=max_workers,
+            workers_knob,
+            max_packet_size: LARGEST_DATAGRAM,
+            on_truncated: OnTruncated::default(),
+            receive_buffer: None,
+            send_buffer: None,
+            batch_size: 32,
+            reuse_address: false,
+            reuse_port: false,
+            only_v6: None,
+            poll_interval: Duration::from_millis(500),
+            drain_timeout: Duration::from_secs(10),
+            thread_name: "socketserver".to_owned(),
+            stack_size: None,
+        }
+    }
+
+    /// Refuses what makes no sense, naming the knob.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let (min, max) = (*self.workers.start(), *self.workers.end());
+        let knob = self.workers_knob;
+        if min == 0 || max == 0 {
+            return Err(Error::config(knob, "0 workers cannot serve; at least 1"));
+        }
+        if min > max {
+            let problem = format!("the minimum {min} is above the maximum {max}");
+            return Err(Error::config(knob, problem));
+        }
+        let range = |knob, value: usize, most: usize, unit: &str| {
+            if (1..=most).contains(&value) {
+                return Ok(());
+            }
+            let problem = format!("{value} is not between 1 and {most} {unit}");
+            Err(Error::config(knob, problem))
+        };
+        range(knob, max, MOST_WORKERS, "workers")?;
+        let packet = self.max_packet_size;
+        range("max_packet_size", packet, LARGEST_DATAGRAM, "bytes")?;
+        range("batch_size", self.batch_size, LARGEST_BATCH, "datagrams")?;
+        let buffers = [
+            ("receive_buffer", self.receive_buffer),
+            ("send_buffer", self.send_buffer),
+        ];
+        for (knob, size) in buffers {
+            if let Some(size) = size {
+                range(knob, size, LARGEST_BUFFER, "bytes")?;
+            }
+        }
+        if self.poll_interval.is_zero() {
+            let problem = "0 seconds between two calls would leave no time for anything else";
+            return Err(Error::config("poll_interval", problem));
+        }
+        if self.thread_name.contains('\0') {
+            let problem = "a thread's name cannot contain a zero byte";
+            return Err(Error::config("thread_name", problem));
+        }
+        if let Some(size) = self.stack_size {
+            range("stack_size", size, LARGEST_STACK, "bytes")?;
+        }
+        Ok(())
+    }
+
+    /// What is asked of a socket that the server opens.
+    pub(crate) fn socket_options(&self) -> sys::Options {
+        sys::Options {
+            receive_buffer: self.receive_buffer.or(Some(DEFAULT_RECEIVE_BUFFER)),
+            ..self.taken_over_options()
+        }
+    }
+
+    /// What is asked of a socket that was handed in: only what was said.
+    pub(crate) fn taken_over_options(&self) -> sys::Options {
+        sys::Options {
+            receive_buffer: self.receive_buffer,
+            send_buffer: self.send_buffer,
+            reuse_address: self.reuse_address,
+            reuse_port: self.reuse_port,
+            only_v6: self.only_v6,
+        }
+    }
+}
+
+/// No datagram is longer: the UDP length field has 16 bits (RFC 768).
+const LARGEST_DATAGRAM: usize = 65_535;
+/// Linux's `UIO_MAXIOV`: what one `recvmmsg(2)` takes.
+const LARGEST_BATCH: usize = 1024;
+const MOST_WORKERS: usize = 65_536;
+/// `SO_RCVBUF` and `SO_SNDBUF` are a C `int`, which Linux doubles.
+const LARGEST_BUFFER: usize = (i32::MAX / 2) as usize;
+const LARGEST_STACK: usize = 1 << 40;
+/// Holds about 10,000 small datagrams on Linux, whose own default holds 256.
+const DEFAULT_RECEIVE_BUFFER: usize = 4 << 20;

@@ -1,0 +1,360 @@
+//! What a handler answers with.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::engine::{Outbox, SharedSocket};
+use crate::error::Error;
+use crate::sys::max_payload;
+
+/// The server's socket, in a handler's hands: replies to the datagram at hand
+/// and sends to anyone.
+///
+/// There is one for each worker. It is neither `Send` nor `Sync`; what must
+/// outlive the handler's call is made with [`detach`](Self::detach).
+///
+/// Order: what one worker sends to one destination with `reply`, `send_to` and
+/// `writer` goes out in the order it was sent. Across workers nothing is promised.
+///
+/// # Examples
+/// ```
+/// use socketserver::{HandlerError, SocketHandle, ThreadingUdpServer};
+/// use std::net::SocketAddr;
+///
+/// fn shout(bytes: &[u8], _: SocketAddr, socket: &SocketHandle) -> Result<(), HandlerError> {
+///     Ok(socket.reply(&bytes.to_ascii_uppercase())?)
+/// }
+/// let server = ThreadingUdpServer::bind_fn("127.0.0.1:0", shout)?;
+/// # Ok::<(), socketserver::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct SocketHandle {
+    outbox: Arc<Outbox>,
+    current: Cell<Current>,
+    draft: RefCell<Draft>,
+    /// Keeps it on its thread.
+    _not_send: std::marker::PhantomData<Rc<()>>,
+}
+
+/// The datagram at hand.
+#[derive(Debug, Clone, Copy)]
+struct Current {
+    peer: SocketAddr,
+    is_truncated: bool,
+}
+
+/// What a handler has written with [`SocketHandle::writer`].
+#[derive(Debug, Default)]
+struct Draft {
+    bytes: Vec<u8>,
+    /// The length it would have, when that is too long.
+    overlong: Option<usize>,
+}
+
+impl SocketHandle {
+    pub(crate) fn new(outbox: Arc<Outbox>) -> Self {
+        Self {
+            outbox,
+            current: Cell::new(Current {
+                peer: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+                is_truncated: false,
+            }),
+            draft: RefCell::default(),
+            _not_send: std::marker::PhantomData,
+        }
+    }
+
+    /// Turns to the next datagram. What was left of a draft is gone.
+    pub(crate) fn begin(&self, peer: SocketAddr, is_truncated: bool) {
+        self.current.set(Current { peer, is_truncated });
+        let mut draft = self.draft.borrow_mut();
+        draft.bytes.clear();
+        draft.overlong = None;
+    }
+
+    /// Sends the draft, if something was written.
+    pub(crate) fn commit(&self) -> Result<(), Error> {
+        let draft = self.draft.borrow();
+        let to = self.current.get().peer;
+        if let Some(len) = draft.overlong {
+            self.outbox.tally().too_long();
+            let max = max_payload(&to);
+            return Err(Error::TooLong { len, max, to });
+        }
+        if draft.bytes.is_empty() {
+            return Ok(());
+        }
+        self.outbox.push(&draft.bytes, to)
+    }
+
+    /// Sends one datagram to the sender of the datagram at hand.
+    ///
+    /// It is batched: it leaves when the worker has finished its batch, and
+    /// within a few milliseconds in any case, whatever the handler does next.
+    /// A reply goes out even if the handler returns an error or panics
+    /// afterwards; [`writer`](Self::writer) is the form that takes it back.
+    ///
+    /// # Errors
+    /// What can be known at once: [`Error::TooLong`] above 65,507 bytes for IPv4
+    /// and 65,527 for IPv6, [`Error::Closed`]. What fails later is counted by
+    /// reason in [`Stats::replies`](crate::Stats::replies) and logged at `warn`, at a limited rate.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let server = ThreadingUdpServer::bind_fn("127.0.0.1:0", |bytes, _, socket| {
+    ///     socket.reply(bytes)?;
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), socketserver::Error>(())
+    /// ```
+    pub fn reply(&self, bytes: &[u8]) -> Result<(), Error> {
+        self.outbox.push(bytes, self.current.get().peer)
+    }
+
+    /// Sends one datagram to anyone, batched like [`reply`](Self::reply).
+    ///
+    /// # Errors
+    /// As `reply`, and [`Error::AddressFamily`] and [`Error::PortZero`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// # use std::net::SocketAddr;
+    /// let audit: SocketAddr = "127.0.0.1:9999".parse().unwrap();
+    /// let server = ThreadingUdpServer::bind_fn("127.0.0.1:0", move |bytes, _, socket| {
+    ///     socket.send_to(bytes, audit)?;
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), socketserver::Error>(())
+    /// ```
+    pub fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), Error> {
+        self.outbox.push(bytes, to)
+    }
+
+    /// Sends one datagram now, without batching or waiting, and returns the
+    /// kernel's answer. It may overtake what was sent before with `reply` and
+    /// `send_to`.
+    ///
+    /// # Errors
+    /// The operating system's error as it is; `WouldBlock` when the send buffer
+    /// is full. Once the server is closed, an error of kind `NotConnected`.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let server = ThreadingUdpServer::bind_fn("127.0.0.1:0", |bytes, addr, socket| {
+    ///     if let Err(error) = socket.try_send_to(bytes, addr) {
+    ///         eprintln!("{addr} gets no answer: {error}");
+    ///     }
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), socketserver::Error>(())
+    /// ```
+    pub fn try_send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<()> {
+        self.outbox.socket().try_send_to(bytes, to)
+    }
+
+    /// Collects one reply piece by piece: Python's `wfile`.
+    ///
+    /// It is sent, as one datagram, when the handler returns `Ok` and something
+    /// was written, and dropped otherwise: no partial reply, no empty one. All
+    /// writers of one call collect the same reply. (The bytes of the request
+    /// are an [`io::Read`] as they are: Python's `rfile`.)
+    ///
+    /// Writing fails once the reply is longer than a datagram can be; then
+    /// nothing is sent, even if the handler ignores the error.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// use std::io::{BufRead, Write};
+    ///
+    /// let server = ThreadingUdpServer::bind_fn("127.0.0.1:0", |mut bytes, _, socket| {
+    ///     let mut line = String::new();
+    ///     bytes.read_line(&mut line)?;
+    ///     write!(socket.writer(), "you said {line}")?;
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), socketserver::Error>(())
+    /// ```
+    pub fn writer(&self) -> impl io::Write + '_ {
+        Writer { handle: self }
+    }
+
+    /// The local address that the datagram at hand was received on.
+    ///
+    /// On a socket bound to a wildcard address this is the wildcard.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let server = ThreadingUdpServer::bind_fn("127.0.0.1:0", |_, _, socket| {
+    ///     Ok(socket.reply(socket.local_addr().to_string().as_bytes())?)
+    /// })?;
+    /// # Ok::<(), socketserver::Error>(())
+    /// ```
+    pub fn local_addr(&self) -> SocketAddr {
+        self.outbox.socket().local_addr()
+    }
+
+    /// Whether the datagram at hand was longer than `max_packet_size` and is
+    /// only its beginning. Only with
+    /// [`OnTruncated::Deliver`](crate::OnTruncated::Deliver) does a handler see one.
+    ///
+    /// # Examples
+    /// ```
+    /// use socketserver::{OnTruncated, ThreadingUdpServer};
+    ///
+    /// let server = ThreadingUdpServer::builder()
+    ///     .max_packet_size(512)
+    ///     .on_truncated(OnTruncated::Deliver)
+    ///     .bind_fn("127.0.0.1:0", |_, _, socket| {
+    ///         if socket.is_truncated() {
+    ///             socket.reply(b"at most 512 bytes, please")?;
+    ///         }
+    ///         Ok(())
+    ///     })?;
+    /// # Ok::<(), socketserver::Error>(())
+    /// ```
+    pub fn is_truncated(&self) -> bool {
+        self.current.get().is_truncated
+    }
+
+    /// An owned handle for the same peer, to answer later or from elsewhere.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let server = ThreadingUdpServer::bind_fn("127.0.0.1:0", |bytes, _, socket| {
+    ///     let (later, question) = (socket.detach(), bytes.to_vec());
+    ///     std::thread::Builder::new().spawn(move || {
+    ///         if let Err(error) = later.reply(&question) {
+    ///             eprintln!("too late: {error}");
+    ///         }
+    ///     })?;
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), socketserver::Error>(())
+    /// ```
+    pub fn detach(&self) -> DetachedHandle {
+        DetachedHandle {
+            socket: Arc::clone(self.outbox.socket()),
+            peer: self.current.get().peer,
+        }
+    }
+}
+
+/// Collects into the handle's draft.
+struct Writer<'a> {
+    handle: &'a SocketHandle,
+}
+
+impl io::Write for Writer<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let to = self.handle.current.get().peer;
+        let mut draft = self.handle.draft.borrow_mut();
+        let max = max_payload(&to);
+        let len = draft.overlong.unwrap_or(draft.bytes.len()) + bytes.len();
+        if len > max {
+            draft.overlong = Some(len);
+            return Err(Error::TooLong { len, max, to }.into());
+        }
+        draft.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    /// Does nothing: the reply is sent when the handler has returned.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Answers one peer later, or from another thread: the owned form of
+/// [`SocketHandle`].
+///
+/// It keeps neither the server nor its port: once the server is closed, every
+/// send returns [`Error::Closed`]. Sends are not batched.
+///
+/// # Examples
+/// ```
+/// use socketserver::{DetachedHandle, ThreadingUdpServer};
+///
+/// let (sender, handles) = std::sync::mpsc::channel::<DetachedHandle>();
+/// let server = ThreadingUdpServer::bind_fn("127.0.0.1:0", move |_, _, socket| {
+///     sender.send(socket.detach())?;
+///     Ok(())
+/// })?;
+/// # Ok::<(), socketserver::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct DetachedHandle {
+    socket: Arc<SharedSocket>,
+    peer: SocketAddr,
+}
+
+impl DetachedHandle {
+    /// The peer that [`reply`](Self::reply) sends to.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::DetachedHandle;
+    /// fn name(handle: &DetachedHandle) -> String {
+    ///     handle.peer_addr().to_string()
+    /// }
+    /// ```
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// The local address that the peer's datagram was received on.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::DetachedHandle;
+    /// fn port(handle: &DetachedHandle) -> u16 {
+    ///     handle.local_addr().port()
+    /// }
+    /// ```
+    pub fn local_addr(&self) -> SocketAddr {
+        self.socket.local_addr()
+    }
+
+    /// Sends one datagram to the peer. Waits up to 50 ms for room in the send buffer.
+    ///
+    /// # Errors
+    /// As [`send_to`](Self::send_to).
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::{DetachedHandle, Error};
+    /// fn done(handle: &DetachedHandle) -> Result<(), Error> {
+    ///     handle.reply(b"done")
+    /// }
+    /// ```
+    pub fn reply(&self, bytes: &[u8]) -> Result<(), Error> {
+        self.send_to(bytes, self.peer)
+    }
+
+    /// Sends one datagram to anyone. Waits up to 50 ms for room in the send buffer.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] once the server is closed, [`Error::TooLong`],
+    /// [`Error::AddressFamily`], [`Error::PortZero`], and [`Error::Send`] for
+    /// what the operating system refuses.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::{DetachedHandle, Error};
+    /// # use std::net::SocketAddr;
+    /// fn tell(handle: &DetachedHandle, peers: &[SocketAddr]) -> Result<(), Error> {
+    ///     peers.iter().try_for_each(|peer| handle.send_to(b"news", *peer))
+    /// }
+    /// ```
+    pub fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), Error> {
+        self.socket.send_to(bytes, to)
+    }
+}

@@ -1,0 +1,236 @@
+//! Counters: the snapshot that users see, and the live form behind it.
+
+mod live;
+mod table;
+
+pub(crate) use live::{Fate, Padded, Refusal, ReplyTally, WorkerTally, bump};
+
+use std::time::Duration;
+
+/// What a server has done so far: a snapshot, taken with
+/// [`ServerHandle::stats`](crate::ServerHandle::stats).
+///
+/// One law of conservation holds: every datagram read from the kernel ends in
+/// exactly one of `handled`, `failed`, `panicked`, `refused`, `shed` and
+/// `abandoned`. At rest `received` is their sum; before that, `in_flight` is the
+/// rest. `kernel_drops` stands beside them: those were never read.
+///
+/// [`Display`](std::fmt::Display) prints a table for people.
+///
+/// # Examples
+/// ```
+/// use socketserver::ThreadingUdpServer;
+///
+/// let server = ThreadingUdpServer::bind_fn("127.0.0.1:0", |_, _, _| Ok(()))?;
+/// let stats = server.handle().stats();
+/// assert_eq!(stats.received, stats.settled() + stats.in_flight);
+/// println!("{stats}");
+/// # Ok::<(), socketserver::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Datagrams read from the kernel.
+    pub received: u64,
+    /// Payload bytes of these.
+    pub bytes_received: u64,
+    /// Receive calls that returned datagrams: `received / batches` is the mean batch.
+    pub batches: u64,
+    /// The handler returned `Ok`.
+    pub handled: u64,
+    /// `setup` or the handler returned an error.
+    pub failed: u64,
+    /// The factory, `setup`, the handler or `verify_request` panicked.
+    pub panicked: u64,
+    /// Never shown to a handler, by reason.
+    pub refused: Refused,
+    /// Given up to stay responsive, by reason.
+    pub shed: Shed,
+    /// Received, but not finished when the server had to close.
+    pub abandoned: u64,
+    /// Received and not settled yet.
+    pub in_flight: u64,
+    /// Panics in hooks and in `finish`; they cost no datagram its fate.
+    pub hook_panics: u64,
+    /// What became of the replies.
+    pub replies: Replies,
+    /// Errors that receive calls returned. They are late news about earlier
+    /// sends or shortages of the system, never about a datagram received.
+    pub receive_errors: u64,
+    /// Datagrams that the kernel dropped since `bind` for want of room in the
+    /// receive buffer (or for a bad checksum); `None` where it does not tell.
+    pub kernel_drops: Option<u64>,
+    /// The socket's receive buffer.
+    pub receive_buffer: ReceiveBuffer,
+    /// Worker threads at the moment.
+    pub workers: usize,
+    /// The most worker threads there were at one time.
+    pub peak_workers: usize,
+    /// Worker threads that could not be started while growing.
+    pub failed_worker_starts: u64,
+    /// Time since `bind`; stands still once the server is closed.
+    pub uptime: Duration,
+}
+
+impl Stats {
+    /// The sum of all fates: datagrams that are dealt with.
+    ///
+    /// # Examples
+    /// ```
+    /// let stats = socketserver::Stats::default();
+    /// assert_eq!(stats.settled(), 0);
+    /// ```
+    pub fn settled(&self) -> u64 {
+        self.handled
+            + self.failed
+            + self.panicked
+            + self.refused.total()
+            + self.shed.total()
+            + self.abandoned
+    }
+}
+
+/// Datagrams that were never shown to a handler, by reason.
+///
+/// # Examples
+/// ```
+/// assert_eq!(socketserver::Stats::default().refused.total(), 0);
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refused {
+    /// The `verify_request` hook said no.
+    pub verify: u64,
+    /// A source that no reply can reach, and that only a forger or a fault
+    /// makes: port 0, the unspecified address, a multicast or broadcast
+    /// address, or the server itself.
+    pub source: u64,
+    /// Longer than `max_packet_size`, with [`OnTruncated::Refuse`](crate::OnTruncated::Refuse).
+    pub truncated: u64,
+}
+
+impl Refused {
+    /// The sum over all reasons.
+    ///
+    /// # Examples
+    /// ```
+    /// assert_eq!(socketserver::Stats::default().refused.total(), 0);
+    /// ```
+    pub fn total(&self) -> u64 {
+        self.verify + self.source + self.truncated
+    }
+}
+
+/// Datagrams given up to stay responsive, by reason. (No reason exists yet: what
+/// does not fit waits in the kernel, which counts what it drops.)
+///
+/// # Examples
+/// ```
+/// assert_eq!(socketserver::Stats::default().shed.total(), 0);
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Shed {}
+
+impl Shed {
+    /// The sum over all reasons.
+    ///
+    /// # Examples
+    /// ```
+    /// assert_eq!(socketserver::Stats::default().shed.total(), 0);
+    /// ```
+    pub fn total(&self) -> u64 {
+        0
+    }
+}
+
+/// What became of the datagrams that handlers asked to send: each is sent,
+/// failed for a reason, withheld by a guard, or still waiting in a batch.
+///
+/// # Examples
+/// ```
+/// let replies = socketserver::Stats::default().replies;
+/// assert_eq!(replies.sent + replies.failed.total(), 0);
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Replies {
+    /// Accepted by the kernel.
+    pub sent: u64,
+    /// Payload bytes of these.
+    pub bytes_sent: u64,
+    /// System calls that sending took.
+    pub send_calls: u64,
+    /// Not sent, by reason.
+    pub failed: SendFailures,
+    /// Not sent because a guard forbade it.
+    pub withheld: u64,
+}
+
+/// Datagrams that could not be sent, by reason.
+///
+/// # Examples
+/// ```
+/// let failed = socketserver::Stats::default().replies.failed;
+/// assert_eq!(failed.total(), 0);
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SendFailures {
+    /// Longer than a datagram can be, or than the route lets through (`EMSGSIZE`).
+    pub too_long: u64,
+    /// No route, or nobody there (`ENETUNREACH`, `EHOSTUNREACH`, `ECONNREFUSED`, `ENETDOWN`).
+    pub unreachable: u64,
+    /// A firewall, or a broadcast address without permission (`EPERM`, `EACCES`).
+    pub not_permitted: u64,
+    /// Port 0, another address family, an address that is not to be had
+    /// (`EINVAL`, `EADDRNOTAVAIL`, `EAFNOSUPPORT`).
+    pub bad_address: u64,
+    /// No room in the send buffer until the deadline (`EAGAIN`).
+    pub no_room: u64,
+    /// The system lacked memory (`ENOBUFS`, `ENOMEM`).
+    pub no_memory: u64,
+    /// The server was closed.
+    pub closed: u64,
+    /// Any other error.
+    pub other: u64,
+}
+
+impl SendFailures {
+    /// The sum over all reasons.
+    ///
+    /// # Examples
+    /// ```
+    /// assert_eq!(socketserver::Stats::default().replies.failed.total(), 0);
+    /// ```
+    pub fn total(&self) -> u64 {
+        self.too_long
+            + self.unreachable
+            + self.not_permitted
+            + self.bad_address
+            + self.no_room
+            + self.no_memory
+            + self.closed
+            + self.other
+    }
+}
+
+/// The size of the socket's receive buffer, in bytes. It also holds the
+/// kernel's overhead: a small datagram takes some 830 bytes of it on Linux.
+///
+/// # Examples
+/// ```
+/// let server = socketserver::ThreadingUdpServer::bind_fn("127.0.0.1:0", |_, _, _| Ok(()))?;
+/// let buffer = server.handle().stats().receive_buffer;
+/// assert_eq!(buffer.asked, Some(4 << 20));
+/// assert!(buffer.granted > 0);
+/// # Ok::<(), socketserver::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReceiveBuffer {
+    /// What was asked for; `None` for a socket that was handed in and left as it was.
+    pub asked: Option<usize>,
+    /// What the kernel granted, in the same unit.
+    pub granted: usize,
+}

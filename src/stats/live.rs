@@ -1,0 +1,164 @@
+//! Live counters: one set per worker, each on cache lines of its own, added up
+//! when somebody asks.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use super::{Replies, SendFailures, Stats};
+use crate::sys::SendFault;
+
+/// How a datagram ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Handled,
+    Failed,
+    Panicked,
+    Refused(Refusal),
+}
+
+/// Why a datagram was not shown to a handler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Verify,
+    Source,
+    Truncated,
+}
+
+/// Keeps its content away from its neighbours' cache lines: two lines, since
+/// processors fetch them in pairs.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Padded<T>(pub(crate) T);
+
+impl<T> std::ops::Deref for Padded<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// Adds to a counter that one thread at a time writes, without the price of an
+/// atomic read-modify-write.
+pub(crate) fn bump(counter: &AtomicU64, by: u64) {
+    counter.store(counter.load(Relaxed) + by, Relaxed);
+}
+
+/// What one worker counts. Only that worker writes.
+#[derive(Debug, Default)]
+pub(crate) struct WorkerTally {
+    pub(crate) received: AtomicU64,
+    pub(crate) bytes_received: AtomicU64,
+    pub(crate) batches: AtomicU64,
+    pub(crate) receive_errors: AtomicU64,
+    handled: AtomicU64,
+    failed: AtomicU64,
+    panicked: AtomicU64,
+    refused_verify: AtomicU64,
+    refused_source: AtomicU64,
+    refused_truncated: AtomicU64,
+}
+
+impl WorkerTally {
+    /// Counts the end of one datagram.
+    pub(crate) fn settle(&self, fate: Fate) {
+        let counter = match fate {
+            Fate::Handled => &self.handled,
+            Fate::Failed => &self.failed,
+            Fate::Panicked => &self.panicked,
+            Fate::Refused(Refusal::Verify) => &self.refused_verify,
+            Fate::Refused(Refusal::Source) => &self.refused_source,
+            Fate::Refused(Refusal::Truncated) => &self.refused_truncated,
+        };
+        bump(counter, 1);
+    }
+
+    /// Adds the fates to a snapshot.
+    ///
+    /// All fates of all workers are read before what was received is
+    /// ([`add_received`](Self::add_received)): each datagram is received before
+    /// it is settled, so a snapshot under load never shows more of them settled
+    /// than received.
+    pub(crate) fn add_fates(&self, stats: &mut Stats) {
+        stats.handled += self.handled.load(Relaxed);
+        stats.failed += self.failed.load(Relaxed);
+        stats.panicked += self.panicked.load(Relaxed);
+        stats.refused.verify += self.refused_verify.load(Relaxed);
+        stats.refused.source += self.refused_source.load(Relaxed);
+        stats.refused.truncated += self.refused_truncated.load(Relaxed);
+    }
+
+    /// Adds what was received to a snapshot.
+    pub(crate) fn add_received(&self, stats: &mut Stats) {
+        stats.received += self.received.load(Relaxed);
+        stats.bytes_received += self.bytes_received.load(Relaxed);
+        stats.batches += self.batches.load(Relaxed);
+        stats.receive_errors += self.receive_errors.load(Relaxed);
+    }
+}
+
+/// What became of replies. Shared by detached handles, so it counts with atomic
+/// additions; an outbox does so once per flush.
+#[derive(Debug, Default)]
+pub(crate) struct ReplyTally {
+    sent: AtomicU64,
+    bytes_sent: AtomicU64,
+    send_calls: AtomicU64,
+    too_long: AtomicU64,
+    unreachable: AtomicU64,
+    not_permitted: AtomicU64,
+    bad_address: AtomicU64,
+    no_room: AtomicU64,
+    no_memory: AtomicU64,
+    closed: AtomicU64,
+    other: AtomicU64,
+}
+
+impl ReplyTally {
+    pub(crate) fn sent(&self, count: u64, bytes: u64, calls: u64) {
+        self.sent.fetch_add(count, Relaxed);
+        self.bytes_sent.fetch_add(bytes, Relaxed);
+        self.send_calls.fetch_add(calls, Relaxed);
+    }
+
+    /// Counts a send that failed, by the reason that the error gives.
+    pub(crate) fn failed(&self, error: &io::Error) {
+        let counter = match SendFault::of(error) {
+            SendFault::TooLong => &self.too_long,
+            SendFault::Unreachable => &self.unreachable,
+            SendFault::NotPermitted => &self.not_permitted,
+            SendFault::BadAddress => &self.bad_address,
+            SendFault::WouldBlock => &self.no_room,
+            SendFault::NoMemory => &self.no_memory,
+            SendFault::Interrupted | SendFault::Other => &self.other,
+        };
+        counter.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn too_long(&self) {
+        self.too_long.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn bad_address(&self) {
+        self.bad_address.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn closed(&self, count: u64) {
+        self.closed.fetch_add(count, Relaxed);
+    }
+
+    pub(crate) fn add_to(&self, replies: &mut Replies) {
+        replies.sent += self.sent.load(Relaxed);
+        replies.bytes_sent += self.bytes_sent.load(Relaxed);
+        replies.send_calls += self.send_calls.load(Relaxed);
+        let failed: &mut SendFailures = &mut replies.failed;
+        failed.too_long += self.too_long.load(Relaxed);
+        failed.unreachable += self.unreachable.load(Relaxed);
+        failed.not_permitted += self.not_permitted.load(Relaxed);
+        failed.bad_address += self.bad_address.load(Relaxed);
+        failed.no_room += self.no_room.load(Relaxed);
+        failed.no_memory += self.no_memory.load(Relaxed);
+        failed.closed += self.closed.load(Relaxed);
+        failed.other += self.other.load(Relaxed);
+    }
+}

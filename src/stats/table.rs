@@ -1,0 +1,155 @@
+//! The snapshot as a table for people.
+
+use std::fmt;
+
+use super::Stats;
+
+impl fmt::Display for Stats {
+    /// A line per counter. Counters that are zero and that nobody expects are
+    /// left out; the fates that the law of conservation adds up never are.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table { f };
+        let mean = self.received as f64 / self.batches.max(1) as f64;
+        let received = format!(
+            "{} in {} batches of {mean:.1}",
+            bytes(self.bytes_received),
+            grouped(self.batches)
+        );
+        table.row("received", self.received, &received)?;
+        table.row("  handled", self.handled, "")?;
+        table.row("  failed", self.failed, "")?;
+        table.row("  panicked", self.panicked, "")?;
+        table.row("  refused", self.refused.total(), "")?;
+        table.some("    by verify_request", self.refused.verify)?;
+        table.some("    for their source", self.refused.source)?;
+        table.some("    truncated", self.refused.truncated)?;
+        table.row("  shed", self.shed.total(), "")?;
+        table.row("  abandoned", self.abandoned, "")?;
+        table.row("  in flight", self.in_flight, "")?;
+        match self.kernel_drops {
+            Some(drops) => table.row("dropped by the kernel", drops, "")?,
+            None => table.text("dropped by the kernel", "not known here")?,
+        }
+        let replies = &self.replies;
+        let sent = format!(
+            "{} in {} calls",
+            bytes(replies.bytes_sent),
+            grouped(replies.send_calls)
+        );
+        table.row("replies sent", replies.sent, &sent)?;
+        table.row("replies failed", replies.failed.total(), "")?;
+        table.some("    too long", replies.failed.too_long)?;
+        table.some("    unreachable", replies.failed.unreachable)?;
+        table.some("    not permitted", replies.failed.not_permitted)?;
+        table.some("    bad address", replies.failed.bad_address)?;
+        table.some("    no room to send", replies.failed.no_room)?;
+        table.some("    no memory", replies.failed.no_memory)?;
+        table.some("    server closed", replies.failed.closed)?;
+        table.some("    other errors", replies.failed.other)?;
+        table.some("replies withheld", replies.withheld)?;
+        table.some("receive errors", self.receive_errors)?;
+        table.some("panics in hooks", self.hook_panics)?;
+        let peak = format!("{} at most", self.peak_workers);
+        table.row("workers", self.workers as u64, &peak)?;
+        table.some("worker starts failed", self.failed_worker_starts)?;
+        let granted = bytes(self.receive_buffer.granted as u64);
+        let buffer = match self.receive_buffer.asked {
+            Some(asked) => format!("{granted} granted, {} asked", bytes(asked as u64)),
+            None => granted,
+        };
+        table.text("receive buffer", &buffer)?;
+        let uptime = format!("{:.1} s", self.uptime.as_secs_f64());
+        table.last("uptime", &uptime)
+    }
+}
+
+struct Table<'a, 'b> {
+    f: &'a mut fmt::Formatter<'b>,
+}
+
+impl Table<'_, '_> {
+    fn row(&mut self, name: &str, value: u64, note: &str) -> fmt::Result {
+        let value = grouped(value);
+        if note.is_empty() {
+            writeln!(self.f, "{name:<24}{value:>15}")
+        } else {
+            writeln!(self.f, "{name:<24}{value:>15}   {note}")
+        }
+    }
+
+    /// A row only if there is something to say.
+    fn some(&mut self, name: &str, value: u64) -> fmt::Result {
+        if value == 0 {
+            return Ok(());
+        }
+        self.row(name, value, "")
+    }
+
+    fn text(&mut self, name: &str, text: &str) -> fmt::Result {
+        writeln!(self.f, "{name:<24}{text:>15}")
+    }
+
+    fn last(&mut self, name: &str, text: &str) -> fmt::Result {
+        write!(self.f, "{name:<24}{text:>15}")
+    }
+}
+
+/// `1234567` as `1,234,567`.
+fn grouped(value: u64) -> String {
+    let digits = value.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A number of bytes in the largest binary unit that leaves it above one.
+fn bytes(count: u64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = count as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < units.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 {
+        format!("{count} B")
+    } else {
+        format!("{value:.1} {}", units[unit])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_and_bytes_scaled() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(1_000), "1,000");
+        assert_eq!(grouped(12_345_678), "12,345,678");
+        assert_eq!(bytes(1023), "1023 B");
+        assert_eq!(bytes(4 << 20), "4.0 MiB");
+    }
+
+    #[test]
+    fn the_table_shows_every_fate_and_hides_empty_reasons() {
+        let mut stats = Stats {
+            received: 7,
+            handled: 6,
+            ..Stats::default()
+        };
+        stats.refused.verify = 1;
+        let table = stats.to_string();
+        for expected in ["handled", "failed", "panicked", "refused", "shed"] {
+            assert!(table.contains(expected), "{expected} in:\n{table}");
+        }
+        assert!(table.contains("by verify_request"), "{table}");
+        assert!(!table.contains("truncated"), "{table}");
+    }
+}

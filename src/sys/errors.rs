@@ -1,0 +1,178 @@
+//! What a socket error means, and so what to do about it. The tables follow
+//! ip(7), udp(7), recvmmsg(2) and sendmmsg(2).
+
+use std::io::{Error, ErrorKind};
+
+/// What an error of a receive call asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReceiveFault {
+    /// A signal came in between: try again.
+    Interrupted,
+    /// Nothing there: wait.
+    WouldBlock,
+    /// Late news about a datagram that was sent earlier. It says nothing about
+    /// what can be received, and anyone can forge it: count it and go on.
+    LateNews,
+    /// The system lacks something for now: count it, back off, go on.
+    Exhausted,
+    /// The socket is gone or was never one: stop the server in order.
+    Fatal,
+}
+
+impl ReceiveFault {
+    /// Judges an error of a receive call.
+    pub(crate) fn of(error: &Error) -> Self {
+        match error.kind() {
+            ErrorKind::Interrupted => return Self::Interrupted,
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => return Self::WouldBlock,
+            ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionReset
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::PermissionDenied => return Self::LateNews,
+            ErrorKind::NetworkDown | ErrorKind::OutOfMemory => return Self::Exhausted,
+            _ => {}
+        }
+        match error.raw_os_error() {
+            Some(code) if raw::LATE_NEWS.contains(&code) => Self::LateNews,
+            Some(code) if raw::FATAL.contains(&code) => Self::Fatal,
+            // ENOBUFS, and whatever nobody foresaw: going on at once could spin,
+            // and stopping would let one odd error end a server.
+            _ => Self::Exhausted,
+        }
+    }
+}
+
+/// What an error of a send call asks for, and the reason it is counted under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SendFault {
+    /// A signal came in between: try again.
+    Interrupted,
+    /// The send buffer is full: wait for room, up to a deadline.
+    WouldBlock,
+    /// The system lacks memory for now: one short pause, then give up.
+    NoMemory,
+    /// The datagram is too long for the protocol or for the route.
+    TooLong,
+    /// No way leads there, or nobody listens there.
+    Unreachable,
+    /// A firewall, or a broadcast address without permission.
+    NotPermitted,
+    /// An address that cannot be sent to from this socket.
+    BadAddress,
+    /// Anything else.
+    Other,
+}
+
+impl SendFault {
+    /// Judges an error of a send call.
+    pub(crate) fn of(error: &Error) -> Self {
+        match error.kind() {
+            ErrorKind::Interrupted => return Self::Interrupted,
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => return Self::WouldBlock,
+            ErrorKind::OutOfMemory => return Self::NoMemory,
+            ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionReset
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::NetworkDown => return Self::Unreachable,
+            ErrorKind::PermissionDenied => return Self::NotPermitted,
+            ErrorKind::InvalidInput | ErrorKind::AddrNotAvailable => return Self::BadAddress,
+            _ => {}
+        }
+        match error.raw_os_error() {
+            Some(code) if code == raw::NO_BUFFERS => Self::NoMemory,
+            Some(code) if code == raw::MESSAGE_TOO_LONG => Self::TooLong,
+            Some(code) if raw::BAD_FAMILY.contains(&code) => Self::BadAddress,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Error numbers for which `std` has no stable kind.
+#[cfg(unix)]
+mod raw {
+    pub(super) const LATE_NEWS: &[i32] = &[libc::EPROTO, libc::EMSGSIZE];
+    pub(super) const FATAL: &[i32] = &[libc::EBADF, libc::ENOTSOCK, libc::EFAULT, libc::EOPNOTSUPP];
+    pub(super) const NO_BUFFERS: i32 = libc::ENOBUFS;
+    pub(super) const MESSAGE_TOO_LONG: i32 = libc::EMSGSIZE;
+    pub(super) const BAD_FAMILY: &[i32] = &[libc::EAFNOSUPPORT, libc::EDESTADDRREQ, libc::EISCONN];
+}
+
+/// Error numbers for which `std` has no stable kind (Winsock).
+#[cfg(not(unix))]
+mod raw {
+    const WSAEBADF: i32 = 10_009;
+    const WSAEFAULT: i32 = 10_014;
+    const WSAENOTSOCK: i32 = 10_038;
+    const WSAEMSGSIZE: i32 = 10_040;
+    const WSAEOPNOTSUPP: i32 = 10_045;
+    const WSAEAFNOSUPPORT: i32 = 10_047;
+    const WSAENETRESET: i32 = 10_052;
+    const WSAENOBUFS: i32 = 10_055;
+
+    pub(super) const LATE_NEWS: &[i32] = &[WSAENETRESET, WSAEMSGSIZE];
+    pub(super) const FATAL: &[i32] = &[WSAEBADF, WSAENOTSOCK, WSAEFAULT, WSAEOPNOTSUPP];
+    pub(super) const NO_BUFFERS: i32 = WSAENOBUFS;
+    pub(super) const MESSAGE_TOO_LONG: i32 = WSAEMSGSIZE;
+    pub(super) const BAD_FAMILY: &[i32] = &[WSAEAFNOSUPPORT];
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn received(code: i32) -> ReceiveFault {
+        ReceiveFault::of(&Error::from_raw_os_error(code))
+    }
+
+    #[track_caller]
+    fn sent(code: i32) -> SendFault {
+        SendFault::of(&Error::from_raw_os_error(code))
+    }
+
+    #[test]
+    fn forgeable_receive_errors_are_never_fatal() {
+        for code in [
+            libc::ECONNREFUSED,
+            libc::EHOSTUNREACH,
+            libc::ENETUNREACH,
+            libc::EPROTO,
+            libc::EMSGSIZE,
+            libc::EACCES,
+        ] {
+            assert_eq!(received(code), ReceiveFault::LateNews, "errno {code}");
+        }
+    }
+
+    #[test]
+    fn shortages_back_off_and_only_a_lost_socket_is_fatal() {
+        for code in [libc::ENETDOWN, libc::ENOBUFS, libc::ENOMEM, libc::EIO] {
+            assert_eq!(received(code), ReceiveFault::Exhausted, "errno {code}");
+        }
+        for code in [libc::EBADF, libc::ENOTSOCK, libc::EFAULT, libc::EOPNOTSUPP] {
+            assert_eq!(received(code), ReceiveFault::Fatal, "errno {code}");
+        }
+        assert_eq!(received(libc::EINTR), ReceiveFault::Interrupted);
+        assert_eq!(received(libc::EAGAIN), ReceiveFault::WouldBlock);
+    }
+
+    #[test]
+    fn send_errors_are_told_apart_by_reason() {
+        assert_eq!(sent(libc::EINTR), SendFault::Interrupted);
+        assert_eq!(sent(libc::EAGAIN), SendFault::WouldBlock);
+        assert_eq!(sent(libc::ENOBUFS), SendFault::NoMemory);
+        assert_eq!(sent(libc::ENOMEM), SendFault::NoMemory);
+        assert_eq!(sent(libc::EMSGSIZE), SendFault::TooLong);
+        for code in [libc::ENETUNREACH, libc::EHOSTUNREACH, libc::ECONNREFUSED] {
+            assert_eq!(sent(code), SendFault::Unreachable, "errno {code}");
+        }
+        assert_eq!(sent(libc::EPERM), SendFault::NotPermitted);
+        assert_eq!(sent(libc::EACCES), SendFault::NotPermitted);
+        for code in [libc::EINVAL, libc::EADDRNOTAVAIL, libc::EAFNOSUPPORT] {
+            assert_eq!(sent(code), SendFault::BadAddress, "errno {code}");
+        }
+        assert_eq!(sent(libc::EIO), SendFault::Other);
+    }
+}

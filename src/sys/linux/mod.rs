@@ -1,0 +1,23 @@
+//! Linux: batches with `recvmmsg` and `sendmmsg`, waits in `ppoll`, wakes by
+//! `eventfd`.
+
+mod address;
+mod bell;
+mod receive;
+mod send;
+mod slab;
+mod socket;
+mod thread;
+
+pub(crate) use bell::Bell;
+pub(crate) use receive::ReceiveBlock;
+pub(crate) use send::SendQueue;
+pub(crate) use socket::Socket;
+pub(crate) use thread::name_thread;
+
+use std::io;
+
+/// Turns the −1 of a system call into the error it stands for.
+fn check(result: libc::c_int) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}

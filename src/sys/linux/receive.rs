@@ -1,0 +1,159 @@
+//! Room for a batch of received datagrams.
+
+use std::io;
+use std::mem::size_of;
+
+use super::address::{CAPACITY, RawAddress};
+use super::slab::Slab;
+use super::{Socket, check};
+use crate::sys::Datagram;
+
+/// A fixed set of receive slots. Built once: before each receive only what the
+/// kernel changed is set back.
+pub(crate) struct ReceiveBlock {
+    payload: Slab<u8>,
+    stride: usize,
+    max_packet_size: usize,
+    headers: Slab<libc::mmsghdr>,
+    names: Slab<RawAddress>,
+    vectors: Slab<libc::iovec>,
+    slots: usize,
+    filled: usize,
+}
+
+// SAFETY: the pointers in headers and vectors lead into the block's own slabs,
+// which move with it and are freed with it; nothing is tied to a thread.
+unsafe impl Send for ReceiveBlock {}
+// SAFETY: through `&ReceiveBlock` everything is only read.
+unsafe impl Sync for ReceiveBlock {}
+
+impl ReceiveBlock {
+    /// Room for `slots` datagrams of up to `max_packet_size` bytes each.
+    pub(crate) fn new(slots: usize, max_packet_size: usize) -> Self {
+        let stride = stride(max_packet_size);
+        // SAFETY: zero is a valid byte.
+        let payload: Slab<u8> = unsafe { Slab::zeroed(slots * stride) };
+        // SAFETY: all-zero headers, addresses and vectors are valid: plain data
+        // and null pointers.
+        let (mut headers, names, mut vectors): (
+            Slab<libc::mmsghdr>,
+            Slab<RawAddress>,
+            Slab<libc::iovec>,
+        ) = unsafe {
+            (
+                Slab::zeroed(slots),
+                Slab::zeroed(slots),
+                Slab::zeroed(slots),
+            )
+        };
+        for slot in 0..slots {
+            vectors.set(
+                slot,
+                libc::iovec {
+                    iov_base: payload.at(slot * stride).cast(),
+                    iov_len: max_packet_size,
+                },
+            );
+            let mut header = headers.get(slot);
+            header.msg_hdr.msg_name = names.at(slot).cast();
+            header.msg_hdr.msg_namelen = CAPACITY;
+            header.msg_hdr.msg_iov = vectors.at(slot);
+            header.msg_hdr.msg_iovlen = 1;
+            headers.set(slot, header);
+        }
+        Self {
+            payload,
+            stride,
+            max_packet_size,
+            headers,
+            names,
+            vectors,
+            slots,
+            filled: 0,
+        }
+    }
+
+    /// The datagram in slot `index`, which a receive filled.
+    pub(crate) fn datagram(&self, index: usize) -> Datagram<'_> {
+        assert!(index < self.filled, "slot {index} was not filled");
+        let header = self.headers.get(index);
+        // The length is the kernel's, clamped all the same: past it lie the
+        // bytes of earlier datagrams.
+        let len = (header.msg_len as usize).min(self.max_packet_size);
+        Datagram {
+            bytes: self.payload.bytes(index * self.stride, len),
+            peer: self.names.get(index).decode(header.msg_hdr.msg_namelen),
+            truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
+        }
+    }
+
+    /// Payload bytes of the datagrams received last.
+    pub(crate) fn filled_bytes(&self) -> u64 {
+        (0..self.filled)
+            .map(|index| u64::from(self.headers.get(index).msg_len))
+            .sum()
+    }
+
+    /// Receives what is there, up to `limit` datagrams, without waiting.
+    pub(super) fn fill(&mut self, socket: &Socket, limit: usize) -> io::Result<usize> {
+        for index in 0..self.filled {
+            let mut header = self.headers.get(index);
+            header.msg_hdr.msg_namelen = CAPACITY;
+            header.msg_hdr.msg_flags = 0;
+            self.headers.set(index, header);
+        }
+        self.filled = 0;
+        let limit = limit.clamp(1, self.slots);
+        // SAFETY: `limit` headers are valid, and each leads to a name, one
+        // vector and payload room inside slabs of `self`, borrowed mutably for
+        // the call. No timeout is passed.
+        let received = check(unsafe {
+            libc::recvmmsg(
+                socket.raw(),
+                self.headers.at(0),
+                limit as libc::c_uint,
+                libc::MSG_DONTWAIT,
+                std::ptr::null_mut(),
+            )
+        })?;
+        self.filled = received;
+        Ok(received)
+    }
+}
+
+impl std::fmt::Debug for ReceiveBlock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReceiveBlock")
+            .field("slots", &self.slots)
+            .field("stride", &self.stride)
+            .field("vectors", &self.vectors.get(0).iov_len)
+            .field("filled", &self.filled)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The distance of two slots: whole cache lines, and an odd number of them.
+/// With a power of two, the first lines of all slots would fight for the same
+/// few sets of the cache.
+fn stride(max_packet_size: usize) -> usize {
+    let lines = max_packet_size.div_ceil(CACHE_LINE);
+    (lines | 1) * CACHE_LINE
+}
+
+const CACHE_LINE: usize = 64;
+
+const _: () = assert!(size_of::<RawAddress>() < 64, "an address fits a cache line");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_stride_is_a_power_of_two_times_the_line() {
+        for size in [1, 64, 512, 1024, 2048, 8192, 65_535] {
+            let stride = stride(size);
+            assert!(stride >= size, "room for {size} bytes");
+            assert_eq!(stride / CACHE_LINE % 2, 1, "{size} bytes: odd lines");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Memory that the kernel and this process both reach through pointers.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::ptr::NonNull;
+
+/// A fixed array of zero-initialised plain C data at a stable address, reached
+/// through raw pointers alone, so that pointers into it (in message headers)
+/// stay valid while the owner moves. Pages that nobody touched cost no memory.
+pub(super) struct Slab<T> {
+    start: NonNull<T>,
+    len: usize,
+}
+
+// SAFETY: a slab owns its memory as a `Box<[T]>` would; it has no thread
+// affinity and hands out no reference that outlives a borrow of it.
+unsafe impl<T: Send> Send for Slab<T> {}
+// SAFETY: through `&Slab` memory is only read (`get`, `bytes`), unless the
+// caller of an unsafe function promises otherwise.
+unsafe impl<T: Sync> Sync for Slab<T> {}
+
+impl<T: Copy> Slab<T> {
+    /// Allocates `len` zeroed elements, at least one.
+    ///
+    /// # Safety
+    /// The all-zero bit pattern must be a valid `T`.
+    pub(super) unsafe fn zeroed(len: usize) -> Self {
+        let len = len.max(1);
+        let layout = Self::layout(len);
+        assert!(layout.size() > 0, "a slab holds something");
+        // SAFETY: the size is not zero, as just asserted.
+        let memory = unsafe { alloc_zeroed(layout) };
+        let Some(start) = NonNull::new(memory.cast()) else {
+            handle_alloc_error(layout)
+        };
+        Self { start, len }
+    }
+
+    fn layout(len: usize) -> Layout {
+        Layout::array::<T>(len).expect("batch and packet sizes are bounded, their product fits")
+    }
+
+    /// The address of element `index`.
+    pub(super) fn at(&self, index: usize) -> *mut T {
+        assert!(index < self.len, "index {index} of {} elements", self.len);
+        // SAFETY: within the allocation, as just asserted.
+        unsafe { self.start.as_ptr().add(index) }
+    }
+
+    /// A copy of element `index`.
+    pub(super) fn get(&self, index: usize) -> T {
+        // SAFETY: `at` checked the bounds; the element was zero-initialised to a
+        // valid value, and whoever wrote it since had `&mut self` or wrote
+        // through the kernel during a call that had `&mut` on the owner.
+        unsafe { *self.at(index) }
+    }
+
+    /// Overwrites element `index`.
+    pub(super) fn set(&mut self, index: usize, value: T) {
+        // SAFETY: `at` checked the bounds, and `&mut self` makes it the only access.
+        unsafe { *self.at(index) = value }
+    }
+}
+
+impl Slab<u8> {
+    /// `len` bytes from `start` on.
+    pub(super) fn bytes(&self, start: usize, len: usize) -> &[u8] {
+        assert!(start <= self.len && len <= self.len - start, "out of slab");
+        // SAFETY: in bounds, initialised, and nothing writes while `&self` lives.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr().add(start), len) }
+    }
+
+    /// Copies `bytes` to `start`.
+    pub(super) fn write(&mut self, start: usize, bytes: &[u8]) {
+        assert!(
+            start <= self.len && bytes.len() <= self.len - start,
+            "out of slab"
+        );
+        // SAFETY: in bounds; `&mut self` excludes any overlap with `bytes`.
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                bytes.as_ptr(),
+                self.start.as_ptr().add(start),
+                bytes.len(),
+            );
+        }
+    }
+}
+
+impl<T> Drop for Slab<T> {
+    fn drop(&mut self) {
+        let layout = Layout::array::<T>(self.len).expect("it was allocated with this layout");
+        // SAFETY: allocated in `zeroed` with this layout, freed once.
+        unsafe { dealloc(self.start.as_ptr().cast(), layout) }
+    }
+}

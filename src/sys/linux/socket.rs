@@ -1,0 +1,252 @@
+//! The socket: what it is asked, and how its readiness is waited for.
+
+use std::io;
+use std::mem::size_of;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use super::address::RawAddress;
+use super::{Bell, ReceiveBlock, check};
+use crate::sys::Received;
+use crate::sys::open::{granted_receive_buffer, reaches_v4};
+
+/// One bound UDP socket. Every call on it is non-blocking by flag
+/// (`MSG_DONTWAIT`): `O_NONBLOCK` belongs to the open file, which another
+/// process may share, and is left as it is.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    inner: UdpSocket,
+    local_addr: SocketAddr,
+    is_v6: bool,
+    reaches_v4: bool,
+    granted_receive_buffer: usize,
+    drops_at_bind: u32,
+}
+
+impl Socket {
+    /// Takes over a bound socket.
+    pub(crate) fn new(inner: UdpSocket) -> io::Result<Self> {
+        let local_addr = inner.local_addr()?;
+        let is_v6 = local_addr.is_ipv6();
+        ignore_path_mtu(&inner, is_v6);
+        Ok(Self {
+            local_addr,
+            is_v6,
+            reaches_v4: reaches_v4(&inner)?,
+            granted_receive_buffer: granted_receive_buffer(&inner)?,
+            drops_at_bind: memory_info(&inner).map_or(0, |info| info[SK_MEMINFO_DROPS]),
+            inner,
+        })
+    }
+
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Whether IPv4 peers can be reached from here.
+    pub(crate) fn reaches_v4(&self) -> bool {
+        self.reaches_v4
+    }
+
+    /// The receive buffer that the kernel granted, in bytes as they are asked.
+    pub(crate) fn granted_receive_buffer(&self) -> usize {
+        self.granted_receive_buffer
+    }
+
+    /// Datagrams that the kernel dropped from this socket's queue since it was
+    /// taken over: no room, or a bad checksum. The kernel counts in 32 bits.
+    pub(crate) fn kernel_drops(&self) -> Option<u64> {
+        let drops = memory_info(&self.inner)?[SK_MEMINFO_DROPS];
+        Some(u64::from(drops.wrapping_sub(self.drops_at_bind)))
+    }
+
+    /// Memory that waiting datagrams hold, in bytes, the kernel's overhead included.
+    pub(crate) fn unread_bytes(&self) -> Option<u64> {
+        memory_info(&self.inner).map(|info| u64::from(info[SK_MEMINFO_RMEM_ALLOC]))
+    }
+
+    /// Whether a receive would return at once.
+    pub(crate) fn has_pending(&self) -> bool {
+        poll(Some(self), libc::POLLIN, None, Some(Duration::ZERO))
+            .is_ok_and(|ready| ready.contains(Readiness::SOCKET))
+    }
+
+    /// Waits for datagrams and receives up to `limit` of them into `block`.
+    ///
+    /// The receive comes first and the wait only after `EAGAIN`, so that under
+    /// load there is no extra call. `recvmmsg`'s own timeout is no use: it is
+    /// looked at only after a datagram arrived (recvmmsg(2), BUGS).
+    pub(crate) fn receive(
+        &self,
+        block: &mut ReceiveBlock,
+        limit: usize,
+        bell: &Bell,
+        timeout: Option<Duration>,
+    ) -> io::Result<Received> {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        loop {
+            match block.fill(self, limit) {
+                Ok(count) => return Ok(Received::Datagrams(count)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            let ready = poll(Some(self), libc::POLLIN, Some(bell), left)?;
+            if ready.contains(Readiness::BELL) {
+                bell.clear();
+                return Ok(Received::Rung);
+            }
+            if !ready.contains(Readiness::SOCKET) && left.is_some_and(|left| left.is_zero()) {
+                return Ok(Received::TimedOut);
+            }
+        }
+    }
+
+    /// Waits for room in the send buffer.
+    pub(crate) fn wait_writable(&self, timeout: Duration) {
+        // An error here shows again, with its reason, at the send that follows.
+        let _ = poll(Some(self), libc::POLLOUT, None, Some(timeout));
+    }
+
+    /// Sends one datagram now or says why not.
+    pub(crate) fn send_now(&self, bytes: &[u8], to: SocketAddr) -> io::Result<()> {
+        let (name, len) = RawAddress::encode(to, self.is_v6);
+        // SAFETY: `bytes` and `name` are readable for the lengths given, and the
+        // kernel only reads them, during the call.
+        let sent = unsafe {
+            libc::sendto(
+                self.inner.as_raw_fd(),
+                bytes.as_ptr().cast(),
+                bytes.len(),
+                libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
+                (&raw const name).cast(),
+                len,
+            )
+        };
+        if sent < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(())
+    }
+
+    pub(super) fn raw(&self) -> libc::c_int {
+        self.inner.as_raw_fd()
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner.as_fd()
+    }
+}
+
+/// What a [`poll`] found ready.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Readiness(u8);
+
+impl Readiness {
+    pub(super) const SOCKET: u8 = 1;
+    pub(super) const BELL: u8 = 2;
+
+    pub(super) fn contains(self, flag: u8) -> bool {
+        self.0 & flag != 0
+    }
+}
+
+/// Waits until the socket has one of `events`, an error, or the bell rings.
+/// Nothing ready means that the time is up, or that a signal came in between.
+pub(super) fn poll(
+    socket: Option<&Socket>,
+    events: libc::c_short,
+    bell: Option<&Bell>,
+    timeout: Option<Duration>,
+) -> io::Result<Readiness> {
+    let entry = |fd, events| libc::pollfd {
+        fd,
+        events,
+        revents: 0,
+    };
+    // A negative descriptor is passed over (poll(2)).
+    let mut entries = [
+        entry(socket.map_or(-1, Socket::raw), events),
+        entry(bell.map_or(-1, Bell::fd), libc::POLLIN),
+    ];
+    let limit = timeout.map(|timeout| libc::timespec {
+        tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: libc::c_long::from(timeout.subsec_nanos() as i32),
+    });
+    // SAFETY: two entries and, if any, the time limit are valid for the call;
+    // no signal mask is passed.
+    let result = unsafe {
+        libc::ppoll(
+            entries.as_mut_ptr(),
+            2,
+            limit.as_ref().map_or(std::ptr::null(), |limit| limit),
+            std::ptr::null(),
+        )
+    };
+    match check(result) {
+        Ok(_) => Ok(Readiness(
+            u8::from(entries[0].revents != 0) * Readiness::SOCKET
+                + u8::from(entries[1].revents != 0) * Readiness::BELL,
+        )),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Readiness(0)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes the socket deaf to "fragmentation needed": anyone can forge it, and a
+/// path MTU learnt from it would shrink or fail replies (ip(7),
+/// `IP_PMTUDISC_OMIT`). Kernels too old for it keep their default.
+fn ignore_path_mtu(socket: &UdpSocket, is_v6: bool) {
+    let omit_v4: libc::c_int = libc::IP_PMTUDISC_OMIT;
+    let _ = set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, omit_v4);
+    if is_v6 {
+        let omit_v6: libc::c_int = libc::IPV6_PMTUDISC_OMIT;
+        let _ = set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, omit_v6);
+    }
+}
+
+fn set_option(
+    socket: &UdpSocket,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<usize> {
+    // SAFETY: the option value is a local `c_int`, read during the call.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            (&raw const value).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    })
+}
+
+/// `SO_MEMINFO`: the socket's memory counters, exact at any time
+/// (include/uapi/linux/sock_diag.h).
+fn memory_info(socket: &UdpSocket) -> Option<[u32; SK_MEMINFO_VARS]> {
+    let mut info = [0_u32; SK_MEMINFO_VARS];
+    let mut len = size_of_val(&info) as libc::socklen_t;
+    // SAFETY: `info` is writable for `len` bytes, and both live through the call.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_MEMINFO,
+            info.as_mut_ptr().cast(),
+            &raw mut len,
+        )
+    };
+    let whole = len as usize == size_of_val(&info);
+    (result == 0 && whole).then_some(info)
+}
+
+/// include/uapi/asm-generic/socket.h
+const SO_MEMINFO: libc::c_int = 55;
+const SK_MEMINFO_RMEM_ALLOC: usize = 0;
+const SK_MEMINFO_DROPS: usize = 8;
+const SK_MEMINFO_VARS: usize = 9;

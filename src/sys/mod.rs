@@ -1,0 +1,83 @@
+//! The only room with `unsafe` code and the only one that asks which platform
+//! this is.
+//!
+//! Every platform fills the same contract; a missing item is a compile error in
+//! the rooms above:
+//!
+//! | item | what it promises |
+//! |---|---|
+//! | [`Socket`] | one bound UDP socket; no call on it blocks without hearing the [`Bell`] or a deadline |
+//! | [`Socket::receive`] | waits for datagrams, the bell or the deadline, whichever comes first |
+//! | [`Socket::send_now`] | one datagram, the kernel's answer, never waits |
+//! | [`Socket::has_pending`] | whether a datagram could be received now (`true` where that cannot be known) |
+//! | [`Socket::kernel_drops`], [`Socket::unread_bytes`] | what the kernel's queue lost and holds, `None` where that cannot be known |
+//! | [`Bell`] | wakes the one thread that waits in `receive` |
+//! | [`ReceiveBlock`] | room for a batch of received datagrams |
+//! | [`SendQueue`] | room for a batch of datagrams to send, and the loop that sends it |
+//! | [`name_thread`] | gives the calling thread a name that tools of the system show |
+//!
+//! `linux` batches with `recvmmsg` and `sendmmsg`. `portable` uses what `std`
+//! and `socket2` offer everywhere, one datagram per call; it also runs on Linux
+//! under `--cfg socketserver_portable`, where it passes the same tests.
+
+mod errors;
+mod open;
+mod send_loop;
+
+#[cfg(all(target_os = "linux", not(socketserver_portable)))]
+#[path = "linux/mod.rs"]
+mod platform;
+
+#[cfg(not(all(target_os = "linux", not(socketserver_portable))))]
+#[path = "portable/mod.rs"]
+mod platform;
+
+pub(crate) use errors::{ReceiveFault, SendFault};
+pub(crate) use open::{Options, bind, set_buffers};
+pub(crate) use platform::{Bell, ReceiveBlock, SendQueue, Socket, name_thread};
+pub(crate) use send_loop::{Patience, send_one};
+
+use std::net::SocketAddr;
+
+/// What [`Socket::receive`] came back with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// This many datagrams stand in the block.
+    Datagrams(usize),
+    /// Somebody rang the bell. It is silent again.
+    Rung,
+    /// The deadline passed.
+    TimedOut,
+}
+
+/// What a flush of a [`SendQueue`] sent.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct FlushReport {
+    /// Datagrams that the kernel accepted.
+    pub(crate) sent: u64,
+    /// Payload bytes of these.
+    pub(crate) bytes: u64,
+    /// System calls made.
+    pub(crate) calls: u64,
+}
+
+/// One received datagram, as it stands in its [`ReceiveBlock`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Datagram<'a> {
+    /// The payload, never longer than the block's largest datagram.
+    pub(crate) bytes: &'a [u8],
+    /// The sender; `None` when the kernel named none.
+    pub(crate) peer: Option<SocketAddr>,
+    /// Whether the datagram was longer than `bytes`.
+    pub(crate) truncated: bool,
+}
+
+/// The largest UDP payload towards `peer`, in bytes: what is left of 65,535 after
+/// the UDP header (8) and, for IPv4, the IP header (20), which its length field
+/// counts (RFC 768, RFC 791, RFC 8200).
+pub(crate) fn max_payload(peer: &SocketAddr) -> usize {
+    match peer {
+        SocketAddr::V6(v6) if v6.ip().to_ipv4_mapped().is_none() => 65_527,
+        _ => 65_507,
+    }
+}

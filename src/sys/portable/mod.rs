@@ -1,0 +1,52 @@
+//! The portable twin: what `std` and `socket2` offer everywhere, one datagram
+//! per call.
+//!
+//! # How it waits and wakes
+//! `std` has no wait for two things at once. So the one waiting thread blocks in
+//! a receive, and the bell wakes it with a datagram to the server's own port
+//! that carries a secret. The other way, a short read timeout, was not taken:
+//! it would cost an idle server CPU time for ever, and shutdown would take as
+//! long as the timeout. A long timeout stands behind it all the same, for hosts
+//! whose firewall eats the datagram.
+//!
+//! # What it cannot know
+//! - how many datagrams the kernel dropped (`kernel_drops` is `None`);
+//! - how many bytes wait in the kernel (`unread_bytes` is `None`);
+//! - whether something is waiting without receiving it (`has_pending` says yes);
+//! - on Windows, the beginning of a truncated datagram: the receive fails with
+//!   `WSAEMSGSIZE` and is counted as a receive error. (On Unix truncation is
+//!   known: the buffer is one byte longer than the largest datagram.)
+
+mod bell;
+mod receive;
+mod send;
+mod socket;
+
+pub(crate) use bell::Bell;
+pub(crate) use receive::ReceiveBlock;
+pub(crate) use send::SendQueue;
+pub(crate) use socket::Socket;
+
+use std::net::SocketAddr;
+
+/// `std` names threads where they are started; renaming one is not portable.
+pub(crate) fn name_thread(_name: &str) {}
+
+/// Shows an IPv4 address that came mapped into IPv6 as what it is.
+fn unmapped(addr: SocketAddr) -> SocketAddr {
+    match addr {
+        SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
+            Some(v4) => SocketAddr::from((v4, v6.port())),
+            None => addr,
+        },
+        SocketAddr::V4(_) => addr,
+    }
+}
+
+/// Maps an IPv4 address into IPv6 for a socket of that family.
+fn mapped(addr: SocketAddr, to_v6: bool) -> SocketAddr {
+    match addr {
+        SocketAddr::V4(v4) if to_v6 => SocketAddr::from((v4.ip().to_ipv6_mapped(), v4.port())),
+        _ => addr,
+    }
+}

@@ -1,0 +1,53 @@
+//! Room for the one datagram that a portable receive returns.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+
+use super::{Bell, unmapped};
+use crate::sys::Datagram;
+
+/// One receive slot, a byte longer than the largest datagram: a byte received
+/// there says that the datagram was truncated.
+#[derive(Debug)]
+pub(crate) struct ReceiveBlock {
+    payload: Box<[u8]>,
+    len: usize,
+    peer: Option<SocketAddr>,
+}
+
+impl ReceiveBlock {
+    /// Room for one datagram of up to `max_packet_size` bytes; batches do not exist here.
+    pub(crate) fn new(_slots: usize, max_packet_size: usize) -> Self {
+        Self {
+            payload: vec![0; max_packet_size + 1].into_boxed_slice(),
+            len: 0,
+            peer: None,
+        }
+    }
+
+    /// The datagram received last.
+    pub(crate) fn datagram(&self, index: usize) -> Datagram<'_> {
+        assert!(index == 0, "slot {index} was not filled");
+        let most = self.payload.len() - 1;
+        Datagram {
+            bytes: &self.payload[..self.len.min(most)],
+            peer: self.peer.map(unmapped),
+            truncated: self.len > most,
+        }
+    }
+
+    /// Payload bytes of the datagram received last.
+    pub(crate) fn filled_bytes(&self) -> u64 {
+        self.datagram(0).bytes.len() as u64
+    }
+
+    /// Receives one datagram; `false` when it was the bell's.
+    pub(super) fn fill(&mut self, socket: &UdpSocket, bell: &Bell) -> io::Result<bool> {
+        let (len, peer) = socket.recv_from(&mut self.payload)?;
+        if bell.is_secret(&self.payload[..len], peer) {
+            return Ok(false);
+        }
+        (self.len, self.peer) = (len, Some(peer));
+        Ok(true)
+    }
+}

@@ -1,0 +1,121 @@
+//! The socket: blocking calls with timeouts.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use super::{Bell, ReceiveBlock, mapped};
+use crate::sys::Received;
+use crate::sys::open::{granted_receive_buffer, reaches_v4};
+
+/// One bound UDP socket, in blocking mode with timeouts. A socket handed in in
+/// non-blocking mode is switched: without a portable wait it would spin.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    inner: UdpSocket,
+    local_addr: SocketAddr,
+    reaches_v4: bool,
+    granted_receive_buffer: usize,
+}
+
+impl Socket {
+    /// Takes over a bound socket.
+    pub(crate) fn new(inner: UdpSocket) -> io::Result<Self> {
+        inner.set_nonblocking(false)?;
+        inner.set_write_timeout(Some(WRITE_TIMEOUT))?;
+        Ok(Self {
+            local_addr: inner.local_addr()?,
+            reaches_v4: reaches_v4(&inner)?,
+            granted_receive_buffer: granted_receive_buffer(&inner)?,
+            inner,
+        })
+    }
+
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Whether IPv4 peers can be reached from here.
+    pub(crate) fn reaches_v4(&self) -> bool {
+        self.reaches_v4
+    }
+
+    /// The receive buffer that the kernel granted, in bytes as they are asked.
+    pub(crate) fn granted_receive_buffer(&self) -> usize {
+        self.granted_receive_buffer
+    }
+
+    /// Not to be known portably.
+    pub(crate) fn kernel_drops(&self) -> Option<u64> {
+        None
+    }
+
+    /// Not to be known portably.
+    pub(crate) fn unread_bytes(&self) -> Option<u64> {
+        None
+    }
+
+    /// Not to be known portably without receiving it.
+    pub(crate) fn has_pending(&self) -> bool {
+        true
+    }
+
+    /// Waits for a datagram and receives it into `block`.
+    pub(crate) fn receive(
+        &self,
+        block: &mut ReceiveBlock,
+        _limit: usize,
+        bell: &Bell,
+        timeout: Option<Duration>,
+    ) -> io::Result<Received> {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        loop {
+            if bell.take() {
+                return Ok(Received::Rung);
+            }
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            // A timeout of zero is refused by `std`: it would mean none at all.
+            let wait = left.map_or(BACKSTOP, |left| left.clamp(SHORTEST, BACKSTOP));
+            self.inner.set_read_timeout(Some(wait))?;
+            match block.fill(&self.inner, bell) {
+                Ok(true) => return Ok(Received::Datagrams(1)),
+                // The bell's own datagram: the flag tells whether it is news.
+                Ok(false) => {}
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                        if left.is_some_and(|left| left <= wait) && !bell.take() {
+                            return Ok(Received::TimedOut);
+                        }
+                    }
+                    io::ErrorKind::Interrupted => {}
+                    _ => return Err(error),
+                },
+            }
+        }
+    }
+
+    /// A blocking send waits by itself; this only lets others run.
+    pub(crate) fn wait_writable(&self, _timeout: Duration) {
+        std::thread::yield_now();
+    }
+
+    /// Sends one datagram or says why not, after [`WRITE_TIMEOUT`] at the latest.
+    pub(crate) fn send_now(&self, bytes: &[u8], to: SocketAddr) -> io::Result<()> {
+        self.inner
+            .send_to(bytes, mapped(to, self.local_addr.is_ipv6()))
+            .map(drop)
+    }
+}
+
+#[cfg(unix)]
+impl std::os::fd::AsFd for Socket {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.inner.as_fd()
+    }
+}
+
+/// How long a receive blocks at most before it looks at the bell's flag.
+const BACKSTOP: Duration = Duration::from_millis(500);
+const SHORTEST: Duration = Duration::from_millis(1);
+/// How long a send may wait for room in the send buffer.
+const WRITE_TIMEOUT: Duration = Duration::from_millis(10);

@@ -1,0 +1,265 @@
+//! The loop that sends a queue of datagrams and skips exactly the entry that
+//! fails.
+//!
+//! `sendmmsg(2)` stops at the first entry that fails and returns how many went
+//! out before it; the error itself only shows when the *first* entry of a call
+//! fails. So: after a short count go on from there; when the first entry fails,
+//! that one entry is dropped with its reason, and all behind it are still sent.
+//! One forged source address must not cost other clients their replies.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::{SendFault, Socket};
+
+/// How long a flush may wait for room in the socket's send buffer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Patience {
+    /// Not at all: what finds no room stays queued.
+    None,
+    /// Until this moment: what finds no room by then is dropped and counted.
+    Until(Instant),
+}
+
+/// Whether a flush settled everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flushed {
+    /// Every entry was sent or failed for good.
+    All,
+    /// Without patience and without room, entries from this index on stay.
+    From(usize),
+}
+
+/// The kernel's side of the loop, so that tests can stand in for it.
+pub(super) trait Wire {
+    /// Sends entries from `first` on; `Ok` is how many went out, at least one.
+    fn send(&mut self, first: usize) -> io::Result<usize>;
+
+    /// Waits for room in the send buffer, at most this long.
+    fn wait_writable(&mut self, timeout: Duration);
+
+    /// Waits out a shortage of memory.
+    fn pause(&mut self, length: Duration);
+}
+
+/// Sends the entries `0..count` and tells `settle` the end of each, in order.
+pub(super) fn send_all(
+    count: usize,
+    wire: &mut impl Wire,
+    patience: Patience,
+    mut settle: impl FnMut(usize, io::Result<()>),
+) -> Flushed {
+    let mut next = 0;
+    let mut paused = false;
+    while next < count {
+        let error = match wire.send(next) {
+            Ok(0) => io::Error::from(io::ErrorKind::WriteZero),
+            Ok(sent) => {
+                for index in next..next + sent {
+                    settle(index, Ok(()));
+                }
+                next += sent;
+                paused = false;
+                continue;
+            }
+            Err(error) => error,
+        };
+        match SendFault::of(&error) {
+            SendFault::Interrupted => continue,
+            SendFault::WouldBlock => match patience {
+                Patience::None => return Flushed::From(next),
+                Patience::Until(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if !left.is_zero() {
+                        wire.wait_writable(left);
+                        continue;
+                    }
+                }
+            },
+            SendFault::NoMemory if !paused => {
+                if let Patience::None = patience {
+                    return Flushed::From(next);
+                }
+                wire.pause(SHORTAGE_PAUSE);
+                paused = true;
+                continue;
+            }
+            _ => {}
+        }
+        settle(next, Err(error));
+        next += 1;
+        paused = false;
+    }
+    Flushed::All
+}
+
+/// Sends one datagram outside any queue, with the same judgement of errors.
+pub(crate) fn send_one(
+    socket: &Socket,
+    bytes: &[u8],
+    to: SocketAddr,
+    patience: Patience,
+) -> io::Result<()> {
+    struct Single<'a> {
+        socket: &'a Socket,
+        bytes: &'a [u8],
+        to: SocketAddr,
+    }
+
+    impl Wire for Single<'_> {
+        fn send(&mut self, _first: usize) -> io::Result<usize> {
+            self.socket.send_now(self.bytes, self.to).map(|()| 1)
+        }
+
+        fn wait_writable(&mut self, timeout: Duration) {
+            self.socket.wait_writable(timeout);
+        }
+
+        fn pause(&mut self, length: Duration) {
+            std::thread::sleep(length);
+        }
+    }
+
+    let mut single = Single { socket, bytes, to };
+    let mut end = Err(io::ErrorKind::WouldBlock.into());
+    send_all(1, &mut single, patience, |_, result| end = result);
+    end
+}
+
+/// The one pause that a shortage of memory gets.
+const SHORTAGE_PAUSE: Duration = Duration::from_millis(1);
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, VecDeque};
+
+    use super::*;
+
+    /// A kernel that fails chosen entries, each with its errors in turn.
+    #[derive(Default)]
+    struct Script {
+        count: usize,
+        errors: BTreeMap<usize, VecDeque<i32>>,
+        at_most: usize,
+        waits: usize,
+        pauses: usize,
+    }
+
+    impl Script {
+        fn new(count: usize, errors: &[(usize, &[i32])]) -> Self {
+            Self {
+                count,
+                errors: errors
+                    .iter()
+                    .map(|(index, codes)| (*index, codes.iter().copied().collect()))
+                    .collect(),
+                at_most: usize::MAX,
+                ..Self::default()
+            }
+        }
+    }
+
+    impl Wire for Script {
+        fn send(&mut self, first: usize) -> io::Result<usize> {
+            if let Some(code) = self.errors.get_mut(&first).and_then(VecDeque::pop_front) {
+                return Err(io::Error::from_raw_os_error(code));
+            }
+            let mut sent = 1;
+            while first + sent < self.count
+                && sent < self.at_most
+                && self
+                    .errors
+                    .get(&(first + sent))
+                    .is_none_or(VecDeque::is_empty)
+            {
+                sent += 1;
+            }
+            Ok(sent)
+        }
+
+        fn wait_writable(&mut self, _timeout: Duration) {
+            self.waits += 1;
+        }
+
+        fn pause(&mut self, _length: Duration) {
+            self.pauses += 1;
+        }
+    }
+
+    fn run(script: &mut Script, patience: Patience) -> (Flushed, Vec<Result<usize, usize>>) {
+        let mut ends = Vec::new();
+        let count = script.count;
+        let flushed = send_all(count, script, patience, |index, result| {
+            ends.push(result.map(|()| index).map_err(|_| index));
+        });
+        (flushed, ends)
+    }
+
+    fn long() -> Patience {
+        Patience::Until(Instant::now() + Duration::from_secs(60))
+    }
+
+    #[test]
+    fn exactly_the_failing_entries_are_skipped() {
+        let mut script = Script::new(
+            8,
+            &[
+                (0, &[libc::EINVAL]),
+                (3, &[libc::EPERM]),
+                (4, &[libc::ENETUNREACH]),
+                (7, &[libc::EMSGSIZE]),
+            ],
+        );
+        let (flushed, ends) = run(&mut script, long());
+        assert_eq!(flushed, Flushed::All);
+        assert_eq!(
+            ends,
+            [Err(0), Ok(1), Ok(2), Err(3), Err(4), Ok(5), Ok(6), Err(7)],
+            "each failing entry is skipped, every other one is sent, in order"
+        );
+    }
+
+    #[test]
+    fn interruptions_and_short_counts_lose_nothing() {
+        let mut script = Script::new(5, &[(2, &[libc::EINTR, libc::EINTR])]);
+        script.at_most = 1;
+        let (_, ends) = run(&mut script, long());
+        assert_eq!(ends, [Ok(0), Ok(1), Ok(2), Ok(3), Ok(4)]);
+    }
+
+    #[test]
+    fn a_full_buffer_is_waited_for() {
+        let mut script = Script::new(3, &[(1, &[libc::EAGAIN, libc::EAGAIN])]);
+        let (_, ends) = run(&mut script, long());
+        assert_eq!(ends, [Ok(0), Ok(1), Ok(2)]);
+        assert_eq!(script.waits, 2);
+    }
+
+    #[test]
+    fn a_buffer_full_past_the_deadline_drops_one_and_tries_the_next() {
+        let mut script = Script::new(3, &[(1, &[libc::EAGAIN])]);
+        let (flushed, ends) = run(&mut script, Patience::Until(Instant::now()));
+        assert_eq!(flushed, Flushed::All);
+        assert_eq!(ends, [Ok(0), Err(1), Ok(2)]);
+    }
+
+    #[test]
+    fn without_patience_what_finds_no_room_stays() {
+        let mut script = Script::new(4, &[(2, &[libc::EAGAIN])]);
+        let (flushed, ends) = run(&mut script, Patience::None);
+        assert_eq!(flushed, Flushed::From(2));
+        assert_eq!(ends, [Ok(0), Ok(1)]);
+    }
+
+    #[test]
+    fn a_shortage_gets_one_pause_then_the_entry_is_dropped() {
+        let mut script = Script::new(
+            3,
+            &[(0, &[libc::ENOBUFS]), (1, &[libc::ENOMEM, libc::ENOMEM])],
+        );
+        let (_, ends) = run(&mut script, long());
+        assert_eq!(ends, [Ok(0), Err(1), Ok(2)]);
+        assert_eq!(script.pauses, 2);
+    }
+}

@@ -1,0 +1,92 @@
+//! The server with one handler instance per worker.
+
+use std::ops::RangeInclusive;
+
+use crate::server::{Builder, Core, Lifetime, Style, server_methods};
+
+/// A UDP server whose workers each keep one handler instance: Python's
+/// `ThreadingUDPServer`, with a bounded, elastic pool in place of a thread per
+/// datagram.
+///
+/// One worker waits for datagrams and handles what it received itself; others
+/// join in when handlers take long or there is a backlog, and step in at once
+/// when one blocks. State that must be shared is shared as ever in Rust:
+/// capture an `Arc` in the factory.
+///
+/// # Examples
+/// ```
+/// use socketserver::ThreadingUdpServer;
+///
+/// let server = ThreadingUdpServer::bind_fn("127.0.0.1:0", |bytes, _, socket| {
+///     Ok(socket.reply(&bytes.to_ascii_uppercase())?)
+/// })?
+/// .spawn();
+///
+/// let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+/// client.send_to(b"hello", server.local_addr()).unwrap();
+/// let mut reply = [0; 16];
+/// let (len, _) = client.recv_from(&mut reply).unwrap();
+/// assert_eq!(&reply[..len], b"HELLO");
+/// # Ok::<(), socketserver::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct ThreadingUdpServer {
+    core: Core,
+}
+
+server_methods!(ThreadingUdpServer);
+
+impl Style for ThreadingUdpServer {
+    const LIFETIME: Lifetime = Lifetime::Worker;
+    const MAX_WORKERS: usize = 256;
+    const WORKERS_KNOB: &'static str = "workers";
+
+    fn from_core(core: Core) -> Self {
+        Self { core }
+    }
+}
+
+impl Builder<ThreadingUdpServer> {
+    /// How many worker threads there are: exactly `n`, or from `min` up to
+    /// `max`, as many as are needed. Defaults to the number of CPUs up to 256.
+    ///
+    /// The pool grows when all workers are stuck in handlers and there is
+    /// something to receive. Workers idle for ten seconds leave. A handler that
+    /// blocks occupies one worker: with `max` of them blocked, the others'
+    /// datagrams wait in the kernel.
+    ///
+    /// # Examples
+    /// ```
+    /// use socketserver::ThreadingUdpServer;
+    ///
+    /// let exactly_four = ThreadingUdpServer::builder().workers(4);
+    /// let elastic = ThreadingUdpServer::builder().workers(2..=1_000);
+    /// ```
+    pub fn workers(mut self, workers: impl Into<Workers>) -> Self {
+        self.set_workers(workers.into().0);
+        self
+    }
+}
+
+/// How many workers: `n`, or `min..=max`.
+///
+/// # Examples
+/// ```
+/// use socketserver::Workers;
+///
+/// assert_eq!(Workers::from(4), Workers::from(4..=4));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workers(RangeInclusive<usize>);
+
+impl From<usize> for Workers {
+    fn from(count: usize) -> Self {
+        Self(count..=count)
+    }
+}
+
+impl From<RangeInclusive<usize>> for Workers {
+    fn from(range: RangeInclusive<usize>) -> Self {
+        Self(range)
+    }
+}
