@@ -18,6 +18,7 @@
 //! | `shared_socket` | the socket, until closed |
 //! | `pace` | how long handlers take |
 //! | `fault` | what a failed receive leads to |
+//! | `mailbox` | where a thread waits for what it is told |
 //! | `crew` | the threads |
 //! | `slot` | what one worker shares with the others |
 //! | `worker` | one worker's loop |
@@ -28,6 +29,7 @@
 mod batch;
 mod crew;
 mod fault;
+mod mailbox;
 #[cfg(test)]
 mod model;
 mod outbox;
@@ -49,14 +51,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
-
 use crate::error::Error;
 use crate::log_limit::LogLimit;
 use crate::stats::{Fate, Padded, ReceiveBuffer, Stats};
 use crate::sys::{Bell, Datagram, Socket};
 use batch::{Batch, BatchPool};
 use crew::Crew;
+use mailbox::Mailbox;
 use pace::Pace;
 use protocol::{Calls, Order, Protocol, WorkerId};
 use slot::Slot;
@@ -102,11 +103,13 @@ pub(crate) struct Engine {
     batches: BatchPool,
     crew: Crew,
     executors: Box<dyn ExecutorFactory>,
-    supervisor: (Sender<()>, Receiver<()>),
+    supervisor: Mailbox<()>,
     /// The supervisor's looks, counted: a clock of about a millisecond that
     /// costs a load.
     looks: Padded<AtomicU64>,
     pace: Padded<Pace>,
+    /// Whether the last look found the kernel's queue filling up.
+    backlogged: AtomicBool,
     /// Set by the first `stop`, so that the door need not ask the protocol.
     stopping: AtomicBool,
     /// The error that made the engine stop by itself.
@@ -135,9 +138,10 @@ impl Engine {
             batches: BatchPool::new(config.batch_size, config.max_packet_size),
             crew: Crew::new(config.thread_name.clone(), config.stack_size),
             executors,
-            supervisor: bounded(1),
+            supervisor: Mailbox::new(),
             looks: Padded::default(),
             pace: Padded::default(),
+            backlogged: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             fatal: Mutex::new(None),
             peak_workers: AtomicU64::new(0),
@@ -237,7 +241,7 @@ impl Engine {
     /// Wakes the supervisor, now or at its next wait. One token is enough,
     /// however many tell it.
     fn tell_supervisor(&self) {
-        let _ = self.supervisor.0.try_send(());
+        let _ = self.supervisor.put(());
     }
 
     fn protocol(&self) -> MutexGuard<'_, Protocol<Arc<Batch>>> {

@@ -23,16 +23,26 @@ impl Pace {
         // thousand look slow.
         let sample = time.min(LONGEST_SAMPLE).as_nanos() as u64 / count;
         let old = self.nanos.load(Relaxed);
-        // Many in one sample weigh more than one.
-        let weight = count.min(4);
-        self.nanos
-            .store((old * (8 - weight) + sample * weight) / 8, Relaxed);
+        // Down fast, up slowly: a thread that the system preempted for a while
+        // looks like slow handlers once, slow handlers do every time.
+        let new = if sample < old {
+            (old + sample) / 2
+        } else {
+            (old * 7 + sample) / 8
+        };
+        self.nanos.store(new, Relaxed);
     }
 
     /// Whether handlers take so long that a batch should hold just one datagram
     /// and the door be handed over before the handler runs.
     pub(crate) fn is_slow(&self) -> bool {
         self.nanos.load(Relaxed) >= SLOW.as_nanos() as u64
+    }
+
+    /// Whether handlers are so quick that a worker seen in the same one for a
+    /// millisecond or two is more likely preempted than stuck.
+    pub(crate) fn is_cheap(&self) -> bool {
+        self.nanos.load(Relaxed) < CHEAP.as_nanos() as u64
     }
 
     /// Whether handling `count` datagrams takes longer than it costs to wake
@@ -44,8 +54,9 @@ impl Pace {
 
 /// From here on a handler counts as one that blocks.
 const SLOW: Duration = Duration::from_micros(500);
-/// Twice the price of a wake-up.
-const SHARE: Duration = Duration::from_micros(100);
+const CHEAP: Duration = Duration::from_micros(50);
+/// A few times the price of a wake-up.
+const SHARE: Duration = Duration::from_micros(200);
 const LONGEST_SAMPLE: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
@@ -78,8 +89,8 @@ mod tests {
         for _ in 0..20 {
             pace.learn(Duration::from_micros(20 * 8), 8);
         }
-        assert!(pace.is_worth_sharing(8), "8 times 20 µs");
-        assert!(!pace.is_worth_sharing(2), "2 times 20 µs");
+        assert!(pace.is_worth_sharing(16), "16 times 20 µs");
+        assert!(!pace.is_worth_sharing(4), "4 times 20 µs");
         assert!(!pace.is_worth_sharing(1), "one datagram cannot be shared");
     }
 }

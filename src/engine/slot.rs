@@ -2,17 +2,15 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use crossbeam_channel::{Receiver, Sender, bounded};
+use std::time::Duration;
 
 use super::batch::Batch;
+use super::mailbox::Mailbox;
 use super::outbox::Outbox;
 use super::protocol::Order;
 use super::shared_socket::SharedSocket;
 use crate::stats::{Padded, WorkerTally};
-
-/// Both ends of a worker's mailbox.
-type Mailbox = (Sender<Order<Arc<Batch>>>, Receiver<Order<Arc<Batch>>>);
+use crate::sys::ThreadProbe;
 
 /// A worker's place. It outlives the worker: the next one hired takes it over,
 /// and its counters go on.
@@ -20,8 +18,9 @@ type Mailbox = (Sender<Order<Arc<Batch>>>, Receiver<Order<Arc<Batch>>>);
 pub(crate) struct Slot {
     /// Orders for a parked worker. One place is enough: who writes has taken the
     /// worker off the stack of idle ones before.
-    mailbox: Mailbox,
+    mailbox: Mailbox<Order<Arc<Batch>>>,
     progress: Padded<Progress>,
+    pub(crate) thread: ThreadProbe,
     /// The batch the worker is in, for a supervisor that has to give it away.
     batch: Mutex<Option<Arc<Batch>>>,
     pub(crate) outbox: Arc<Outbox>,
@@ -31,8 +30,9 @@ pub(crate) struct Slot {
 impl Slot {
     pub(crate) fn new(socket: &Arc<SharedSocket>) -> Self {
         Self {
-            mailbox: bounded(1),
+            mailbox: Mailbox::new(),
             progress: Padded::default(),
+            thread: ThreadProbe::default(),
             batch: Mutex::new(None),
             outbox: Arc::new(Outbox::new(Arc::clone(socket))),
             tally: Padded::default(),
@@ -40,12 +40,13 @@ impl Slot {
     }
 
     pub(crate) fn deliver(&self, order: Order<Arc<Batch>>) {
-        let delivered = self.mailbox.0.try_send(order);
-        debug_assert!(delivered.is_ok(), "a mailbox never overflows");
+        let delivered = self.mailbox.put(order);
+        debug_assert!(delivered, "a mailbox never overflows");
     }
 
-    pub(crate) fn orders(&self) -> &Receiver<Order<Arc<Batch>>> {
-        &self.mailbox.1
+    /// Waits for an order, at most this long or for ever.
+    pub(crate) fn wait(&self, timeout: Option<Duration>) -> Option<Order<Arc<Batch>>> {
+        self.mailbox.wait(timeout)
     }
 
     pub(crate) fn progress(&self) -> &Progress {

@@ -222,10 +222,7 @@ impl Engine {
 
     fn wait_for_token(&self, timeout: Option<Duration>) {
         // Woken or not, the supervisor looks for itself.
-        match timeout {
-            Some(timeout) => drop(self.supervisor.1.recv_timeout(timeout)),
-            None => drop(self.supervisor.1.recv()),
-        }
+        let _ = self.supervisor.wait(timeout);
     }
 }
 

@@ -7,12 +7,12 @@ use super::Engine;
 use super::slot::Slot;
 use super::supervisor::Start;
 
-/// What the last look saw. Something is judged only when two looks in a row see
-/// the same: one look can be mere preemption.
+/// What the last looks saw. Nothing is judged by one look: that can be mere
+/// preemption.
 #[derive(Debug)]
 pub(super) struct Watch {
     seen: Vec<Sight>,
-    opening: Option<u64>,
+    door: Repeats<u64>,
     /// Looks in a row that found work for a worker that does not exist.
     lacking: u32,
     /// Looks to let pass after the system refused a thread.
@@ -21,12 +21,32 @@ pub(super) struct Watch {
     eager_workers: usize,
 }
 
-/// One worker, as the last look saw it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// One worker, as the last looks saw it.
+#[derive(Debug, Clone, Copy, Default)]
 struct Sight {
-    busy_at: Option<u64>,
-    /// Which batch it was in, by address and filling.
-    batch: Option<(usize, u64)>,
+    step: Repeats<u64>,
+    /// Which batch it is in, by address and filling.
+    batch: Repeats<(usize, u64)>,
+}
+
+/// Something, and for how many looks in a row it has been the same.
+#[derive(Debug, Clone, Copy, Default)]
+struct Repeats<T> {
+    last: Option<T>,
+    count: u32,
+}
+
+impl<T: PartialEq> Repeats<T> {
+    /// Takes note; returns how often it was seen before in a row.
+    fn see(&mut self, now: Option<T>) -> u32 {
+        self.count = if now.is_some() && now == self.last {
+            self.count.saturating_add(1)
+        } else {
+            0
+        };
+        self.last = now;
+        self.count
+    }
 }
 
 impl Watch {
@@ -34,7 +54,7 @@ impl Watch {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             seen: vec![Sight::default(); engine.slots.len()],
-            opening: None,
+            door: Repeats::default(),
             lacking: 0,
             hold_off: 0,
             eager_workers: cores * EAGER_WORKERS_PER_CORE,
@@ -44,35 +64,42 @@ impl Watch {
     /// One look at everyone.
     pub(super) fn look(&mut self, engine: &Arc<Engine>) {
         engine.looks.fetch_add(1, Relaxed);
+        let patience = if engine.pace.is_cheap() {
+            LOOKS_WHEN_CHEAP
+        } else {
+            LOOKS
+        };
         let mut stuck = 0;
         for (slot, seen) in engine.slots.iter().zip(&mut self.seen) {
             if let Some(slot) = slot.get() {
-                stuck += usize::from(Self::look_at(engine, slot, seen));
+                stuck += usize::from(Self::look_at(engine, slot, seen, patience));
             }
         }
-        self.see_to_the_door(engine);
+        let socket = engine.socket.borrow();
+        let backlogged = socket.is_some_and(|socket| socket.is_backlogged());
+        engine.backlogged.store(backlogged, Relaxed);
+        self.see_to_the_door(engine, stuck, patience);
         self.see_to_growth(engine, stuck);
     }
 
     /// Looks at one worker; whether it is stuck.
-    fn look_at(engine: &Engine, slot: &Slot, seen: &mut Sight) -> bool {
-        let busy_at = slot.progress().busy_at();
-        if busy_at.is_none() {
+    ///
+    /// In the same handler at two looks in a row it is, unless handlers are
+    /// known to be quick and its thread is not waiting for anything: then it
+    /// lacks a processor, which waking others would not give it. It is believed
+    /// for some looks.
+    fn look_at(engine: &Engine, slot: &Slot, seen: &mut Sight, patience: u32) -> bool {
+        let step = slot.progress().busy_at();
+        if step.is_none() {
             *seen = Sight::default();
             return false;
         }
-        let batch = slot.batch();
-        let sight = Sight {
-            busy_at,
-            batch: batch
-                .as_ref()
-                .map(|batch| (Arc::as_ptr(batch) as usize, batch.filling())),
-        };
-        let before = std::mem::replace(seen, sight);
-        let is_stuck = before.busy_at == busy_at;
-        let in_same_batch = before.batch == sight.batch;
-        if let Some(batch) = batch {
-            if in_same_batch && batch.unclaimed() > 0 {
+        let same_step = seen.step.see(step);
+        let is_stuck = same_step >= patience || (same_step >= LOOKS && !slot.thread.is_runnable());
+        if let Some(batch) = slot.batch() {
+            let filling = (Arc::as_ptr(&batch) as usize, batch.filling());
+            let is_overdue = seen.batch.see(Some(filling)) >= patience;
+            if (is_stuck || is_overdue) && batch.unclaimed() > 0 {
                 engine.transit(|protocol| ((), protocol.assist(batch)));
             }
         }
@@ -83,12 +110,11 @@ impl Watch {
     }
 
     /// Whoever opened the door is not back yet: sends an idle worker.
-    fn see_to_the_door(&mut self, engine: &Engine) {
-        let opening = engine.protocol().open_since();
-        if opening.is_some() && opening == self.opening {
+    fn see_to_the_door(&mut self, engine: &Engine, stuck: usize, patience: u32) {
+        let same_opening = self.door.see(engine.protocol().open_since());
+        if same_opening >= patience || (same_opening >= LOOKS && stuck > 0) {
             engine.transit(|protocol| ((), protocol.fill_door()));
         }
-        self.opening = opening;
     }
 
     /// Nobody is idle and there is something to do: hires.
@@ -152,6 +178,11 @@ fn has_pending(engine: &Engine) -> bool {
         .is_some_and(|socket| socket.has_pending())
 }
 
+/// Looks in a row, after the first, that must see the same.
+const LOOKS: u32 = 1;
+/// The same, when handlers are known to be quick: longer than the slices in
+/// which the system shares out its processors.
+const LOOKS_WHEN_CHEAP: u32 = 5;
 /// The most threads started at one look.
 const LARGEST_STEP: usize = 64;
 /// Looks in a row that find work undone before the pool grows slowly.

@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::RecvTimeoutError;
-
 use super::batch::Batch;
 use super::fault::{AfterFault, FaultRun};
 use super::protocol::{Assistance, Order, WorkerId};
@@ -23,6 +21,7 @@ pub(super) fn run(engine: &Engine, me: WorkerId) {
         retired: false,
     };
     let slot = engine.slot(me);
+    slot.thread.watch_current();
     let mut worker = Worker {
         engine,
         me,
@@ -30,7 +29,6 @@ pub(super) fn run(engine: &Engine, me: WorkerId) {
         own: engine.batches.take(),
         in_own: false,
         busy: false,
-        full_batches: 0,
         look: 0,
         faults: FaultRun::default(),
         executor: engine.executors.executor(&slot.outbox),
@@ -82,8 +80,6 @@ struct Worker<'a> {
     /// Whether the slot says that the worker is in its own batch.
     in_own: bool,
     busy: bool,
-    /// Batches in a row that came back full.
-    full_batches: u32,
     /// The supervisor's look at which the outbox was last flushed.
     look: u64,
     faults: FaultRun,
@@ -179,12 +175,13 @@ impl Worker<'_> {
         );
     }
 
-    /// Others are woken only when it pays.
-    fn assistance(&mut self, count: usize, limit: usize) -> Assistance<Arc<Batch>> {
+    /// Others are woken only when it pays: one worker with all the caches warm
+    /// serves cheap handlers with the least work for each datagram, until the
+    /// kernel's queue grows all the same.
+    fn assistance(&self, count: usize, limit: usize) -> Assistance<Arc<Batch>> {
         let pace = &self.engine.pace;
-        let full = count == limit && limit > 1;
-        self.full_batches = if full { self.full_batches + 1 } else { 0 };
-        if pace.is_slow() || self.full_batches >= BACKLOG {
+        let is_full = count == limit;
+        if pace.is_slow() || (is_full && self.engine.backlogged.load(Relaxed)) {
             Assistance::AtTheDoor
         } else if pace.is_worth_sharing(count) {
             Assistance::WithBatch(Arc::clone(&self.own))
@@ -217,20 +214,16 @@ impl Worker<'_> {
     /// message is on its way, or that this worker is one of those to stay.
     fn park(&mut self, retired: &mut bool) -> Order<Arc<Batch>> {
         self.set_busy(false);
-        let orders = self.slot.orders();
         if self.engine.protocol().has_spare() {
-            match orders.recv_timeout(IDLE_BEFORE_LEAVING) {
-                Ok(order) => return order,
-                Err(RecvTimeoutError::Timeout) => {
-                    if self.engine.protocol().retire(self.me) {
-                        *retired = true;
-                        return Order::Leave;
-                    }
-                }
-                Err(RecvTimeoutError::Disconnected) => return Order::Leave,
+            if let Some(order) = self.slot.wait(Some(IDLE_BEFORE_LEAVING)) {
+                return order;
+            }
+            if self.engine.protocol().retire(self.me) {
+                *retired = true;
+                return Order::Leave;
             }
         }
-        orders.recv().unwrap_or(Order::Leave)
+        self.slot.wait(None).unwrap_or(Order::Leave)
     }
 
     fn set_busy(&mut self, busy: bool) {
@@ -273,9 +266,6 @@ fn work(engine: &Engine, slot: &Slot, executor: &mut dyn Executor, look: &mut u6
     slot.progress().step();
     slot.outbox.flush();
 }
-
-/// Full batches in a row that show a backlog.
-const BACKLOG: u32 = 4;
 
 /// How long a worker beyond the minimum stays without work.
 const IDLE_BEFORE_LEAVING: Duration = Duration::from_secs(10);

@@ -10,10 +10,12 @@
 //! | [`Socket::receive`] | waits for datagrams, the bell or the deadline, whichever comes first |
 //! | [`Socket::send_now`] | one datagram, the kernel's answer, never waits |
 //! | [`Socket::has_pending`] | whether a datagram could be received now (`true` where that cannot be known) |
+//! | [`Socket::is_backlogged`] | whether the receive buffer fills up (`false` where that cannot be known) |
 //! | [`Socket::kernel_drops`], [`Socket::unread_bytes`] | what the kernel's queue lost and holds, `None` where that cannot be known |
 //! | [`Bell`] | wakes the one thread that waits in `receive` |
 //! | [`ReceiveBlock`] | room for a batch of received datagrams |
 //! | [`SendQueue`] | room for a batch of datagrams to send, and the loop that sends it |
+//! | [`ThreadProbe`] | tells a thread that runs from one that waits (`false`: waits, where that cannot be known) |
 //! | [`name_thread`] | gives the calling thread a name that tools of the system show |
 //!
 //! `linux` batches with `recvmmsg` and `sendmmsg`. `portable` uses what `std`
@@ -34,7 +36,7 @@ mod platform;
 
 pub(crate) use errors::{ReceiveFault, SendFault};
 pub(crate) use open::{Options, bind, set_buffers};
-pub(crate) use platform::{Bell, ReceiveBlock, SendQueue, Socket, name_thread};
+pub(crate) use platform::{Bell, ReceiveBlock, SendQueue, Socket, ThreadProbe, name_thread};
 pub(crate) use send_loop::{Patience, send_one};
 
 use std::net::SocketAddr;

@@ -13,7 +13,7 @@ pub(crate) use bell::Bell;
 pub(crate) use receive::ReceiveBlock;
 pub(crate) use send::SendQueue;
 pub(crate) use socket::Socket;
-pub(crate) use thread::name_thread;
+pub(crate) use thread::{ThreadProbe, name_thread};
 
 use std::io;
 

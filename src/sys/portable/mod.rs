@@ -32,6 +32,18 @@ use std::net::SocketAddr;
 /// `std` names threads where they are started; renaming one is not portable.
 pub(crate) fn name_thread(_name: &str) {}
 
+/// Not to be known portably: whoever is watched is taken to wait.
+#[derive(Debug, Default)]
+pub(crate) struct ThreadProbe;
+
+impl ThreadProbe {
+    pub(crate) fn watch_current(&self) {}
+
+    pub(crate) fn is_runnable(&self) -> bool {
+        false
+    }
+}
+
 /// Shows an IPv4 address that came mapped into IPv6 as what it is.
 fn unmapped(addr: SocketAddr) -> SocketAddr {
     match addr {

@@ -55,6 +55,12 @@ impl Socket {
         None
     }
 
+    /// Not to be known portably: one worker receives, a datagram at a time, and
+    /// is relieved by the supervisor when it takes long.
+    pub(crate) fn is_backlogged(&self) -> bool {
+        false
+    }
+
     /// Not to be known portably without receiving it.
     pub(crate) fn has_pending(&self) -> bool {
         true

@@ -1,0 +1,206 @@
+//! A chat room with an operator: whoever joins under a name talks to all
+//! others, whoever just writes is answered by the person at this keyboard.
+//!
+//! ```text
+//! cargo run --example chat_server -- 127.0.0.1:8080
+//! cargo run --example chat_client -- 127.0.0.1:8080 --name alice
+//! nc -u 127.0.0.1 8080
+//! ```
+//!
+//! ```text
+//!   datagram ──▶ ChatHandler ──▶ ┌──────┐ ──▶ lines to send ──▶ socket
+//!   keyboard ──▶    Chat     ──▶ │ Room │
+//!   clock    ──▶             ──▶ └──────┘ ──▶ lines to show ──▶ Screen
+//! ```
+//!
+//! All that is chat is in `room.rs` and below, without a socket in sight; that
+//! it is served to many at once is the framework's business.
+//!
+//! As with all plain UDP, whoever can forge a member's address can speak in
+//! that member's name, and whoever sees the datagrams can read them.
+#![allow(unreachable_pub, reason = "a program has no outside")]
+
+mod chat;
+mod command;
+#[path = "../chat_shared/console.rs"]
+mod console;
+mod guests;
+mod members;
+#[path = "../chat_shared/name.rs"]
+mod name;
+#[path = "../chat_shared/options.rs"]
+mod options;
+mod outcome;
+mod room;
+#[path = "../chat_shared/screen.rs"]
+mod screen;
+#[path = "../chat_shared/terminal.rs"]
+mod terminal;
+#[path = "../chat_shared/text.rs"]
+mod text;
+mod ticket;
+#[path = "../chat_shared/wire.rs"]
+mod wire;
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::ControlFlow;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use socketserver::{ServerHandle, ThreadingUdpServer};
+
+use chat::{Chat, ChatHandler};
+use command::Command;
+use console::{Console, Input};
+use room::{Limits, Room};
+use screen::Screen;
+
+/// Serves a chat room.
+///
+/// What is typed here goes to everyone; @NAME TEXT to one; /help lists the
+/// rest. /quit or Ctrl-C ends the server; the end of the input does not.
+#[derive(Parser)]
+#[command(after_help = "In another terminal: \
+    cargo run --example chat_client -- 127.0.0.1:8080 --name alice\n\
+    or: nc -u 127.0.0.1 8080, then /join alice, then the line that the server answers with")]
+struct Options {
+    /// The address to listen on; port 0 takes any that is free.
+    #[arg(default_value = wire::DEFAULT_ADDR)]
+    addr: String,
+    /// Seconds of silence after which a member is no longer one.
+    #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = options::seconds)]
+    expire: Duration,
+}
+
+fn main() -> ExitCode {
+    env_logger::init();
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("chat_server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Sets everything up, serves until told to stop, and clears up.
+fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    let limits = Limits {
+        members: MAX_MEMBERS,
+        guests: MAX_GUESTS,
+        member_expiry: options.expire,
+        guest_expiry: GUEST_EXPIRY.max(options.expire),
+    };
+    let mut console = Console::open()?;
+    let screen = console.screen();
+    let chat = Arc::new(Chat::new(Room::new(Instant::now(), limits), screen.clone()));
+
+    let (handled, timed) = (Arc::clone(&chat), Arc::clone(&chat));
+    let server = ThreadingUdpServer::builder()
+        // The room is one, so more workers would only wait for each other; and
+        // what one worker sends goes out in order, the same for all members.
+        .workers(1)
+        .service_actions(move |_| timed.expire())
+        .bind(options.addr.as_str(), move || {
+            ChatHandler::new(Arc::clone(&handled))
+        })?;
+
+    let stop = stop(Arc::clone(&chat), server.handle());
+    ctrlc::set_handler(stop.clone())?;
+    // From here on someone may rely on what is said.
+    announce(&screen, server.local_addr());
+    operate(&mut console, chat, stop)?;
+
+    let report = server.serve_forever();
+    console.close();
+    writeln!(io::stdout(), "{}", report?.stats)?;
+    Ok(())
+}
+
+/// Says where the server listens and how to get there.
+fn announce(screen: &Screen, addr: SocketAddr) {
+    let near = reachable(addr);
+    screen.show(format!("listening on {addr}"));
+    screen.show("* in another terminal:");
+    screen.show(format!(
+        "* cargo run --example chat_client -- {near} --name alice"
+    ));
+    screen.show(format!(
+        "* nc -u {} {}  and there: /join bob",
+        near.ip(),
+        near.port()
+    ));
+}
+
+/// Makes what ends the server, and tells the members first.
+fn stop(chat: Arc<Chat>, server: ServerHandle) -> impl Fn() + Clone + Send + 'static {
+    move || {
+        chat.close();
+        server.shutdown();
+    }
+}
+
+/// Lets the person at the keyboard take part.
+fn operate(
+    console: &mut Console,
+    chat: Arc<Chat>,
+    stop: impl Fn() + Send + 'static,
+) -> io::Result<()> {
+    let screen = console.screen();
+    let interactive = console.is_interactive();
+    console.listen(move |input| match input {
+        Input::Line(line) if Command::parse(&line) != Command::Quit => {
+            chat.on_operator_line(&line);
+            ControlFlow::Continue(())
+        }
+        Input::Line(_) | Input::Interrupted => {
+            stop();
+            ControlFlow::Break(())
+        }
+        Input::Closed => {
+            if interactive {
+                screen.show("* the keyboard is closed, the room stays open; Ctrl-C ends it");
+            }
+            ControlFlow::Break(())
+        }
+    })
+}
+
+/// The address at which a server on this machine can be reached from it: one
+/// that listens on all addresses listens on the loopback address too.
+fn reachable(addr: SocketAddr) -> SocketAddr {
+    let ip = match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, addr.port())
+}
+
+/// How many may join.
+const MAX_MEMBERS: usize = 256;
+/// How many guests are remembered.
+const MAX_GUESTS: usize = 64;
+/// How long a guest is remembered.
+const GUEST_EXPIRY: Duration = Duration::from_secs(60 * 60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_are_told_an_address_they_can_reach() {
+        for (bound, near) in [
+            ("0.0.0.0:8080", "127.0.0.1:8080"),
+            ("[::]:8080", "[::1]:8080"),
+            ("192.0.2.1:9", "192.0.2.1:9"),
+        ] {
+            let [bound, near] = [bound, near].map(|addr| addr.parse().expect("an address"));
+            assert_eq!(reachable(bound), near);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Those whose address is not proved: who joins, and who is a guest.
+//!
+//! A datagram's source address can be forged, so whatever is sent there may hit
+//! someone who asked for nothing. Until a token has come back from it, an
+//! address is therefore sent one line at most for each datagram, and at most
+//! [three times](AMPLIFICATION) the bytes that came from it; to plain text
+//! nothing is sent but what the operator types.
+
+use std::fmt::Display;
+use std::time::Instant;
+
+use super::{Line, Room};
+use crate::command::Command;
+use crate::members::Refusal;
+use crate::outcome::{Outcome, Peer};
+use crate::wire::Notice;
+
+impl Room {
+    /// Someone has written who is no member.
+    pub(super) fn stranger_line(
+        &mut self,
+        now: Instant,
+        from: Peer,
+        received: usize,
+        line: &Line,
+        out: &mut Outcome,
+    ) {
+        let stranger = Stranger {
+            peer: from,
+            received,
+        };
+        match Command::parse(&line.text) {
+            Command::Join { name, token } => self.join(now, stranger, name, token, out),
+            Command::Say(_) | Command::Private { .. } => self.guest_line(now, from, line, out),
+            Command::Unknown(_) => {
+                self.guest_line(now, from, line, out);
+                stranger.answer(&[&Notice::JoinFirst], out);
+            }
+            Command::Rename(_) | Command::Who | Command::Help | Command::Ping | Command::Quit => {
+                stranger.answer(&[&Notice::JoinFirst], out)
+            }
+        }
+    }
+
+    /// Someone wants to join: with a good token they are in, otherwise they are
+    /// sent one.
+    fn join(
+        &mut self,
+        now: Instant,
+        from: Stranger,
+        name: &str,
+        token: Option<&str>,
+        out: &mut Outcome,
+    ) {
+        let addr = from.peer.addr;
+        let name = match self.members.check(name, addr) {
+            Ok(name) => name,
+            Err(refusal) => {
+                from.refuse(refusal, out);
+                return;
+            }
+        };
+        if !token.is_some_and(|token| self.tickets.accepts(now, addr, name.as_str(), token)) {
+            let token = self.tickets.issue(now, addr, name.as_str());
+            let ticket = Notice::Ticket {
+                name: name.as_str(),
+                token: &token,
+            };
+            from.answer(&[&format_args!("{ticket:#}"), &ticket], out);
+            return;
+        }
+        self.guests.remove(addr);
+        out.send(from.peer, Notice::Welcome(name.as_str()));
+        let text = format!("{name} joined");
+        self.members.seat(now, from.peer, name);
+        self.tell_members(Some(addr), &Notice::News(&text).to_string(), out);
+        out.show(Notice::News(&format!("{text} from {addr}")).to_string());
+    }
+
+    /// A guest has written: the operator sees it, and nobody else.
+    fn guest_line(&mut self, now: Instant, from: Peer, line: &Line, out: &mut Outcome) {
+        let (guest, is_new) = self.guests.heard(now, from);
+        let label = &guest.label;
+        if is_new {
+            out.show(format!(
+                "* {label} writes from {}; @{label} TEXT answers",
+                from.addr
+            ));
+        }
+        let cut = if line.whole { "" } else { " (cut)" };
+        out.show(format!("{label}: {}{cut}", line.text));
+    }
+}
+
+/// Someone whose address is not proved, and how much came from it.
+#[derive(Clone, Copy)]
+struct Stranger {
+    /// How to write to them.
+    peer: Peer,
+    /// The bytes of the datagram to be answered.
+    received: usize,
+}
+
+impl Stranger {
+    /// Sends the first of these lines that is short enough, or nothing.
+    fn answer(self, lines: &[&dyn Display], out: &mut Outcome) {
+        let longest = self.received.saturating_mul(AMPLIFICATION);
+        let line = lines
+            .iter()
+            .map(|line| self.peer.ended(line))
+            .find(|line| line.len() <= longest);
+        if let Some(line) = line {
+            out.sends.push((self.peer.addr, line));
+        }
+    }
+
+    /// Says why there is no seat under that name.
+    fn refuse(self, refusal: Refusal, out: &mut Outcome) {
+        let reason = refusal.to_string();
+        self.answer(
+            &[&Notice::Refused(&reason), &Notice::Refused(refusal.short())],
+            out,
+        );
+    }
+}
+
+/// How many times the bytes received may be sent to an address before it is
+/// proved: the limit that QUIC sets (RFC 9000, 8.1).
+const AMPLIFICATION: usize = 3;
