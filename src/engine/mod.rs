@@ -54,7 +54,7 @@ use std::time::{Duration, Instant};
 use crate::error::Error;
 use crate::log_limit::LogLimit;
 use crate::stats::{Fate, Padded, ReceiveBuffer, Stats};
-use crate::sys::{Bell, Datagram, Socket};
+use crate::sys::{Bell, Datagram, SendOptions, Socket};
 use batch::{Batch, BatchPool};
 use crew::Crew;
 use mailbox::Mailbox;
@@ -86,6 +86,7 @@ pub(crate) struct EngineConfig {
     pub(crate) batch_size: usize,
     pub(crate) max_packet_size: usize,
     pub(crate) drain_timeout: Duration,
+    pub(crate) send: SendOptions,
     pub(crate) thread_name: String,
     pub(crate) stack_size: Option<usize>,
     /// What was asked of the socket, for the stats.
@@ -217,7 +218,7 @@ impl Engine {
     }
 
     fn slot(&self, worker: WorkerId) -> &Slot {
-        self.slots[worker].get_or_init(|| Box::new(Slot::new(&self.socket)))
+        self.slots[worker].get_or_init(|| Box::new(Slot::new(&self.socket, self.config.send)))
     }
 
     /// Makes one transition of the protocol and carries out its calls.

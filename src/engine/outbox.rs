@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::shared_socket::{SEND_DEADLINE, SharedSocket};
 use crate::error::Error;
 use crate::stats::{Padded, ReplyTally};
-use crate::sys::{Patience, SendQueue};
+use crate::sys::{Patience, SendOptions, SendQueue};
 
 /// One worker's replies. The worker appends and flushes; while it is stuck in a
 /// handler, the supervisor flushes for it.
@@ -23,9 +23,9 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    pub(crate) fn new(socket: Arc<SharedSocket>) -> Self {
+    pub(crate) fn new(socket: Arc<SharedSocket>, options: SendOptions) -> Self {
         Self {
-            queue: Mutex::new(SendQueue::new(socket.local_addr())),
+            queue: Mutex::new(SendQueue::new(socket.local_addr(), options)),
             tally: Padded::default(),
             socket,
         }

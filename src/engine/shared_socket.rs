@@ -138,15 +138,10 @@ impl SharedSocket {
     }
 
     /// Logs a batched send that failed after its handler had gone on.
-    pub(crate) fn log_failed_send(&self, len: usize, to: Option<SocketAddr>, error: &io::Error) {
+    pub(crate) fn log_failed_send(&self, len: usize, to: SocketAddr, error: &io::Error) {
         if let Some(admitted) = self.send_errors.admit() {
             let from = self.local_addr;
-            match to {
-                Some(to) => {
-                    log::warn!("{from}: cannot send {len} bytes to {to}: {error}{admitted}");
-                }
-                None => log::warn!("{from}: cannot send {len} bytes: {error}{admitted}"),
-            }
+            log::warn!("{from}: cannot send {len} bytes to {to}: {error}{admitted}");
         }
     }
 }

@@ -10,7 +10,7 @@ use super::outbox::Outbox;
 use super::protocol::Order;
 use super::shared_socket::SharedSocket;
 use crate::stats::{Padded, WorkerTally};
-use crate::sys::ThreadProbe;
+use crate::sys::{SendOptions, ThreadProbe};
 
 /// A worker's place. It outlives the worker: the next one hired takes it over,
 /// and its counters go on.
@@ -28,13 +28,13 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    pub(crate) fn new(socket: &Arc<SharedSocket>) -> Self {
+    pub(crate) fn new(socket: &Arc<SharedSocket>, options: SendOptions) -> Self {
         Self {
             mailbox: Mailbox::new(),
             progress: Padded::default(),
             thread: ThreadProbe::default(),
             batch: Mutex::new(None),
-            outbox: Arc::new(Outbox::new(Arc::clone(socket))),
+            outbox: Arc::new(Outbox::new(Arc::clone(socket), options)),
             tally: Padded::default(),
         }
     }

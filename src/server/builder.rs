@@ -134,6 +134,21 @@ impl<S: Style> Builder<S> {
         self
     }
 
+    /// Whether equal-sized replies to one peer leave the worker as one send,
+    /// which the kernel cuts into datagrams (`UDP_SEGMENT`). Peers see no
+    /// difference; the order of what goes to each stays. Defaults to true; has
+    /// no effect where the system cannot do it.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let builder = ThreadingUdpServer::builder().coalesce_replies(false);
+    /// ```
+    pub fn coalesce_replies(mut self, coalesce: bool) -> Self {
+        self.settings.coalesce_replies = coalesce;
+        self
+    }
+
     /// Sets `SO_REUSEADDR` before binding. Defaults to false: for UDP it lets
     /// two servers share one port on Linux, and one of them gets nothing.
     ///

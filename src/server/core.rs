@@ -66,6 +66,9 @@ impl Core {
             batch_size: settings.batch_size,
             max_packet_size: settings.max_packet_size,
             drain_timeout: settings.drain_timeout,
+            send: sys::SendOptions {
+                coalesce: settings.coalesce_replies,
+            },
             thread_name: settings.thread_name,
             stack_size: settings.stack_size,
             receive_buffer_asked: asked,

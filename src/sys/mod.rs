@@ -52,6 +52,14 @@ pub(crate) enum Received {
     TimedOut,
 }
 
+/// How a [`SendQueue`] sends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SendOptions {
+    /// Equal-sized datagrams to one destination leave as one segmented send,
+    /// where the platform can.
+    pub(crate) coalesce: bool,
+}
+
 /// What a flush of a [`SendQueue`] sent.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct FlushReport {

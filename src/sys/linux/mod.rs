@@ -3,7 +3,9 @@
 
 mod address;
 mod bell;
+mod coalesce;
 mod receive;
+mod segments;
 mod send;
 mod slab;
 mod socket;

@@ -19,6 +19,7 @@ pub(crate) struct ReceiveBlock {
     vectors: Slab<libc::iovec>,
     slots: usize,
     filled: usize,
+    waits: WaitForecast,
 }
 
 // SAFETY: the pointers in headers and vectors lead into the block's own slabs,
@@ -70,6 +71,7 @@ impl ReceiveBlock {
             vectors,
             slots,
             filled: 0,
+            waits: WaitForecast::default(),
         }
     }
 
@@ -94,6 +96,11 @@ impl ReceiveBlock {
             .sum()
     }
 
+    /// Whether the next receive is likely to find nothing yet.
+    pub(super) fn expects_to_wait(&mut self) -> bool {
+        self.waits.next()
+    }
+
     /// Receives what is there, up to `limit` datagrams, without waiting.
     pub(super) fn fill(&mut self, socket: &Socket, limit: usize) -> io::Result<usize> {
         for index in 0..self.filled {
@@ -107,7 +114,7 @@ impl ReceiveBlock {
         // SAFETY: `limit` headers are valid, and each leads to a name, one
         // vector and payload room inside slabs of `self`, borrowed mutably for
         // the call. No timeout is passed.
-        let received = check(unsafe {
+        let result = check(unsafe {
             libc::recvmmsg(
                 socket.raw(),
                 self.headers.at(0),
@@ -115,10 +122,47 @@ impl ReceiveBlock {
                 libc::MSG_DONTWAIT,
                 std::ptr::null_mut(),
             )
-        })?;
-        self.filled = received;
-        Ok(received)
+        });
+        self.waits.learn(result.is_ok());
+        self.filled = *result.as_ref().unwrap_or(&0);
+        result
     }
+}
+
+/// Foretells whether a receive would come too early.
+#[derive(Debug, Default)]
+struct WaitForecast {
+    /// Receives in a row that came first and found nothing.
+    in_vain: u8,
+    /// Waits to put first before a receive is tried first again.
+    waits_left: u8,
+    /// Whether the receive under way comes first.
+    is_first: bool,
+}
+
+impl WaitForecast {
+    fn next(&mut self) -> bool {
+        let wait = self.waits_left > 0;
+        self.waits_left = self.waits_left.saturating_sub(1);
+        self.is_first = !wait;
+        wait
+    }
+
+    fn learn(&mut self, found: bool) {
+        if !std::mem::take(&mut self.is_first) {
+            return;
+        }
+        self.in_vain = if found { 0 } else { self.in_vain + 1 };
+        if self.in_vain == Self::ENOUGH {
+            self.in_vain = Self::ENOUGH - 1;
+            self.waits_left = Self::WAITS;
+        }
+    }
+
+    /// Receives in vain that make a habit.
+    const ENOUGH: u8 = 3;
+    /// How long the habit lasts before it is put to the test.
+    const WAITS: u8 = 32;
 }
 
 impl std::fmt::Debug for ReceiveBlock {
@@ -147,6 +191,23 @@ const _: () = assert!(size_of::<RawAddress>() < 64, "an address fits a cache lin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn waiting_comes_first_only_while_receiving_first_is_in_vain() {
+        let mut forecast = WaitForecast::default();
+        for _ in 0..3 {
+            assert!(!forecast.next(), "nothing learnt yet");
+            forecast.learn(false);
+            forecast.learn(true);
+        }
+        for _ in 0..32 {
+            assert!(forecast.next(), "three in vain");
+            forecast.learn(true);
+        }
+        assert!(!forecast.next(), "put to the test");
+        forecast.learn(true);
+        assert!(!forecast.next(), "and given up");
+    }
 
     #[test]
     fn no_stride_is_a_power_of_two_times_the_line() {

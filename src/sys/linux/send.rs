@@ -1,17 +1,21 @@
 //! Room for a batch of datagrams to send.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::address::RawAddress;
+use super::coalesce::{Newest, Plan};
+use super::segments::{SegmentControl, segments_work};
 use super::slab::Slab;
 use super::{Socket, check};
 use crate::sys::FlushReport;
 use crate::sys::send_loop::{self, Flushed, Patience, Wire};
+use crate::sys::{SendFault, SendOptions};
 
 /// A queue of datagrams in one block of memory, sent by `sendmmsg`. What is
-/// pushed is laid out for the kernel at once; a flush converts nothing.
+/// pushed is laid out for the kernel at once; a flush of datagrams to different
+/// peers converts nothing.
 pub(crate) struct SendQueue {
     to_v6: bool,
     payload: Slab<u8>,
@@ -19,10 +23,25 @@ pub(crate) struct SendQueue {
     headers: Slab<libc::mmsghdr>,
     names: Slab<RawAddress>,
     vectors: Slab<libc::iovec>,
-    /// The first entry that is not settled yet.
+    destinations: [SocketAddr; Self::ENTRIES],
+    /// Entries in the order they are sent.
+    order: [u8; Self::ENTRIES],
+    /// The first place in the order that is not settled yet.
     first: usize,
-    /// One past the last entry.
+    /// One past the last place.
     end: usize,
+    /// What coalescing needs; `None` where it is off.
+    coalescing: Option<Box<Coalescing>>,
+}
+
+/// Messages of several datagrams each, laid out for the kernel.
+struct Coalescing {
+    newest: Newest,
+    /// Whether two entries have the same destination.
+    has_repeats: bool,
+    headers: Slab<libc::mmsghdr>,
+    vectors: Slab<libc::iovec>,
+    controls: Slab<SegmentControl>,
 }
 
 // SAFETY: the pointers in headers and vectors lead into the queue's own slabs,
@@ -36,7 +55,9 @@ impl SendQueue {
     pub(crate) const BYTES: usize = 128 * 1024;
 
     /// An empty queue for a socket bound to `local`.
-    pub(crate) fn new(local: SocketAddr) -> Self {
+    pub(crate) fn new(local: SocketAddr, options: SendOptions) -> Self {
+        let coalesce = options.coalesce && segments_work();
+        let nobody = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         // SAFETY: zero bytes, null pointers and zero lengths are valid values of
         // all four.
         unsafe {
@@ -47,8 +68,11 @@ impl SendQueue {
                 headers: Slab::zeroed(Self::ENTRIES),
                 names: Slab::zeroed(Self::ENTRIES),
                 vectors: Slab::zeroed(Self::ENTRIES),
+                destinations: [nobody; Self::ENTRIES],
+                order: std::array::from_fn(|place| place as u8),
                 first: 0,
                 end: 0,
+                coalescing: coalesce.then(|| Box::new(Coalescing::new())),
             }
         }
     }
@@ -85,6 +109,11 @@ impl SendQueue {
         header.msg_hdr.msg_iov = self.vectors.at(index);
         header.msg_hdr.msg_iovlen = 1;
         self.headers.set(index, header);
+        if let Some(coalescing) = &mut self.coalescing {
+            coalescing.note(to, index, &self.destinations);
+        }
+        self.destinations[index] = to;
+        self.order[index] = index as u8;
         self.end += 1;
         self.used += bytes.len();
     }
@@ -95,29 +124,27 @@ impl SendQueue {
         &mut self,
         socket: &Socket,
         patience: Patience,
-        mut failed: impl FnMut(usize, Option<SocketAddr>, io::Error),
+        mut failed: impl FnMut(usize, SocketAddr, io::Error),
     ) -> FlushReport {
+        let mut report = FlushReport::default();
+        let plan = self.coalesce();
         let mut wire = Kernel {
             socket,
             queue: self,
+            plan: plan.as_ref(),
+            alone_until: 0,
             calls: 0,
         };
-        let mut report = FlushReport::default();
         let count = self.end - self.first;
         let flushed = send_loop::send_all(count, &mut wire, patience, |at, end| {
-            let len = self.vectors.get(self.first + at).iov_len;
+            let index = self.index(at);
+            let len = self.vectors.get(index).iov_len;
             match end {
                 Ok(()) => {
                     report.sent += 1;
                     report.bytes += len as u64;
                 }
-                Err(error) => {
-                    let to = {
-                        let header = self.headers.get(self.first + at).msg_hdr;
-                        self.names.get(self.first + at).decode(header.msg_namelen)
-                    };
-                    failed(len, to, error);
-                }
+                Err(error) => failed(len, self.destinations[index], error),
             }
         });
         report.calls = wire.calls;
@@ -134,7 +161,72 @@ impl SendQueue {
     pub(crate) fn discard(&mut self) -> usize {
         let dropped = self.end - self.first;
         (self.first, self.end, self.used) = (0, 0, 0);
+        if let Some(coalescing) = &mut self.coalescing {
+            coalescing.newest = Newest::new();
+            coalescing.has_repeats = false;
+        }
         dropped
+    }
+
+    /// The entry at a place, counted from the first unsettled one.
+    fn index(&self, at: usize) -> usize {
+        usize::from(self.order[self.first + at])
+    }
+
+    /// Lays out messages of several datagrams, where there are any to be made.
+    fn coalesce(&mut self) -> Option<Plan> {
+        let coalescing = self.coalescing.as_mut()?;
+        if !coalescing.has_repeats {
+            return None;
+        }
+        let order = &mut self.order[self.first..self.end];
+        let plan = Plan::new(order, |index| {
+            let index = usize::from(index);
+            (self.destinations[index], self.vectors.get(index).iov_len)
+        });
+        for message in 0..plan.messages() {
+            let places = plan.places(message);
+            for place in places.clone() {
+                let vector = self.vectors.get(usize::from(order[place]));
+                coalescing.vectors.set(place, vector);
+            }
+            let leader = usize::from(order[places.start]);
+            let mut header = self.headers.get(leader);
+            header.msg_hdr.msg_iov = coalescing.vectors.at(places.start);
+            header.msg_hdr.msg_iovlen = places.len();
+            if places.len() > 1 {
+                let segment = self.vectors.get(leader).iov_len as u16;
+                let control = SegmentControl::new(segment);
+                coalescing.controls.set(message, control);
+                header.msg_hdr.msg_control = coalescing.controls.at(message).cast();
+                header.msg_hdr.msg_controllen = SegmentControl::LEN;
+            }
+            coalescing.headers.set(message, header);
+        }
+        Some(plan)
+    }
+}
+
+impl Coalescing {
+    fn new() -> Self {
+        // SAFETY: null pointers and zero lengths are valid values of all three.
+        unsafe {
+            Self {
+                newest: Newest::new(),
+                has_repeats: false,
+                headers: Slab::zeroed(SendQueue::ENTRIES),
+                vectors: Slab::zeroed(SendQueue::ENTRIES),
+                controls: Slab::zeroed(SendQueue::ENTRIES),
+            }
+        }
+    }
+
+    /// Notes that entry `index` goes to `to`.
+    fn note(&mut self, to: SocketAddr, index: usize, destinations: &[SocketAddr]) {
+        let slot = self.newest.slot(to);
+        let repeats = slot.is_some_and(|last| destinations[usize::from(last)] == to);
+        *slot = Some(index as u8);
+        self.has_repeats |= repeats;
     }
 }
 
@@ -143,6 +235,7 @@ impl std::fmt::Debug for SendQueue {
         f.debug_struct("SendQueue")
             .field("entries", &(self.end - self.first))
             .field("bytes", &self.used)
+            .field("coalesces", &self.coalescing.is_some())
             .finish_non_exhaustive()
     }
 }
@@ -152,25 +245,83 @@ impl std::fmt::Debug for SendQueue {
 struct Kernel<'a> {
     socket: &'a Socket,
     queue: &'a SendQueue,
+    plan: Option<&'a Plan>,
+    /// Up to this place datagrams are sent one by one, because the message
+    /// they were parts of failed.
+    alone_until: usize,
     calls: u64,
 }
 
-impl Wire for Kernel<'_> {
-    fn send(&mut self, at: usize) -> io::Result<usize> {
-        let first = self.queue.first + at;
-        let count = self.queue.end - first;
+impl Kernel<'_> {
+    /// Sends what the headers from `first` on say; how many of them went out.
+    fn send_headers(
+        &mut self,
+        headers: &Slab<libc::mmsghdr>,
+        first: usize,
+        count: usize,
+    ) -> io::Result<usize> {
         self.calls += 1;
-        // SAFETY: `count` headers from `first` on were filled by `push` and lead
-        // into the queue's slabs; `flush` holds the queue mutably, so nobody
-        // else reaches them during the call.
+        // SAFETY: `count` headers from `first` on were filled by `push` or
+        // `coalesce` and lead into the queue's slabs; `flush` holds the queue
+        // mutably, so nobody else reaches them during the call.
         check(unsafe {
             libc::sendmmsg(
                 self.socket.raw(),
-                self.queue.headers.at(first),
+                headers.at(first),
                 count as libc::c_uint,
                 libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
             )
         })
+    }
+
+    /// Sends one datagram by itself.
+    fn send_alone(&mut self, at: usize) -> io::Result<usize> {
+        let index = self.queue.index(at);
+        self.send_headers(&self.queue.headers, index, 1)
+    }
+
+    /// Sends whole messages from place `at` on; how many datagrams went out.
+    ///
+    /// Whatever makes a message of several fail, a segment above the route's
+    /// MTU or a device without checksum offload, need not be wrong with its
+    /// parts: they are sent one by one, this once.
+    fn send_messages(
+        &mut self,
+        at: usize,
+        plan: &Plan,
+        coalescing: &Coalescing,
+    ) -> io::Result<usize> {
+        let first = plan.message_at(at);
+        let count = plan.messages() - first;
+        match self.send_headers(&coalescing.headers, first, count) {
+            Ok(sent) => Ok(plan.places(first + sent - 1).end - at),
+            Err(error) => {
+                let is_whole = plan.places(first).len() == 1;
+                let fault = SendFault::of(&error);
+                let for_now = matches!(fault, SendFault::Interrupted | SendFault::WouldBlock);
+                if is_whole || for_now {
+                    return Err(error);
+                }
+                self.alone_until = plan.places(first).end;
+                self.send_alone(at)
+            }
+        }
+    }
+}
+
+impl Wire for Kernel<'_> {
+    fn send(&mut self, at: usize) -> io::Result<usize> {
+        match (self.plan, &self.queue.coalescing) {
+            (Some(_), _) if at < self.alone_until => self.send_alone(at),
+            (Some(plan), Some(coalescing)) => self.send_messages(at, plan, coalescing),
+            // Nothing was coalesced since the queue was empty: the order is
+            // that of the entries.
+            _ => {
+                let first = self.queue.first + at;
+                let count = self.queue.end - first;
+                self.send_headers(&self.queue.headers, first, count)
+            }
+        }
     }
 
     fn wait_writable(&mut self, timeout: Duration) {
@@ -179,5 +330,78 @@ impl Wire for Kernel<'_> {
 
     fn pause(&mut self, length: Duration) {
         std::thread::sleep(length);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::time::Instant;
+
+    use super::*;
+
+    fn bound() -> Socket {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port on loopback");
+        Socket::new(socket).expect("a UDP socket")
+    }
+
+    fn peer() -> (UdpSocket, SocketAddr) {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port on loopback");
+        let patience = Some(Duration::from_secs(5));
+        socket.set_read_timeout(patience).expect("not zero");
+        let addr = socket.local_addr().expect("it is bound");
+        (socket, addr)
+    }
+
+    #[track_caller]
+    fn expect(socket: &UdpSocket, expected: &[&[u8]]) {
+        let mut buffer = [0; 2048];
+        for (place, expected) in expected.iter().enumerate() {
+            let len = socket.recv(&mut buffer).expect("it was sent");
+            assert_eq!(&buffer[..len], *expected, "datagram {place}");
+        }
+    }
+
+    fn flush(queue: &mut SendQueue, socket: &Socket) -> (FlushReport, Vec<(usize, SocketAddr)>) {
+        let patience = Patience::Until(Instant::now() + Duration::from_secs(5));
+        let mut failed = Vec::new();
+        let report = queue.flush(socket, patience, |len, to, _| failed.push((len, to)));
+        assert!(queue.is_empty(), "with patience everything is settled");
+        (report, failed)
+    }
+
+    #[test]
+    fn datagrams_of_one_size_to_one_peer_leave_in_one_call_and_arrive_apart() {
+        let socket = bound();
+        let ((one, one_addr), (two, two_addr)) = (peer(), peer());
+        for coalesce in [true, false] {
+            let mut queue = SendQueue::new(socket.local_addr(), SendOptions { coalesce });
+            for bytes in [&b"a1"[..], b"a2", b"a3", b"", b"longer", b"b1"] {
+                queue.push(bytes, one_addr);
+                queue.push(b"x", two_addr);
+            }
+            let (report, failed) = flush(&mut queue, &socket);
+            assert_eq!((report.sent, report.bytes, report.calls), (12, 20, 1));
+            assert_eq!(failed, []);
+            expect(&one, &[b"a1", b"a2", b"a3", b"", b"longer", b"b1"]);
+            expect(&two, &[&b"x"[..]; 6]);
+        }
+    }
+
+    #[test]
+    fn parts_of_a_failing_message_are_skipped_one_by_one_and_all_others_sent() {
+        let socket = bound();
+        let (one, one_addr) = peer();
+        let nobody = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut queue = SendQueue::new(socket.local_addr(), SendOptions { coalesce: true });
+        for bytes in [b"a1", b"a2", b"a3"] {
+            queue.push(bytes, one_addr);
+            queue.push(b"poison", nobody);
+        }
+        queue.push(b"a4", one_addr);
+        let (report, failed) = flush(&mut queue, &socket);
+        assert_eq!((report.sent, report.bytes), (4, 8));
+        assert_eq!(failed, [(6, nobody); 3], "exactly those to port 0");
+        expect(&one, &[b"a1", b"a2", b"a3", b"a4"]);
     }
 }

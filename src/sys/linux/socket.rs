@@ -83,8 +83,10 @@ impl Socket {
     /// Waits for datagrams and receives up to `limit` of them into `block`.
     ///
     /// The receive comes first and the wait only after `EAGAIN`, so that under
-    /// load there is no extra call. `recvmmsg`'s own timeout is no use: it is
-    /// looked at only after a datagram arrived (recvmmsg(2), BUGS).
+    /// load there is no extra call. When that was in vain a few times in a row,
+    /// as with a single peer that waits for each reply, the wait comes first
+    /// for a while. `recvmmsg`'s own timeout is no use: it is looked at only
+    /// after a datagram arrived (recvmmsg(2), BUGS).
     pub(crate) fn receive(
         &self,
         block: &mut ReceiveBlock,
@@ -93,11 +95,14 @@ impl Socket {
         timeout: Option<Duration>,
     ) -> io::Result<Received> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut wait_first = block.expects_to_wait();
         loop {
-            match block.fill(self, limit) {
-                Ok(count) => return Ok(Received::Datagrams(count)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
+            if !std::mem::take(&mut wait_first) {
+                match block.fill(self, limit) {
+                    Ok(count) => return Ok(Received::Datagrams(count)),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) => return Err(error),
+                }
             }
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             let ready = poll(Some(self), libc::POLLIN, Some(bell), left)?;
@@ -105,7 +110,11 @@ impl Socket {
                 bell.clear();
                 return Ok(Received::Rung);
             }
-            if !ready.contains(Readiness::SOCKET) && left.is_some_and(|left| left.is_zero()) {
+            if ready.contains(Readiness::SOCKET) {
+                // Whether it had to wait first is learnt from receives alone.
+                continue;
+            }
+            if left.is_some_and(|left| left.is_zero()) {
                 return Ok(Received::TimedOut);
             }
         }

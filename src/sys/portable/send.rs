@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Socket;
-use crate::sys::FlushReport;
 use crate::sys::send_loop::{self, Flushed, Patience, Wire};
+use crate::sys::{FlushReport, SendOptions};
 
 /// A queue of datagrams in one block of memory.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl SendQueue {
     pub(crate) const BYTES: usize = 128 * 1024;
 
     /// An empty queue for a socket bound to `_local`.
-    pub(crate) fn new(_local: SocketAddr) -> Self {
+    pub(crate) fn new(_local: SocketAddr, _options: SendOptions) -> Self {
         Self {
             payload: Vec::new(),
             entries: Vec::new(),
@@ -65,7 +65,7 @@ impl SendQueue {
         &mut self,
         socket: &Socket,
         patience: Patience,
-        mut failed: impl FnMut(usize, Option<SocketAddr>, io::Error),
+        mut failed: impl FnMut(usize, SocketAddr, io::Error),
     ) -> FlushReport {
         let mut wire = OneByOne {
             socket,
@@ -82,7 +82,7 @@ impl SendQueue {
                     report.bytes += len as u64;
                 }
                 Err(error) => {
-                    let to = Some(self.entries[self.first + at].to);
+                    let to = self.entries[self.first + at].to;
                     failed(len, to, error);
                 }
             }
