@@ -294,12 +294,12 @@ impl<J: Clone + PartialEq> Protocol<J> {
         }
         self.phase = Phase::Draining;
         self.asleep = false;
-        let held = matches!(self.door, Door::Held(_));
-        if !held {
+        if !matches!(self.door, Door::Held(_)) {
             self.door = Door::Closed;
         }
+        // The bell also for who waits at the socket without workers.
         Calls {
-            bell: held,
+            bell: true,
             supervisor: true,
             wake: None,
         }

@@ -12,7 +12,7 @@ use crate::handler::{DatagramHandler, Factory, HandlerError};
 use crate::log_limit::LogLimit;
 use crate::socket_handle::SocketHandle;
 use crate::stats::{Fate, Refusal};
-use crate::sys::Datagram;
+use crate::sys::{Datagram, is_own_address};
 
 /// How long a handler instance lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +90,7 @@ struct Dispatcher {
 impl Executor for Dispatcher {
     fn execute(&mut self, datagram: &Datagram<'_>) -> Fate {
         let peer = match datagram.peer {
-            Some(peer) if !is_impossible_source(peer, self.local_addr) => peer,
+            Some(peer) if !is_impossible_source(peer, self.local_addr, is_own_address) => peer,
             _ => return Fate::Refused(Refusal::Source),
         };
         if datagram.truncated && self.dispatch.on_truncated == OnTruncated::Refuse {

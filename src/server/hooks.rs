@@ -45,7 +45,7 @@ pub struct HandlerFailure {
 pub enum FailureCause {
     /// `setup` or `handle` returned this error.
     Error(HandlerError),
-    /// The factory, `setup`, `handle`, `finish` or `verify_request` panicked with this message.
+    /// The factory, `setup`, `handle` or `verify_request` panicked with this message.
     Panic(String),
 }
 

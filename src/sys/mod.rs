@@ -35,7 +35,7 @@ mod platform;
 mod platform;
 
 pub(crate) use errors::{ReceiveFault, SendFault};
-pub(crate) use open::{Options, bind, set_buffers};
+pub(crate) use open::{Options, bind, is_own_address, set_buffers};
 pub(crate) use platform::{Bell, ReceiveBlock, SendQueue, Socket, ThreadProbe, name_thread};
 pub(crate) use send_loop::{Patience, send_one};
 

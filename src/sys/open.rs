@@ -1,7 +1,7 @@
 //! Opening a socket with its options, the same on every platform.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use socket2::{Domain, Protocol, SockRef, Type};
 
@@ -59,6 +59,11 @@ pub(super) fn granted_receive_buffer(socket: &UdpSocket) -> io::Result<usize> {
     } else {
         reported
     })
+}
+
+/// Whether `ip` is an address of this host: whether it can be bound.
+pub(crate) fn is_own_address(ip: IpAddr) -> bool {
+    UdpSocket::bind((ip, 0)).is_ok()
 }
 
 /// Whether IPv4 peers can be reached from this socket.

@@ -1,0 +1,151 @@
+//! `uppercase_echo`, asked by plain sockets.
+
+use std::net::{SocketAddr, UdpSocket};
+
+use crate::program::{PATIENCE, Program, uninterrupted};
+
+/// A client's socket towards `server`.
+fn client_of(server: SocketAddr) -> UdpSocket {
+    let own = match server {
+        SocketAddr::V4(_) => "127.0.0.1:0",
+        SocketAddr::V6(_) => "[::1]:0",
+    };
+    let client = UdpSocket::bind(own).expect("a free port");
+    client.connect(server).expect("the server's address");
+    client
+        .set_read_timeout(Some(PATIENCE))
+        .expect("a timeout above zero");
+    client
+}
+
+#[track_caller]
+fn expect_echo(client: &UdpSocket, question: &[u8], answer: &[u8]) {
+    client.send(question).expect("it can be sent");
+    let mut buffer = vec![0; 65_535];
+    let len = uninterrupted(|| client.recv(&mut buffer)).expect("an answer in time");
+    assert_eq!(
+        String::from_utf8_lossy(&buffer[..len]),
+        String::from_utf8_lossy(answer)
+    );
+}
+
+#[test]
+fn each_datagram_comes_back_in_upper_case() {
+    let (mut server, addr) = Program::uppercase_echo(&[]);
+    let client = client_of(addr);
+    expect_echo(&client, b"hello", b"HELLO");
+    let line = server.stderr.line_with("hello");
+    let own = client.local_addr().expect("it is bound").to_string();
+    assert!(line.contains(&own), "the log says who sent it: {line}");
+    expect_echo(&client, b"", b"");
+    expect_echo(
+        &client,
+        "grüße, 世界 ß".as_bytes(),
+        "GRÜSSE, 世界 SS".as_bytes(),
+    );
+    expect_echo(&client, b"not utf-8: \xff", b"NOT UTF-8: \xff");
+    let long = [b'x'; 65_507];
+    expect_echo(&client, &long, &long.to_ascii_uppercase());
+}
+
+#[test]
+fn forking_style_answers_the_same() {
+    let (_server, addr) = Program::uppercase_echo(&["--forking", "--workers", "2"]);
+    let clients: Vec<_> = (0..5).map(|_| client_of(addr)).collect();
+    for client in &clients {
+        expect_echo(client, "fork, été".as_bytes(), "FORK, ÉTÉ".as_bytes());
+    }
+}
+
+#[test]
+fn ctrl_c_ends_it_with_its_stats() {
+    for args in [&[][..], &["--forking"][..]] {
+        let (server, addr) = Program::uppercase_echo(args);
+        expect_echo(&client_of(addr), b"one", b"ONE");
+        server.interrupt();
+        let end = server.end();
+        assert!(end.status.success(), "exit code 0: {end:?}");
+        for (name, count) in [("received", "1"), ("handled", "1"), ("replies sent", "1")] {
+            let row = end.stdout.iter().find(|line| line.trim().starts_with(name));
+            let row = row.unwrap_or_else(|| panic!("a row for {name}: {end:?}"));
+            let value = row.trim().trim_start_matches(name);
+            assert_eq!(value.split_whitespace().next(), Some(count), "{row}");
+        }
+        let next = UdpSocket::bind(addr);
+        assert!(next.is_ok(), "the port is free again: {next:?}");
+    }
+}
+
+#[test]
+fn quiet_logs_no_message() {
+    let (server, addr) = Program::uppercase_echo(&["--quiet"]);
+    expect_echo(&client_of(addr), b"psst", b"PSST");
+    server.interrupt();
+    let end = server.end();
+    let told = end.stderr.iter().any(|line| line.contains("psst"));
+    assert!(!told, "nothing of the message: {end:?}");
+}
+
+#[test]
+fn it_names_the_line_to_type_in_another_terminal() {
+    for (bind, host) in [
+        ("127.0.0.1:0", "127.0.0.1"),
+        ("0.0.0.0:0", "127.0.0.1"),
+        ("[::1]:0", "::1"),
+        ("[::]:0", "::1"),
+    ] {
+        if bind.starts_with('[') && UdpSocket::bind("[::1]:0").is_err() {
+            println!("skipped {bind}: no IPv6 here");
+            continue;
+        }
+        let mut server = Program::example("uppercase_echo", &[bind]);
+        let line = server.stdout.line_with("listening on ");
+        let bound: SocketAddr = line
+            .trim_start_matches("listening on ")
+            .parse()
+            .expect("an address follows");
+        assert_ne!(bound.port(), 0, "the port really bound");
+        let port = bound.port();
+        assert_eq!(
+            server.stdout.line(),
+            format!("in another terminal: nc -u {host} {port}"),
+            "bound to {bind}"
+        );
+        let reachable = SocketAddr::new(host.parse().expect("an address"), port);
+        expect_echo(&client_of(reachable), b"hi", b"HI");
+    }
+}
+
+#[test]
+fn a_taken_port_is_told_in_one_line() {
+    let taken = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let addr = taken.local_addr().expect("it is bound").to_string();
+    let end = Program::example("uppercase_echo", &[&addr]).end();
+    assert_eq!(end.status.code(), Some(1), "{end:?}");
+    assert_eq!(
+        end.stderr,
+        [format!(
+            "uppercase_echo: cannot bind {addr}: address in use"
+        )]
+    );
+}
+
+#[test]
+fn nonsense_workers_are_refused_by_name() {
+    for (args, knob) in [
+        (&["127.0.0.1:0", "--workers", "0"][..], "workers"),
+        (
+            &["127.0.0.1:0", "--forking", "--workers", "0"][..],
+            "max_children",
+        ),
+    ] {
+        let end = Program::example("uppercase_echo", args).end();
+        assert_eq!(end.status.code(), Some(1), "{end:?}");
+        assert_eq!(
+            end.stderr,
+            [format!(
+                "uppercase_echo: {knob}: 0 workers cannot serve; at least 1"
+            )]
+        );
+    }
+}
