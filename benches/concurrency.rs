@@ -4,6 +4,8 @@
 //! A round is one datagram from each of 64 clients, and all their replies. With
 //! a handler that blocks 5 ms, a round takes about 5 ms × 64 / workers.
 
+#![allow(missing_docs, reason = "criterion's macros make public functions")]
+
 use std::net::UdpSocket;
 use std::thread;
 use std::time::Duration;

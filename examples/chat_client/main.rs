@@ -10,6 +10,7 @@
 
 #[path = "../chat_shared/console.rs"]
 mod console;
+mod event;
 #[path = "../chat_shared/name.rs"]
 mod name;
 mod network;
@@ -36,6 +37,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 
 use console::{Console, Input};
+use event::Event;
 use name::Name;
 use session::{Effect, Effects, Session, Timing};
 
@@ -61,20 +63,6 @@ struct Options {
     /// Seconds to wait for answers when the input, no terminal, has ended.
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = options::seconds)]
     grace: Duration,
-}
-
-/// Something that the session must know.
-enum Event {
-    /// A datagram of the server's.
-    Datagram(Vec<u8>),
-    /// The network's word that nobody hears us.
-    Unreachable(String),
-    /// A line typed.
-    Line(String),
-    /// The end of what is typed.
-    EndOfInput,
-    /// Ctrl-C, or the signal to end.
-    Interrupted,
 }
 
 fn main() -> ExitCode {

@@ -6,7 +6,7 @@ use std::sync::mpsc::SyncSender;
 use std::thread;
 use std::time::Duration;
 
-use crate::Event;
+use crate::event::Event;
 
 /// Finds the address that `text` names.
 pub fn resolve(text: &str) -> io::Result<SocketAddr> {

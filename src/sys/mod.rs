@@ -57,6 +57,7 @@ pub(crate) enum Received {
 pub(crate) struct SendOptions {
     /// Equal-sized datagrams to one destination leave as one segmented send,
     /// where the platform can.
+    #[allow(dead_code, reason = "platforms without segmented sends pass over it")]
     pub(crate) coalesce: bool,
 }
 

@@ -17,10 +17,13 @@ pub(crate) struct Bell {
     sender: UdpSocket,
     sender_addr: SocketAddr,
     target: SocketAddr,
-    secret: [u8; 16],
+    secret: [u8; Self::SECRET_LEN],
 }
 
 impl Bell {
+    /// The length of the datagram that wakes, in bytes.
+    pub(super) const SECRET_LEN: usize = 16;
+
     /// Makes the bell for whoever waits at `socket`.
     pub(crate) fn new(socket: &Socket) -> io::Result<Self> {
         let mut target = socket.local_addr();
@@ -80,9 +83,9 @@ impl Bell {
 
 /// 128 bits nobody can guess: the standard library keys each hasher from the
 /// system's randomness.
-fn secret() -> [u8; 16] {
+fn secret() -> [u8; Bell::SECRET_LEN] {
     let word = || RandomState::new().build_hasher().finish().to_ne_bytes();
-    let mut secret = [0; 16];
+    let mut secret = [0; Bell::SECRET_LEN];
     secret[..8].copy_from_slice(&word());
     secret[8..].copy_from_slice(&word());
     secret

@@ -7,10 +7,11 @@ use super::{Bell, unmapped};
 use crate::sys::Datagram;
 
 /// One receive slot, a byte longer than the largest datagram: a byte received
-/// there says that the datagram was truncated.
+/// there says that the datagram was truncated. The bell's secret always fits.
 #[derive(Debug)]
 pub(crate) struct ReceiveBlock {
     payload: Box<[u8]>,
+    max_packet_size: usize,
     len: usize,
     peer: Option<SocketAddr>,
 }
@@ -19,7 +20,8 @@ impl ReceiveBlock {
     /// Room for one datagram of up to `max_packet_size` bytes; batches do not exist here.
     pub(crate) fn new(_slots: usize, max_packet_size: usize) -> Self {
         Self {
-            payload: vec![0; max_packet_size + 1].into_boxed_slice(),
+            payload: vec![0; (max_packet_size + 1).max(Bell::SECRET_LEN)].into_boxed_slice(),
+            max_packet_size,
             len: 0,
             peer: None,
         }
@@ -28,7 +30,7 @@ impl ReceiveBlock {
     /// The datagram received last.
     pub(crate) fn datagram(&self, index: usize) -> Datagram<'_> {
         assert!(index == 0, "slot {index} was not filled");
-        let most = self.payload.len() - 1;
+        let most = self.max_packet_size;
         Datagram {
             bytes: &self.payload[..self.len.min(most)],
             peer: self.peer.map(unmapped),

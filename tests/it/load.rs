@@ -1,0 +1,425 @@
+//! Many clients, stuck handlers, floods, threads, idleness.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use socketserver::ThreadingUdpServer;
+
+#[cfg(target_os = "linux")]
+use crate::support::process;
+use crate::support::{
+    Client, Gate, ServerBuilder, TestServer, UdpServer, assert_conserved, echo, for_both_servers,
+    wait_until,
+};
+
+for_both_servers! {
+    two_hundred_clients_of_a_blocking_handler_all_get_their_own_replies,
+    errors_and_panics_under_load_cost_nobody_else_anything,
+    a_stuck_handler_does_not_delay_the_rest_of_its_batch,
+    three_stuck_handlers_of_four_do_not_delay_the_rest_of_their_batch,
+    twenty_stuck_handlers_do_not_stop_a_server_with_default_knobs,
+    service_actions_goes_on_while_every_worker_is_stuck,
+    a_flood_never_makes_more_workers_than_allowed,
+    one_stuck_handler_of_two_does_not_stop_the_server,
+    requests_one_after_the_other_pile_up_no_threads,
+    a_snapshot_under_load_never_shows_more_settled_than_received,
+}
+
+fn two_hundred_clients_of_a_blocking_handler_all_get_their_own_replies<S: UdpServer>() {
+    const CLIENTS: usize = 200;
+    const MESSAGES: usize = 10;
+    let server = S::builder().at_most(CLIENTS).serving(|bytes, _, socket| {
+        // The work of this handler: it blocks.
+        thread::sleep(Duration::from_millis(5));
+        Ok(socket.reply(&bytes.to_ascii_uppercase())?)
+    });
+    let began = Instant::now();
+    thread::scope(|scope| {
+        for number in 0..CLIENTS {
+            let client = Client::of(server.local_addr());
+            scope.spawn(move || {
+                for message in 0..MESSAGES {
+                    let question = format!("client {number}, message {message}");
+                    let reply = client.ask(question.as_bytes());
+                    assert_eq!(reply, question.to_ascii_uppercase().as_bytes());
+                }
+            });
+        }
+    });
+    let took = began.elapsed();
+    let stats = server.stop().stats;
+    println!(
+        "{CLIENTS} clients took {took:?}, {} workers",
+        stats.peak_workers
+    );
+    assert_eq!(stats.handled, (CLIENTS * MESSAGES) as u64, "each handled");
+    assert_eq!(stats.replies.sent, stats.handled, "each answered");
+    assert!(stats.peak_workers <= CLIENTS, "within bounds");
+    // One after the other they would take 10 s.
+    assert!(took < Duration::from_secs(5), "side by side, not {took:?}");
+}
+
+fn errors_and_panics_under_load_cost_nobody_else_anything<S: UdpServer>() {
+    const CLIENTS: usize = 8;
+    const ROUNDS: usize = 50;
+    let server = S::builder()
+        .at_most(8)
+        .handle_error(|_| ())
+        .verify_request(|bytes, _| bytes != b"refused")
+        .serving(|bytes, _, socket| match bytes {
+            b"fail" => Err("as asked".into()),
+            // Without the noise of a panic's message.
+            b"panic" => std::panic::resume_unwind(Box::new("as asked")),
+            _ => Ok(socket.reply(bytes)?),
+        });
+    thread::scope(|scope| {
+        for number in 0..CLIENTS {
+            let client = Client::of(server.local_addr());
+            scope.spawn(move || {
+                for round in 0..ROUNDS {
+                    client.send(b"fail");
+                    client.send(b"panic");
+                    client.send(b"refused");
+                    let question = format!("client {number}, round {round}");
+                    assert_eq!(client.ask(question.as_bytes()), question.as_bytes());
+                }
+            });
+        }
+    });
+    let each = (CLIENTS * ROUNDS) as u64;
+    server.wait_until_settled(4 * each);
+    let stats = server.stop().stats;
+    assert_eq!(stats.received, 4 * each, "all came:\n{stats}");
+    assert_eq!(stats.handled, each, "a quarter is handled");
+    assert_eq!(stats.failed, each, "a quarter fails");
+    assert_eq!(stats.panicked, each, "a quarter panics");
+    assert_eq!(stats.refused.verify, each, "a quarter is refused");
+}
+
+/// Sends 32 numbered datagrams of which `stuck` block, before the server is
+/// spawned: so they come in one batch. Returns how long the others took.
+fn time_around_stuck<S: UdpServer>(stuck: &'static [u8]) -> Duration {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let server = S::builder().at_most(4).bound(move |bytes, _, socket| {
+        if stuck.contains(&bytes[0]) {
+            held.pass();
+        }
+        Ok(socket.reply(bytes)?)
+    });
+    let client = Client::of(server.local_addr());
+    for number in 0..32_u8 {
+        client.send(&[number]);
+    }
+    let began = Instant::now();
+    let server = TestServer::spawn(server);
+    let _open = gate.open_on_drop();
+    let mut prompt: Vec<u8> = (stuck.len()..32).map(|_| client.receive()[0]).collect();
+    let took = began.elapsed();
+    gate.wait_for(stuck.len());
+    prompt.sort_unstable();
+    let others: Vec<u8> = (0..32).filter(|number| !stuck.contains(number)).collect();
+    assert_eq!(prompt, others, "all but the stuck ones, once each");
+    gate.open();
+    let mut late: Vec<u8> = stuck.iter().map(|_| client.receive()[0]).collect();
+    late.sort_unstable();
+    assert_eq!(late, stuck, "the stuck ones are answered when they can be");
+    assert!(server.stop().stats.peak_workers <= 4, "within bounds");
+    took
+}
+
+fn a_stuck_handler_does_not_delay_the_rest_of_its_batch<S: UdpServer>() {
+    let took = time_around_stuck::<S>(&[16]);
+    println!("31 replies around a stuck handler took {took:?}");
+    assert!(took < Duration::from_secs(1), "31 replies took {took:?}");
+}
+
+fn three_stuck_handlers_of_four_do_not_delay_the_rest_of_their_batch<S: UdpServer>() {
+    let took = time_around_stuck::<S>(&[5, 13, 21]);
+    println!("29 replies around three stuck handlers took {took:?}");
+    assert!(took < Duration::from_secs(1), "29 replies took {took:?}");
+}
+
+fn one_stuck_handler_of_two_does_not_stop_the_server<S: UdpServer>() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let server = S::builder().at_most(2).serving(move |bytes, _, socket| {
+        if bytes == b"stick" {
+            held.pass();
+        }
+        Ok(socket.reply(bytes)?)
+    });
+    let _open = gate.open_on_drop();
+    let client = Client::of(server.local_addr());
+    client.send(b"stick");
+    gate.wait_for(1);
+    for _ in 0..200 {
+        assert_eq!(client.ask(b"served"), b"served", "by the other");
+    }
+    gate.open();
+    client.expect_reply(b"stick");
+}
+
+fn twenty_stuck_handlers_do_not_stop_a_server_with_default_knobs<S: UdpServer>() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let server = S::serving(move |bytes, _, socket| {
+        if bytes == b"stick" {
+            held.pass();
+        }
+        Ok(socket.reply(bytes)?)
+    });
+    let _open = gate.open_on_drop();
+    let (stuck, client) = (
+        Client::of(server.local_addr()),
+        Client::of(server.local_addr()),
+    );
+    for _ in 0..20 {
+        stuck.send(b"stick");
+        assert_eq!(client.ask(b"served"), b"served", "by another");
+    }
+    gate.wait_for(20);
+    stuck.expect_silence();
+    gate.open();
+    for _ in 0..20 {
+        stuck.expect_reply(b"stick");
+    }
+}
+
+/// Python's forking server waits on its serving thread once there are
+/// `max_children`.
+fn service_actions_goes_on_while_every_worker_is_stuck<S: UdpServer>() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let gate = Gate::new();
+    let held = gate.clone();
+    let server = S::builder()
+        .at_most(2)
+        .poll_interval(Duration::from_millis(2))
+        .service_actions(move |_| {
+            counted.fetch_add(1, SeqCst);
+        })
+        .serving(move |_, _, _| {
+            held.pass();
+            Ok(())
+        });
+    let _open = gate.open_on_drop();
+    let client = Client::of(server.local_addr());
+    for _ in 0..10 {
+        client.send(b"stick");
+    }
+    gate.wait_for(2);
+    let before = calls.load(SeqCst);
+    wait_until("it was called ten times more", || {
+        calls.load(SeqCst) >= before + 10
+    });
+    assert_eq!(gate.waiting(), 2, "all the while everyone was stuck");
+}
+
+fn a_flood_never_makes_more_workers_than_allowed<S: UdpServer>() {
+    const MOST: usize = 4;
+    const SENT: u64 = 300;
+    let gate = Gate::new();
+    let held = gate.clone();
+    let server = S::builder().at_most(MOST).serving(move |_, _, _| {
+        held.pass();
+        Ok(())
+    });
+    let _open = gate.open_on_drop();
+    let client = Client::of(server.local_addr());
+    for _ in 0..SENT {
+        client.send(b"flood");
+    }
+    gate.wait_for(MOST);
+    assert_eq!(gate.waiting(), MOST, "no more than allowed are at work");
+    gate.open();
+    server.wait_until_settled(SENT);
+    let stats = server.stop().stats;
+    assert!(stats.peak_workers <= MOST, "{} workers", stats.peak_workers);
+    assert_eq!(stats.received, SENT, "the rest had waited in the kernel");
+}
+
+/// The portable twin cannot ask the kernel what it dropped.
+#[cfg(all(target_os = "linux", not(socketserver_portable)))]
+#[test]
+fn a_flood_that_overflows_the_buffer_is_accounted_for_to_the_last_datagram() {
+    const SENT: u64 = 20_000;
+    let server = ThreadingUdpServer::builder()
+        .receive_buffer(10_000)
+        .serving(echo);
+    let client = Client::of(server.local_addr());
+    for _ in 0..SENT {
+        client.send(b"flood");
+    }
+    wait_until("each was received or dropped", || {
+        let stats = server.stats();
+        stats.settled() + stats.kernel_drops.expect("Linux tells") == SENT
+    });
+    let stats = server.stop().stats;
+    let drops = stats.kernel_drops.expect("Linux tells");
+    assert_eq!(stats.received + drops, SENT, "{stats}");
+    assert_eq!(stats.replies.sent, stats.handled, "each reply went out");
+}
+
+#[test]
+fn the_first_reply_of_a_batch_does_not_wait_for_its_last_handler() {
+    // Each handler is too quick to count as stuck; together they are slow.
+    let mut rounds: Vec<u64> = (0..5)
+        .map(|_| settled_at_the_first_of_32_replies())
+        .collect();
+    println!("the first reply came after {rounds:?} of 32 handlers");
+    // The scheduler may spoil a round or two.
+    rounds.sort_unstable();
+    assert!(rounds[2] < 32, "first replies came last: {rounds:?}");
+}
+
+fn settled_at_the_first_of_32_replies() -> u64 {
+    let server = ThreadingUdpServer::builder()
+        .workers(1)
+        .bound(|bytes, _, socket| {
+            // The work of this handler.
+            thread::sleep(Duration::from_micros(300));
+            Ok(socket.reply(bytes)?)
+        });
+    let client = Client::of(server.local_addr());
+    for number in 0..32_u8 {
+        client.send(&[number]);
+    }
+    let server = TestServer::spawn(server);
+    client.expect_reply(&[0]);
+    let settled = server.stats().settled();
+    for number in 1..32_u8 {
+        client.expect_reply(&[number]);
+    }
+    settled
+}
+
+fn requests_one_after_the_other_pile_up_no_threads<S: UdpServer>() {
+    let server = S::builder().at_most(256).serving(echo);
+    let client = Client::of(server.local_addr());
+    for _ in 0..500 {
+        client.ask(b"next");
+    }
+    let peak = server.stop().stats.peak_workers;
+    assert!(peak < 10, "{peak} workers for one client");
+}
+
+fn a_snapshot_under_load_never_shows_more_settled_than_received<S: UdpServer>() {
+    let server = S::serving(echo);
+    thread::scope(|scope| {
+        let flooding = scope.spawn(|| {
+            let client = Client::of(server.local_addr());
+            for _ in 0..5_000 {
+                client.send(b"x");
+            }
+        });
+        while !flooding.is_finished() {
+            let stats = server.stats();
+            assert_eq!(
+                stats.received,
+                stats.settled() + stats.in_flight,
+                "conserved at any moment:\n{stats}"
+            );
+        }
+    });
+    assert_conserved(&server.stop().stats);
+}
+
+/// Only Linux shows the threads of a process by name.
+#[cfg(target_os = "linux")]
+#[test]
+fn all_workers_of_a_burst_are_gone_after_shutdown() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let server = ThreadingUdpServer::builder()
+        .workers(1..=32)
+        .thread_name("burst")
+        .serving(move |_, _, _| {
+            held.pass();
+            Ok(())
+        });
+    let _open = gate.open_on_drop();
+    let client = Client::of(server.local_addr());
+    for _ in 0..32 {
+        client.send(b"x");
+    }
+    gate.wait_for(32);
+    let at_work = process::threads_named("burst");
+    assert_eq!(at_work, 32, "one for each that blocks");
+    gate.open();
+    let report = server.stop();
+    assert_eq!(report.abandoned_threads, 0, "all have ended");
+    wait_until("the system has taken them away", || {
+        process::threads_named("burst") == 0
+    });
+}
+
+/// Only Linux shows what each thread used.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_idle_server_uses_no_cpu_time() {
+    let server = ThreadingUdpServer::builder()
+        .workers(4)
+        .thread_name("idle")
+        .bound(echo);
+    let handle = server.handle();
+    let serving = thread::Builder::new()
+        .name("idle-serving".to_owned())
+        .spawn(|| server.serve_forever())
+        .expect("a thread");
+    let client = Client::of(handle.local_addr());
+    for _ in 0..50 {
+        client.ask(b"work, then rest");
+    }
+    let used = || process::cpu_ticks_of("idle");
+    wait_until("it has come to rest", || {
+        let before = used();
+        thread::park_timeout(Duration::from_millis(20));
+        used() == before
+    });
+    let before = used();
+    // Nothing is waited for here: this is the time that is measured.
+    thread::park_timeout(Duration::from_millis(500));
+    let after = used();
+    assert!(
+        after <= before + 1,
+        "{} ticks in half a second",
+        after - before
+    );
+    handle.shutdown();
+    let report = serving.join().expect("no panic").expect("ends in order");
+    assert_conserved(&report.stats);
+}
+
+/// The portable twin looks up every half a second, by design.
+#[cfg(all(target_os = "linux", not(socketserver_portable)))]
+#[test]
+fn an_idle_server_never_wakes_up() {
+    let server = ThreadingUdpServer::builder()
+        .workers(4)
+        .thread_name("calm")
+        .bound(echo);
+    let handle = server.handle();
+    let serving = thread::Builder::new()
+        .name("calm-serving".to_owned())
+        .spawn(|| server.serve_forever())
+        .expect("a thread");
+    let client = Client::of(handle.local_addr());
+    for _ in 0..50 {
+        client.ask(b"work, then rest");
+    }
+    let window = Duration::from_millis(200);
+    // In a window of this length a thread that looks every millisecond would
+    // wake up 200 times. The first windows may still see it go to rest.
+    wait_until("no thread wakes up for a while", || {
+        let before = process::waits_of("calm");
+        thread::park_timeout(window);
+        process::waits_of("calm") == before
+    });
+    assert_eq!(client.ask(b"still there?"), b"still there?");
+    handle.shutdown();
+    let report = serving.join().expect("no panic").expect("ends in order");
+    assert_conserved(&report.stats);
+}

@@ -1,0 +1,29 @@
+//! What Python's `socketserver` promises for datagrams, and the traps in which
+//! ours does better: one test for each statement, over real sockets.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `lifecycle` | binding, serving, stopping, closing |
+//! | `draining` | what becomes of what was received when a server ends |
+//! | `one_by_one` | one datagram on the calling thread |
+//! | `resources` | threads, descriptors, child processes |
+//! | `handlers` | `setup`, `handle`, `finish`; errors and panics |
+//! | `hooks` | what users hook in |
+//! | `replies` | what is sent, and what is not |
+//! | `datagrams` | what a handler is shown, and what the kernel drops |
+//! | `config` | knobs, defaults, errors of `bind` |
+//! | `load` | many clients, stuck handlers, threads, idleness |
+//!
+//! Tests that are generic over [`support::UdpServer`] run for both servers.
+
+mod config;
+mod datagrams;
+mod draining;
+mod handlers;
+mod hooks;
+mod lifecycle;
+mod load;
+mod one_by_one;
+mod replies;
+mod resources;
+mod support;
