@@ -34,7 +34,7 @@ pub(crate) fn name_thread(_name: &str) {}
 
 /// Not to be known portably: whoever is watched is taken to wait.
 #[derive(Debug, Default)]
-pub(crate) struct ThreadProbe;
+pub(crate) struct ThreadProbe(());
 
 impl ThreadProbe {
     pub(crate) fn watch_current(&self) {}
