@@ -2,13 +2,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::engine::{Outbox, SharedSocket};
 use crate::error::Error;
-use crate::sys::max_payload;
+use crate::sys::{Datagram, LocalEnd, max_payload};
 
 /// The server's socket, in a handler's hands: replies to the datagram at hand
 /// and sends to anyone.
@@ -43,6 +43,8 @@ pub struct SocketHandle {
 #[derive(Debug, Clone, Copy)]
 struct Current {
     peer: SocketAddr,
+    /// Where it was sent to, on a socket bound to a wildcard address.
+    local: Option<LocalEnd>,
     is_truncated: bool,
 }
 
@@ -60,6 +62,7 @@ impl SocketHandle {
             outbox,
             current: Cell::new(Current {
                 peer: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+                local: None,
                 is_truncated: false,
             }),
             draft: RefCell::default(),
@@ -68,8 +71,12 @@ impl SocketHandle {
     }
 
     /// Turns to the next datagram. What was left of a draft is gone.
-    pub(crate) fn begin(&self, peer: SocketAddr, is_truncated: bool) {
-        self.current.set(Current { peer, is_truncated });
+    pub(crate) fn begin(&self, peer: SocketAddr, datagram: &Datagram<'_>) {
+        self.current.set(Current {
+            peer,
+            local: datagram.local,
+            is_truncated: datagram.truncated,
+        });
         let mut draft = self.draft.borrow_mut();
         draft.bytes.clear();
         draft.overlong = None;
@@ -78,8 +85,8 @@ impl SocketHandle {
     /// Sends the draft, if something was written.
     pub(crate) fn commit(&self) -> Result<(), Error> {
         let draft = self.draft.borrow();
-        let to = self.current.get().peer;
         if let Some(len) = draft.overlong {
+            let to = self.current.get().peer;
             self.outbox.tally().too_long();
             let max = max_payload(&to);
             return Err(Error::TooLong { len, max, to });
@@ -87,10 +94,11 @@ impl SocketHandle {
         if draft.bytes.is_empty() {
             return Ok(());
         }
-        self.outbox.push(&draft.bytes, to)
+        self.reply(&draft.bytes)
     }
 
-    /// Sends one datagram to the sender of the datagram at hand.
+    /// Sends one datagram to the sender of the datagram at hand, from the local
+    /// address that it was sent to, also on a server bound to a wildcard.
     ///
     /// It is batched: it leaves when the worker has finished its batch, and
     /// within a few milliseconds in any case, whatever the handler does next.
@@ -112,10 +120,12 @@ impl SocketHandle {
     /// # Ok::<(), socketserver::Error>(())
     /// ```
     pub fn reply(&self, bytes: &[u8]) -> Result<(), Error> {
-        self.outbox.push(bytes, self.current.get().peer)
+        let Current { peer, local, .. } = self.current.get();
+        self.outbox.push(bytes, peer, local)
     }
 
-    /// Sends one datagram to anyone, batched like [`reply`](Self::reply).
+    /// Sends one datagram to anyone, batched like [`reply`](Self::reply). On a
+    /// server bound to a wildcard it leaves from the address that the route gives it.
     ///
     /// # Errors
     /// As `reply`, and [`Error::AddressFamily`] and [`Error::PortZero`].
@@ -132,7 +142,7 @@ impl SocketHandle {
     /// # Ok::<(), socketserver::Error>(())
     /// ```
     pub fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), Error> {
-        self.outbox.push(bytes, to)
+        self.outbox.push(bytes, to, None)
     }
 
     /// Sends one datagram now, without batching or waiting, and returns the
@@ -185,9 +195,13 @@ impl SocketHandle {
         Writer { handle: self }
     }
 
-    /// The local address that the datagram at hand was received on.
+    /// The local address that the datagram at hand was sent to; replies leave
+    /// from there. (For one sent to a multicast or broadcast address, the
+    /// address that the host answers from.)
     ///
-    /// On a socket bound to a wildcard address this is the wildcard.
+    /// # Platform notes
+    /// On other systems than Linux, a server bound to a wildcard address sees
+    /// that wildcard.
     ///
     /// # Examples
     /// ```
@@ -198,7 +212,7 @@ impl SocketHandle {
     /// # Ok::<(), socketserver::Error>(())
     /// ```
     pub fn local_addr(&self) -> SocketAddr {
-        self.outbox.socket().local_addr()
+        local_addr(self.outbox.socket(), self.current.get().local)
     }
 
     /// Whether the datagram at hand was longer than `max_packet_size` and is
@@ -241,9 +255,11 @@ impl SocketHandle {
     /// # Ok::<(), socketserver::Error>(())
     /// ```
     pub fn detach(&self) -> DetachedHandle {
+        let Current { peer, local, .. } = self.current.get();
         DetachedHandle {
             socket: Arc::clone(self.outbox.socket()),
-            peer: self.current.get().peer,
+            peer,
+            local,
         }
     }
 }
@@ -294,6 +310,7 @@ impl io::Write for Writer<'_> {
 pub struct DetachedHandle {
     socket: Arc<SharedSocket>,
     peer: SocketAddr,
+    local: Option<LocalEnd>,
 }
 
 impl DetachedHandle {
@@ -310,7 +327,8 @@ impl DetachedHandle {
         self.peer
     }
 
-    /// The local address that the peer's datagram was received on.
+    /// The local address that the peer's datagram was sent to, as
+    /// [`SocketHandle::local_addr`] says it.
     ///
     /// # Examples
     /// ```
@@ -320,10 +338,11 @@ impl DetachedHandle {
     /// }
     /// ```
     pub fn local_addr(&self) -> SocketAddr {
-        self.socket.local_addr()
+        local_addr(&self.socket, self.local)
     }
 
-    /// Sends one datagram to the peer. Waits up to 50 ms for room in the send buffer.
+    /// Sends one datagram to the peer, from the address that it wrote to. Waits
+    /// up to 50 ms for room in the send buffer.
     ///
     /// # Errors
     /// As [`send_to`](Self::send_to).
@@ -336,7 +355,7 @@ impl DetachedHandle {
     /// }
     /// ```
     pub fn reply(&self, bytes: &[u8]) -> Result<(), Error> {
-        self.send_to(bytes, self.peer)
+        self.socket.send_to(bytes, self.peer, self.local)
     }
 
     /// Sends one datagram to anyone. Waits up to 50 ms for room in the send buffer.
@@ -355,6 +374,18 @@ impl DetachedHandle {
     /// }
     /// ```
     pub fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), Error> {
-        self.socket.send_to(bytes, to)
+        self.socket.send_to(bytes, to, None)
+    }
+}
+
+/// The local end, with the server's port, or the server's own address.
+fn local_addr(socket: &SharedSocket, local: Option<LocalEnd>) -> SocketAddr {
+    let bound = socket.local_addr();
+    match local.map(|local| (local.ip, local.interface)) {
+        None => bound,
+        Some((IpAddr::V6(ip), interface)) if ip.is_unicast_link_local() => {
+            SocketAddrV6::new(ip, bound.port(), 0, interface).into()
+        }
+        Some((ip, _)) => SocketAddr::new(ip, bound.port()),
     }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::shared_socket::{SEND_DEADLINE, SharedSocket};
 use crate::error::Error;
 use crate::stats::{Padded, ReplyTally};
-use crate::sys::{Patience, SendOptions, SendQueue};
+use crate::sys::{LocalEnd, Patience, SendOptions, SendQueue};
 
 /// One worker's replies. The worker appends and flushes; while it is stuck in a
 /// handler, the supervisor flushes for it.
@@ -40,7 +40,12 @@ impl Outbox {
     }
 
     /// Appends a datagram; sends first what is queued if there is no room for it.
-    pub(crate) fn push(&self, bytes: &[u8], to: SocketAddr) -> Result<(), Error> {
+    pub(crate) fn push(
+        &self,
+        bytes: &[u8],
+        to: SocketAddr,
+        from: Option<LocalEnd>,
+    ) -> Result<(), Error> {
         self.socket.check(bytes.len(), to, &self.tally)?;
         let mut queue = self.queue();
         if !queue.has_room(bytes.len()) {
@@ -50,7 +55,7 @@ impl Outbox {
             self.tally.closed(1);
             return Err(Error::Closed);
         }
-        queue.push(bytes, to);
+        queue.push(bytes, to, from);
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::error::Error;
 use crate::log_limit::LogLimit;
 use crate::stats::{Padded, ReplyTally};
-use crate::sys::{Patience, Socket, max_payload, send_one};
+use crate::sys::{LocalEnd, Patience, Socket, max_payload, send_one};
 
 /// The one place that owns the socket.
 ///
@@ -103,14 +103,19 @@ impl SharedSocket {
 
     /// Sends one datagram at once, past all batches, and returns the kernel's answer.
     pub(crate) fn try_send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<()> {
-        self.send_single(bytes, to, Patience::None)
+        self.send_single(bytes, to, None, Patience::None)
     }
 
     /// Sends one datagram at once, waiting for room in the send buffer if need be.
-    pub(crate) fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), Error> {
+    pub(crate) fn send_to(
+        &self,
+        bytes: &[u8],
+        to: SocketAddr,
+        from: Option<LocalEnd>,
+    ) -> Result<(), Error> {
         self.check(bytes.len(), to, &self.tally)?;
         let patience = Patience::Until(Instant::now() + SEND_DEADLINE);
-        self.send_single(bytes, to, patience)
+        self.send_single(bytes, to, from, patience)
             .map_err(|source| match source.downcast::<Error>() {
                 Ok(error) => error,
                 Err(source) => {
@@ -120,12 +125,18 @@ impl SharedSocket {
             })
     }
 
-    fn send_single(&self, bytes: &[u8], to: SocketAddr, patience: Patience) -> io::Result<()> {
+    fn send_single(
+        &self,
+        bytes: &[u8],
+        to: SocketAddr,
+        from: Option<LocalEnd>,
+        patience: Patience,
+    ) -> io::Result<()> {
         let Some(socket) = self.borrow() else {
             self.tally.closed(1);
             return Err(Error::Closed.into());
         };
-        match send_one(&socket, bytes, to, patience) {
+        match send_one(&socket, bytes, to, from, patience) {
             Ok(()) => {
                 self.tally.sent(1, bytes.len() as u64, 1);
                 Ok(())

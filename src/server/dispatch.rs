@@ -108,7 +108,7 @@ impl Executor for Dispatcher {
                 }
             }
         }
-        self.handle.begin(peer, datagram.truncated);
+        self.handle.begin(peer, datagram);
         match contain(|| self.call(bytes, peer)) {
             Ok(Ok(())) => {
                 self.commit(peer);

@@ -39,7 +39,7 @@ pub(crate) use open::{Options, bind, is_own_address, set_buffers};
 pub(crate) use platform::{Bell, ReceiveBlock, SendQueue, Socket, ThreadProbe, name_thread};
 pub(crate) use send_loop::{Patience, send_one};
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// What [`Socket::receive`] came back with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +72,14 @@ pub(crate) struct FlushReport {
     pub(crate) calls: u64,
 }
 
+/// The local end of a datagram: the address it was sent to, and answers leave from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LocalEnd {
+    pub(crate) ip: IpAddr,
+    /// The number of the interface it came in by.
+    pub(crate) interface: u32,
+}
+
 /// One received datagram, as it stands in its [`ReceiveBlock`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Datagram<'a> {
@@ -79,6 +87,9 @@ pub(crate) struct Datagram<'a> {
     pub(crate) bytes: &'a [u8],
     /// The sender; `None` when the kernel named none.
     pub(crate) peer: Option<SocketAddr>,
+    /// Where it was sent to, on a socket bound to a wildcard address; `None` on
+    /// any other, and where that cannot be known.
+    pub(crate) local: Option<LocalEnd>,
     /// Whether the datagram was longer than `bytes`.
     pub(crate) truncated: bool,
 }

@@ -11,7 +11,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::{SendFault, Socket};
+use super::{LocalEnd, SendFault, Socket};
 
 /// How long a flush may wait for room in the socket's send buffer.
 #[derive(Debug, Clone, Copy)]
@@ -99,17 +99,22 @@ pub(crate) fn send_one(
     socket: &Socket,
     bytes: &[u8],
     to: SocketAddr,
+    from: Option<LocalEnd>,
     patience: Patience,
 ) -> io::Result<()> {
     struct Single<'a> {
         socket: &'a Socket,
         bytes: &'a [u8],
         to: SocketAddr,
+        from: Option<LocalEnd>,
     }
 
     impl Wire for Single<'_> {
         fn send(&mut self, _first: usize) -> io::Result<usize> {
-            self.socket.send_now(self.bytes, self.to).map(|()| 1)
+            let Self {
+                bytes, to, from, ..
+            } = *self;
+            self.socket.send_now(bytes, to, from).map(|()| 1)
         }
 
         fn wait_writable(&mut self, timeout: Duration) {
@@ -121,7 +126,12 @@ pub(crate) fn send_one(
         }
     }
 
-    let mut single = Single { socket, bytes, to };
+    let mut single = Single {
+        socket,
+        bytes,
+        to,
+        from,
+    };
     let mut end = Err(io::ErrorKind::WouldBlock.into());
     send_all(1, &mut single, patience, |_, result| end = result);
     end

@@ -4,6 +4,10 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::send::SendQueue;
+use crate::sys::LocalEnd;
+
+/// Where a datagram goes, and from which local address.
+pub(super) type Flow = (SocketAddr, Option<LocalEnd>);
 
 /// A queue's datagrams in the order they are sent, cut into messages: each is
 /// one datagram, or several of the same size to the same destination, of which
@@ -18,7 +22,7 @@ pub(super) struct Plan {
 /// A message that may still grow.
 #[derive(Debug, Clone, Copy)]
 struct Message {
-    to: SocketAddr,
+    flow: Flow,
     segment: usize,
     bytes: usize,
     parts: u8,
@@ -26,9 +30,9 @@ struct Message {
 }
 
 impl Message {
-    fn of_one(to: SocketAddr, len: usize) -> Self {
+    fn of_one(flow: Flow, len: usize) -> Self {
         Self {
-            to,
+            flow,
             segment: len,
             bytes: len,
             parts: 1,
@@ -37,9 +41,9 @@ impl Message {
     }
 
     /// Takes one more datagram in, if it fits.
-    fn join(&mut self, to: SocketAddr, len: usize) -> bool {
+    fn join(&mut self, flow: Flow, len: usize) -> bool {
         let fits = !self.is_closed
-            && self.to == to
+            && self.flow == flow
             && (1..=self.segment).contains(&len)
             && self.parts < MOST_SEGMENTS
             && self.bytes + len <= MOST_BYTES;
@@ -56,18 +60,18 @@ impl Plan {
     /// Sorts `order`, which names entries of a queue, so that those of one
     /// message follow one another. What goes to one destination keeps its order:
     /// a datagram joins only the newest message to its destination.
-    pub(super) fn new(order: &mut [u8], entry: impl Fn(u8) -> (SocketAddr, usize)) -> Self {
-        let nothing = Message::of_one(SocketAddr::from(([0, 0, 0, 0], 0)), 0);
+    pub(super) fn new(order: &mut [u8], entry: impl Fn(u8) -> (Flow, usize)) -> Self {
+        let nothing = Message::of_one((SocketAddr::from(([0, 0, 0, 0], 0)), None), 0);
         let mut messages = [nothing; SendQueue::ENTRIES];
         let mut count = 0;
         let mut newest = Newest::new();
         let mut message_of = [0_u8; SendQueue::ENTRIES];
         for (place, index) in order.iter().enumerate() {
-            let (to, len) = entry(*index);
-            let slot = newest.slot(to);
-            let joined = slot.is_some_and(|at| messages[usize::from(at)].join(to, len));
+            let (flow, len) = entry(*index);
+            let slot = newest.slot(flow.0);
+            let joined = slot.is_some_and(|at| messages[usize::from(at)].join(flow, len));
             if !joined {
-                messages[count] = Message::of_one(to, len);
+                messages[count] = Message::of_one(flow, len);
                 *slot = Some(count as u8);
                 count += 1;
             }
@@ -154,7 +158,7 @@ mod tests {
         let mut order: Vec<u8> = (0..entries.len() as u8).collect();
         let plan = Plan::new(&mut order, |index| {
             let (to, len) = entries[usize::from(index)];
-            (peer(to), len)
+            ((peer(to), None), len)
         });
         (0..plan.messages())
             .map(|message| order[plan.places(message)].to_vec())

@@ -4,6 +4,7 @@
 mod address;
 mod bell;
 mod coalesce;
+mod control;
 mod receive;
 mod segments;
 mod send;

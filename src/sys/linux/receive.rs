@@ -4,6 +4,7 @@ use std::io;
 use std::mem::size_of;
 
 use super::address::{CAPACITY, RawAddress};
+use super::control::Control;
 use super::slab::Slab;
 use super::{Socket, check};
 use crate::sys::Datagram;
@@ -16,6 +17,7 @@ pub(crate) struct ReceiveBlock {
     max_packet_size: usize,
     headers: Slab<libc::mmsghdr>,
     names: Slab<RawAddress>,
+    controls: Slab<Control>,
     vectors: Slab<libc::iovec>,
     slots: usize,
     filled: usize,
@@ -34,19 +36,14 @@ impl ReceiveBlock {
         let stride = stride(max_packet_size);
         // SAFETY: zero is a valid byte.
         let payload: Slab<u8> = unsafe { Slab::zeroed(slots * stride) };
-        // SAFETY: all-zero headers, addresses and vectors are valid: plain data
-        // and null pointers.
-        let (mut headers, names, mut vectors): (
-            Slab<libc::mmsghdr>,
-            Slab<RawAddress>,
-            Slab<libc::iovec>,
-        ) = unsafe {
-            (
-                Slab::zeroed(slots),
-                Slab::zeroed(slots),
-                Slab::zeroed(slots),
-            )
-        };
+        // SAFETY: all-zero headers are valid: null pointers and plain data.
+        let mut headers: Slab<libc::mmsghdr> = unsafe { Slab::zeroed(slots) };
+        // SAFETY: an all-zero address is one of no family.
+        let names: Slab<RawAddress> = unsafe { Slab::zeroed(slots) };
+        // SAFETY: all-zero control messages are none.
+        let controls: Slab<Control> = unsafe { Slab::zeroed(slots) };
+        // SAFETY: an all-zero vector is a null pointer and no length.
+        let mut vectors: Slab<libc::iovec> = unsafe { Slab::zeroed(slots) };
         for slot in 0..slots {
             vectors.set(
                 slot,
@@ -60,6 +57,8 @@ impl ReceiveBlock {
             header.msg_hdr.msg_namelen = CAPACITY;
             header.msg_hdr.msg_iov = vectors.at(slot);
             header.msg_hdr.msg_iovlen = 1;
+            header.msg_hdr.msg_control = controls.at(slot).cast();
+            header.msg_hdr.msg_controllen = Control::CAPACITY;
             headers.set(slot, header);
         }
         Self {
@@ -68,6 +67,7 @@ impl ReceiveBlock {
             max_packet_size,
             headers,
             names,
+            controls,
             vectors,
             slots,
             filled: 0,
@@ -85,6 +85,10 @@ impl ReceiveBlock {
         Datagram {
             bytes: self.payload.bytes(index * self.stride, len),
             peer: self.names.get(index).decode(header.msg_hdr.msg_namelen),
+            local: match header.msg_hdr.msg_controllen {
+                0 => None,
+                len => self.controls.get(index).local_end(len),
+            },
             truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
         }
     }
@@ -106,13 +110,14 @@ impl ReceiveBlock {
         for index in 0..self.filled {
             let mut header = self.headers.get(index);
             header.msg_hdr.msg_namelen = CAPACITY;
+            header.msg_hdr.msg_controllen = Control::CAPACITY;
             header.msg_hdr.msg_flags = 0;
             self.headers.set(index, header);
         }
         self.filled = 0;
         let limit = limit.clamp(1, self.slots);
-        // SAFETY: `limit` headers are valid, and each leads to a name, one
-        // vector and payload room inside slabs of `self`, borrowed mutably for
+        // SAFETY: `limit` headers are valid, and each leads to a name, room
+        // for control messages, one vector and payload room inside slabs of `self`, borrowed mutably for
         // the call. No timeout is passed.
         let result = check(unsafe {
             libc::recvmmsg(

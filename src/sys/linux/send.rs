@@ -5,13 +5,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::address::RawAddress;
-use super::coalesce::{Newest, Plan};
-use super::segments::{SegmentControl, segments_work};
+use super::coalesce::{Flow, Newest, Plan};
+use super::control::Control;
+use super::segments::segments_work;
 use super::slab::Slab;
 use super::{Socket, check};
-use crate::sys::FlushReport;
 use crate::sys::send_loop::{self, Flushed, Patience, Wire};
-use crate::sys::{SendFault, SendOptions};
+use crate::sys::{FlushReport, LocalEnd, SendFault, SendOptions};
 
 /// A queue of datagrams in one block of memory, sent by `sendmmsg`. What is
 /// pushed is laid out for the kernel at once; a flush of datagrams to different
@@ -22,8 +22,9 @@ pub(crate) struct SendQueue {
     used: usize,
     headers: Slab<libc::mmsghdr>,
     names: Slab<RawAddress>,
+    controls: Slab<Control>,
     vectors: Slab<libc::iovec>,
-    destinations: [SocketAddr; Self::ENTRIES],
+    flows: [Flow; Self::ENTRIES],
     /// Entries in the order they are sent.
     order: [u8; Self::ENTRIES],
     /// The first place in the order that is not settled yet.
@@ -41,7 +42,7 @@ struct Coalescing {
     has_repeats: bool,
     headers: Slab<libc::mmsghdr>,
     vectors: Slab<libc::iovec>,
-    controls: Slab<SegmentControl>,
+    controls: Slab<Control>,
 }
 
 // SAFETY: the pointers in headers and vectors lead into the queue's own slabs,
@@ -59,7 +60,7 @@ impl SendQueue {
         let coalesce = options.coalesce && segments_work();
         let nobody = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         // SAFETY: zero bytes, null pointers and zero lengths are valid values of
-        // all four.
+        // all five.
         unsafe {
             Self {
                 to_v6: local.is_ipv6(),
@@ -67,8 +68,9 @@ impl SendQueue {
                 used: 0,
                 headers: Slab::zeroed(Self::ENTRIES),
                 names: Slab::zeroed(Self::ENTRIES),
+                controls: Slab::zeroed(Self::ENTRIES),
                 vectors: Slab::zeroed(Self::ENTRIES),
-                destinations: [nobody; Self::ENTRIES],
+                flows: [(nobody, None); Self::ENTRIES],
                 order: std::array::from_fn(|place| place as u8),
                 first: 0,
                 end: 0,
@@ -86,8 +88,9 @@ impl SendQueue {
         self.end < Self::ENTRIES && len <= Self::BYTES - self.used
     }
 
-    /// Appends a datagram, for which there must be room.
-    pub(crate) fn push(&mut self, bytes: &[u8], to: SocketAddr) {
+    /// Appends a datagram, for which there must be room, to leave from a local
+    /// address of its own or from the one that the route gives it.
+    pub(crate) fn push(&mut self, bytes: &[u8], to: SocketAddr, from: Option<LocalEnd>) {
         assert!(self.has_room(bytes.len()), "the caller looked for room");
         let index = self.end;
         let start = self.used;
@@ -108,11 +111,20 @@ impl SendQueue {
         header.msg_hdr.msg_namelen = name_len;
         header.msg_hdr.msg_iov = self.vectors.at(index);
         header.msg_hdr.msg_iovlen = 1;
+        header.msg_hdr.msg_control = std::ptr::null_mut();
+        header.msg_hdr.msg_controllen = 0;
+        if let Some(from) = from {
+            let mut control = Control::new();
+            control.push_source(from);
+            self.controls.set(index, control);
+            header.msg_hdr.msg_control = self.controls.at(index).cast();
+            header.msg_hdr.msg_controllen = control.len();
+        }
         self.headers.set(index, header);
         if let Some(coalescing) = &mut self.coalescing {
-            coalescing.note(to, index, &self.destinations);
+            coalescing.note((to, from), index, &self.flows);
         }
-        self.destinations[index] = to;
+        self.flows[index] = (to, from);
         self.order[index] = index as u8;
         self.end += 1;
         self.used += bytes.len();
@@ -144,7 +156,7 @@ impl SendQueue {
                     report.sent += 1;
                     report.bytes += len as u64;
                 }
-                Err(error) => failed(len, self.destinations[index], error),
+                Err(error) => failed(len, self.flows[index].0, error),
             }
         });
         report.calls = wire.calls;
@@ -182,7 +194,7 @@ impl SendQueue {
         let order = &mut self.order[self.first..self.end];
         let plan = Plan::new(order, |index| {
             let index = usize::from(index);
-            (self.destinations[index], self.vectors.get(index).iov_len)
+            (self.flows[index], self.vectors.get(index).iov_len)
         });
         for message in 0..plan.messages() {
             let places = plan.places(message);
@@ -196,10 +208,14 @@ impl SendQueue {
             header.msg_hdr.msg_iovlen = places.len();
             if places.len() > 1 {
                 let segment = self.vectors.get(leader).iov_len as u16;
-                let control = SegmentControl::new(segment);
+                let mut control = Control::new();
+                if let (_, Some(from)) = self.flows[leader] {
+                    control.push_source(from);
+                }
+                control.push_segment(segment);
                 coalescing.controls.set(message, control);
                 header.msg_hdr.msg_control = coalescing.controls.at(message).cast();
-                header.msg_hdr.msg_controllen = SegmentControl::LEN;
+                header.msg_hdr.msg_controllen = control.len();
             }
             coalescing.headers.set(message, header);
         }
@@ -221,10 +237,10 @@ impl Coalescing {
         }
     }
 
-    /// Notes that entry `index` goes to `to`.
-    fn note(&mut self, to: SocketAddr, index: usize, destinations: &[SocketAddr]) {
-        let slot = self.newest.slot(to);
-        let repeats = slot.is_some_and(|last| destinations[usize::from(last)] == to);
+    /// Notes that entry `index` is of this flow.
+    fn note(&mut self, flow: Flow, index: usize, flows: &[Flow]) {
+        let slot = self.newest.slot(flow.0);
+        let repeats = slot.is_some_and(|last| flows[usize::from(last)] == flow);
         *slot = Some(index as u8);
         self.has_repeats |= repeats;
     }
@@ -377,8 +393,8 @@ mod tests {
         for coalesce in [true, false] {
             let mut queue = SendQueue::new(socket.local_addr(), SendOptions { coalesce });
             for bytes in [&b"a1"[..], b"a2", b"a3", b"", b"longer", b"b1"] {
-                queue.push(bytes, one_addr);
-                queue.push(b"x", two_addr);
+                queue.push(bytes, one_addr, None);
+                queue.push(b"x", two_addr, None);
             }
             let (report, failed) = flush(&mut queue, &socket);
             assert_eq!((report.sent, report.bytes, report.calls), (12, 20, 1));
@@ -395,10 +411,10 @@ mod tests {
         let nobody = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut queue = SendQueue::new(socket.local_addr(), SendOptions { coalesce: true });
         for bytes in [b"a1", b"a2", b"a3"] {
-            queue.push(bytes, one_addr);
-            queue.push(b"poison", nobody);
+            queue.push(bytes, one_addr, None);
+            queue.push(b"poison", nobody, None);
         }
-        queue.push(b"a4", one_addr);
+        queue.push(b"a4", one_addr, None);
         let (report, failed) = flush(&mut queue, &socket);
         assert_eq!((report.sent, report.bytes), (4, 8));
         assert_eq!(failed, [(6, nobody); 3], "exactly those to port 0");

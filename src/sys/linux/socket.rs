@@ -7,9 +7,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use super::address::RawAddress;
+use super::control::Control;
 use super::{Bell, ReceiveBlock, check};
-use crate::sys::Received;
 use crate::sys::open::{granted_receive_buffer, reaches_v4};
+use crate::sys::{LocalEnd, Received};
 
 /// One bound UDP socket. Every call on it is non-blocking by flag
 /// (`MSG_DONTWAIT`): `O_NONBLOCK` belongs to the open file, which another
@@ -30,6 +31,9 @@ impl Socket {
         let local_addr = inner.local_addr()?;
         let is_v6 = local_addr.is_ipv6();
         ignore_path_mtu(&inner, is_v6);
+        if local_addr.ip().is_unspecified() {
+            ask_for_local_ends(&inner, is_v6)?;
+        }
         Ok(Self {
             local_addr,
             is_v6,
@@ -127,20 +131,35 @@ impl Socket {
     }
 
     /// Sends one datagram now or says why not.
-    pub(crate) fn send_now(&self, bytes: &[u8], to: SocketAddr) -> io::Result<()> {
-        let (name, len) = RawAddress::encode(to, self.is_v6);
-        // SAFETY: `bytes` and `name` are readable for the lengths given, and the
-        // kernel only reads them, during the call.
-        let sent = unsafe {
-            libc::sendto(
-                self.inner.as_raw_fd(),
-                bytes.as_ptr().cast(),
-                bytes.len(),
-                libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
-                (&raw const name).cast(),
-                len,
-            )
+    pub(crate) fn send_now(
+        &self,
+        bytes: &[u8],
+        to: SocketAddr,
+        from: Option<LocalEnd>,
+    ) -> io::Result<()> {
+        let (mut name, name_len) = RawAddress::encode(to, self.is_v6);
+        let mut control = Control::new();
+        if let Some(from) = from {
+            control.push_source(from);
+        }
+        let mut vector = libc::iovec {
+            iov_base: bytes.as_ptr().cast_mut().cast(),
+            iov_len: bytes.len(),
         };
+        // SAFETY: all-zero is a valid `msghdr`.
+        let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+        header.msg_name = (&raw mut name).cast();
+        header.msg_namelen = name_len;
+        header.msg_iov = &raw mut vector;
+        header.msg_iovlen = 1;
+        if control.len() > 0 {
+            header.msg_control = (&raw mut control).cast();
+            header.msg_controllen = control.len();
+        }
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        // SAFETY: the header leads to `bytes` and to the local variables above,
+        // which live through the call; sendmsg(2) does not write to them.
+        let sent = unsafe { libc::sendmsg(self.inner.as_raw_fd(), &raw const header, flags) };
         if sent < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -223,6 +242,19 @@ fn ignore_path_mtu(socket: &UdpSocket, is_v6: bool) {
         let omit_v6: libc::c_int = libc::IPV6_PMTUDISC_OMIT;
         let _ = set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, omit_v6);
     }
+}
+
+/// Makes the kernel tell where each datagram was sent to (ip(7), `IP_PKTINFO`;
+/// ipv6(7), `IPV6_RECVPKTINFO`). A dual-stack socket needs both.
+fn ask_for_local_ends(socket: &UdpSocket, is_v6: bool) -> io::Result<()> {
+    let told_v4 = set_option(socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1);
+    if is_v6 {
+        // Without the first, IPv4 peers of a dual-stack socket are told by the second.
+        set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
+    } else {
+        told_v4?;
+    }
+    Ok(())
 }
 
 fn set_option(

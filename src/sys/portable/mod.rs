@@ -13,6 +13,8 @@
 //! - how many datagrams the kernel dropped (`kernel_drops` is `None`);
 //! - how many bytes wait in the kernel (`unread_bytes` is `None`);
 //! - whether something is waiting without receiving it (`has_pending` says yes);
+//! - which address of a host a datagram was sent to, on a socket bound to a
+//!   wildcard: replies leave from the address that the route gives them;
 //! - on Windows, the beginning of a truncated datagram: the receive fails with
 //!   `WSAEMSGSIZE` and is counted as a receive error. (On Unix truncation is
 //!   known: the buffer is one byte longer than the largest datagram.)

@@ -34,6 +34,7 @@ impl ReceiveBlock {
         Datagram {
             bytes: &self.payload[..self.len.min(most)],
             peer: self.peer.map(unmapped),
+            local: None,
             truncated: self.len > most,
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Socket;
 use crate::sys::send_loop::{self, Flushed, Patience, Wire};
-use crate::sys::{FlushReport, SendOptions};
+use crate::sys::{FlushReport, LocalEnd, SendOptions};
 
 /// A queue of datagrams in one block of memory.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl SendQueue {
     }
 
     /// Appends a datagram, for which there must be room.
-    pub(crate) fn push(&mut self, bytes: &[u8], to: SocketAddr) {
+    pub(crate) fn push(&mut self, bytes: &[u8], to: SocketAddr, _from: Option<LocalEnd>) {
         assert!(self.has_room(bytes.len()), "the caller looked for room");
         self.entries.push(Entry {
             start: self.payload.len(),
@@ -118,7 +118,7 @@ impl Wire for OneByOne<'_> {
         let entry = &self.queue.entries[self.queue.first + at];
         let bytes = &self.queue.payload[entry.start..entry.start + entry.len];
         self.calls += 1;
-        self.socket.send_now(bytes, entry.to)?;
+        self.socket.send_now(bytes, entry.to, None)?;
         Ok(1)
     }
 

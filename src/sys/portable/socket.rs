@@ -5,8 +5,8 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use super::{Bell, ReceiveBlock, mapped};
-use crate::sys::Received;
 use crate::sys::open::{granted_receive_buffer, reaches_v4};
+use crate::sys::{LocalEnd, Received};
 
 /// One bound UDP socket, in blocking mode with timeouts. A socket handed in in
 /// non-blocking mode is switched: without a portable wait it would spin.
@@ -106,7 +106,12 @@ impl Socket {
     }
 
     /// Sends one datagram or says why not, after [`WRITE_TIMEOUT`] at the latest.
-    pub(crate) fn send_now(&self, bytes: &[u8], to: SocketAddr) -> io::Result<()> {
+    pub(crate) fn send_now(
+        &self,
+        bytes: &[u8],
+        to: SocketAddr,
+        _from: Option<LocalEnd>,
+    ) -> io::Result<()> {
         self.inner
             .send_to(bytes, mapped(to, self.local_addr.is_ipv6()))
             .map(drop)

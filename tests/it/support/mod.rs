@@ -129,7 +129,12 @@ impl Client {
 
     #[track_caller]
     pub(crate) fn send(&self, bytes: &[u8]) {
-        let sent = self.socket.send_to(bytes, self.server);
+        self.send_to(bytes, self.server);
+    }
+
+    #[track_caller]
+    pub(crate) fn send_to(&self, bytes: &[u8], to: SocketAddr) {
+        let sent = self.socket.send_to(bytes, to);
         assert_eq!(sent.expect("loopback sends"), bytes.len(), "sent whole");
     }
 

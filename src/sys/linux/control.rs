@@ -1,0 +1,204 @@
+//! Control messages (cmsg(3)): built for the kernel and read from it, as bytes.
+
+use std::mem::size_of;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::sys::LocalEnd;
+
+/// Room for the control messages of one datagram, aligned as the kernel wants them.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+pub(super) struct Control {
+    bytes: [u8; Self::CAPACITY],
+    used: usize,
+}
+
+impl Control {
+    /// Room for packet info of both families, and more.
+    pub(super) const CAPACITY: usize = 128;
+
+    /// Without any message.
+    pub(super) const fn new() -> Self {
+        Self {
+            bytes: [0; Self::CAPACITY],
+            used: 0,
+        }
+    }
+
+    /// The bytes in use: what `msg_controllen` says of it.
+    pub(super) fn len(&self) -> usize {
+        self.used
+    }
+
+    /// Asks that the kernel cut the payload into datagrams of so many bytes.
+    pub(super) fn push_segment(&mut self, bytes: u16) {
+        self.push(libc::SOL_UDP, libc::UDP_SEGMENT, &bytes.to_ne_bytes());
+    }
+
+    /// Asks that the datagram leave from this address.
+    ///
+    /// The interface is left to the route, but for link-local addresses, which
+    /// mean nothing without.
+    pub(super) fn push_source(&mut self, from: LocalEnd) {
+        match from.ip {
+            // struct in_pktinfo: interface, local address, destination.
+            IpAddr::V4(v4) => {
+                let mut info = [0; 12];
+                info[4..8].copy_from_slice(&v4.octets());
+                self.push(libc::IPPROTO_IP, libc::IP_PKTINFO, &info);
+            }
+            // struct in6_pktinfo: address, interface.
+            IpAddr::V6(v6) => {
+                let mut info = [0; 20];
+                info[..16].copy_from_slice(&v6.octets());
+                if v6.is_unicast_link_local() {
+                    info[16..].copy_from_slice(&from.interface.to_ne_bytes());
+                }
+                self.push(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &info);
+            }
+        }
+    }
+
+    fn push(&mut self, level: libc::c_int, kind: libc::c_int, data: &[u8]) {
+        let len = HEADER + data.len();
+        let message = &mut self.bytes[self.used..self.used + aligned(len)];
+        message[..size_of::<usize>()].copy_from_slice(&len.to_ne_bytes());
+        message[LEVEL..LEVEL + 4].copy_from_slice(&level.to_ne_bytes());
+        message[KIND..KIND + 4].copy_from_slice(&kind.to_ne_bytes());
+        message[HEADER..len].copy_from_slice(data);
+        self.used += aligned(len);
+    }
+
+    /// The address a datagram was sent to, from the `len` bytes of control
+    /// messages that the kernel wrote here.
+    ///
+    /// For IPv4 that is the local address that the kernel would answer from,
+    /// also when the datagram was sent to a group or a broadcast address. For
+    /// IPv6 a group has no such address, and there is none.
+    pub(super) fn local_end(&self, len: usize) -> Option<LocalEnd> {
+        local_end(&self.bytes[..len.min(Self::CAPACITY)])
+    }
+}
+
+fn local_end(bytes: &[u8]) -> Option<LocalEnd> {
+    let mut found = None;
+    for (level, kind, data) in Messages(bytes) {
+        match (level, kind) {
+            (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+                let octets: [u8; 4] = data.get(4..8)?.try_into().ok()?;
+                let ip = IpAddr::V4(Ipv4Addr::from(octets));
+                let interface = interface(data.get(..4)?)?;
+                // A dual-stack socket tells both; this one knows the address to
+                // answer from.
+                return Some(LocalEnd { ip, interface });
+            }
+            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                let octets: [u8; 16] = data.get(..16)?.try_into().ok()?;
+                let ip = Ipv6Addr::from(octets);
+                let interface = interface(data.get(16..20)?)?;
+                if !ip.is_multicast() && ip.to_ipv4_mapped().is_none() {
+                    let ip = IpAddr::V6(ip);
+                    found = Some(LocalEnd { ip, interface });
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+fn interface(bytes: &[u8]) -> Option<u32> {
+    Some(u32::from_ne_bytes(bytes.try_into().ok()?))
+}
+
+/// Walks through control messages: level, type and data of each. Ends at the
+/// first that is not whole.
+struct Messages<'a>(&'a [u8]);
+
+impl<'a> Iterator for Messages<'a> {
+    type Item = (libc::c_int, libc::c_int, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let word = |at: usize| -> Option<[u8; 4]> { self.0.get(at..at + 4)?.try_into().ok() };
+        let len = self.0.get(..size_of::<usize>())?.try_into().ok()?;
+        let len = usize::from_ne_bytes(len);
+        let level = libc::c_int::from_ne_bytes(word(LEVEL)?);
+        let kind = libc::c_int::from_ne_bytes(word(KIND)?);
+        let data = self.0.get(HEADER..len)?;
+        let next = aligned(len).min(self.0.len());
+        self.0 = &self.0[next..];
+        Some((level, kind, data))
+    }
+}
+
+/// A message's length, up to where the next begins.
+const fn aligned(len: usize) -> usize {
+    len.next_multiple_of(size_of::<usize>())
+}
+
+/// `struct cmsghdr` on Linux: the length, as wide as a pointer, then level and type.
+const LEVEL: usize = size_of::<usize>();
+const KIND: usize = LEVEL + 4;
+const HEADER: usize = aligned(KIND + 4);
+
+const _: () = assert!(HEADER == size_of::<libc::cmsghdr>());
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn lengths_are_those_of_the_system_macros() {
+        let mut control = Control::new();
+        control.push_segment(64);
+        // SAFETY: these macros only compute.
+        let (len, space) = unsafe { (libc::CMSG_LEN(2), libc::CMSG_SPACE(2)) };
+        assert_eq!(control.len(), space as usize);
+        assert_eq!(control.bytes[..8], u64::from(len).to_ne_bytes());
+    }
+
+    #[test]
+    fn a_source_reads_back_as_the_local_end() {
+        let ends = [("192.0.2.1", 0), ("2001:db8::1", 0), ("fe80::1", 7)];
+        for (ip, interface) in ends {
+            let ip = ip.parse().expect("a valid address");
+            let end = LocalEnd { ip, interface };
+            let mut control = Control::new();
+            control.push_segment(64);
+            control.push_source(end);
+            assert_eq!(control.local_end(control.len()), Some(end));
+        }
+    }
+
+    #[test]
+    fn a_group_and_a_mapped_address_are_no_source() {
+        for ip in ["ff02::1", "::ffff:192.0.2.1"] {
+            let ip = ip.parse().expect("a valid address");
+            let mut control = Control::new();
+            control.push_source(LocalEnd { ip, interface: 0 });
+            assert_eq!(control.local_end(control.len()), None, "{ip}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_whatever_make_reading_go_wrong(
+            bytes in prop::collection::vec(any::<u8>(), 0..=Control::CAPACITY),
+            len in 0..=40_u64,
+        ) {
+            let _ = local_end(&bytes);
+            let mut plausible = bytes;
+            if plausible.len() >= 16 {
+                plausible[..8].copy_from_slice(&len.to_ne_bytes());
+                let level = if len % 2 == 0 { libc::IPPROTO_IP } else { libc::IPPROTO_IPV6 };
+                let kind = if len % 2 == 0 { libc::IP_PKTINFO } else { libc::IPV6_PKTINFO };
+                plausible[8..12].copy_from_slice(&level.to_ne_bytes());
+                plausible[12..16].copy_from_slice(&kind.to_ne_bytes());
+                let _ = local_end(&plausible);
+            }
+            prop_assert!(Messages(&plausible).count() <= Control::CAPACITY / HEADER);
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Replies leave from the address that the client wrote to. All of 127.0.0.0/8
+//! is loopback on Linux.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::mpsc;
+
+use socketserver::{DetachedHandle, HandlerError, SocketHandle, ThreadingUdpServer};
+
+use crate::support::{Client, TestServer};
+
+/// Answers with who asked and where.
+fn who_and_where(
+    _bytes: &[u8],
+    addr: SocketAddr,
+    socket: &SocketHandle,
+) -> Result<(), HandlerError> {
+    let answer = format!("{addr} asked {}", socket.local_addr());
+    Ok(socket.reply(answer.as_bytes())?)
+}
+
+/// Any host of the loopback network.
+fn loopback(host: u8, port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, host], port))
+}
+
+#[test]
+fn on_a_wildcard_each_reply_of_a_batch_comes_from_the_address_that_was_asked() {
+    let server = ThreadingUdpServer::bind_fn("0.0.0.0:0", who_and_where).expect("bound");
+    let port = server.local_addr().port();
+    let client = Client::of(loopback(1, port));
+    // Sent before anyone receives: they come in one batch. Three times each, so
+    // that replies to one peer from one address are coalesced, and only those.
+    let hosts = [1, 2, 3, 2, 1, 3, 3, 1, 2];
+    for host in hosts {
+        client.send_to(b"who?", loopback(host, port));
+    }
+    let server = TestServer::spawn(server);
+    let mut sources = Vec::new();
+    for _ in hosts {
+        let (answer, from) = client.receive_from();
+        let answer = String::from_utf8(answer).expect("it is text");
+        assert!(
+            answer.ends_with(&format!(" asked {from}")),
+            "from {from}: {answer}"
+        );
+        sources.push(from);
+    }
+    sources.sort();
+    let expected = [1, 1, 1, 2, 2, 2, 3, 3, 3].map(|host| loopback(host, port));
+    assert_eq!(sources, expected);
+    assert_eq!(server.stop().stats.batches, 1, "they came in one batch");
+}
+
+#[test]
+fn a_connected_client_hears_a_server_on_a_wildcard_whatever_address_it_asked() {
+    let server = ThreadingUdpServer::bind_fn("0.0.0.0:0", who_and_where).expect("bound");
+    let port = server.local_addr().port();
+    let _server = TestServer::spawn(server);
+    for host in [1, 2, 77] {
+        let client = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        let patience = Some(std::time::Duration::from_secs(5));
+        client.set_read_timeout(patience).expect("not zero");
+        client.connect(loopback(host, port)).expect("loopback");
+        client.send(b"who?").expect("loopback");
+        let mut answer = [0; 100];
+        client.recv(&mut answer).expect("only from that address");
+    }
+}
+
+#[test]
+fn a_detached_handle_answers_from_the_address_that_was_asked() {
+    let (tell, told) = mpsc::channel::<DetachedHandle>();
+    let server = ThreadingUdpServer::bind_fn("0.0.0.0:0", move |_, _, socket| {
+        tell.send(socket.detach())?;
+        Ok(())
+    });
+    let server = server.expect("bound");
+    let asked = loopback(2, server.local_addr().port());
+    let _server = TestServer::spawn(server);
+    let client = Client::of(asked);
+    client.send(b"later");
+    let handle = told.recv().expect("the handler tells");
+    assert_eq!(handle.local_addr(), asked);
+    handle.reply(b"now").expect("the server serves");
+    assert_eq!(client.receive_from(), (b"now".to_vec(), asked));
+}
+
+#[test]
+fn a_dual_stack_server_answers_both_families_from_where_they_asked() {
+    if std::net::UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
+        println!("skipped: this host has no IPv6");
+        return;
+    }
+    let server = ThreadingUdpServer::builder()
+        .only_v6(false)
+        .bind_fn("[::]:0", who_and_where)
+        .expect("bound");
+    let port = server.local_addr().port();
+    let _server = TestServer::spawn(server);
+    for ip in ["127.0.0.2", "127.0.0.1", "::1"] {
+        let asked = SocketAddr::new(ip.parse::<IpAddr>().expect("an address"), port);
+        let client = Client::of(asked);
+        client.send(b"who?");
+        let (answer, from) = client.receive_from();
+        assert_eq!(from, asked);
+        let expected = format!("{} asked {asked}", client.addr());
+        assert_eq!(String::from_utf8_lossy(&answer), expected, "shown as it is");
+    }
+}
