@@ -121,8 +121,7 @@ impl Refused {
     }
 }
 
-/// Datagrams given up to stay responsive, by reason. (No reason exists yet: what
-/// does not fit waits in the kernel, which counts what it drops.)
+/// Datagrams given up to stay responsive, by reason.
 ///
 /// # Examples
 /// ```
@@ -130,7 +129,10 @@ impl Refused {
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Shed {}
+pub struct Shed {
+    /// Waited longer than [`shed_older_than`](crate::Builder::shed_older_than).
+    pub stale: u64,
+}
 
 impl Shed {
     /// The sum over all reasons.
@@ -140,7 +142,7 @@ impl Shed {
     /// assert_eq!(socketserver::Stats::default().shed.total(), 0);
     /// ```
     pub fn total(&self) -> u64 {
-        0
+        self.stale
     }
 }
 

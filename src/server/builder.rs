@@ -93,6 +93,25 @@ impl<S: Style> Builder<S> {
         self
     }
 
+    /// Gives up datagrams that have waited longer than this when a worker gets
+    /// to them, after a stall or under overload: they are counted in
+    /// [`Stats::shed`] and no handler sees them, so that clients are answered
+    /// that still wait. The age is the kernel's, from its receive stamp; a
+    /// clock that is set meanwhile sheds nothing. Above zero. Defaults to
+    /// handling all, however old. Has no effect on other systems than Linux.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// use std::time::Duration;
+    ///
+    /// let builder = ThreadingUdpServer::builder().shed_older_than(Duration::from_secs(2));
+    /// ```
+    pub fn shed_older_than(mut self, age: Duration) -> Self {
+        self.settings.shed_older_than = Some(age);
+        self
+    }
+
     /// The receive buffer to ask the kernel for, in bytes (`SO_RCVBUF`): the
     /// queue of datagrams that no worker has got to yet. What was granted is in
     /// [`Stats::receive_buffer`]; less than asked is logged at `warn`. Defaults

@@ -55,6 +55,7 @@ impl Core {
             lifetime,
             hooks: Arc::clone(&hooks),
             on_truncated: settings.on_truncated,
+            shed_older_than: settings.shed_older_than,
             max_packet_size: settings.max_packet_size,
             faults: Arc::clone(&faults),
             truncated: LogLimit::new(),
@@ -165,7 +166,8 @@ fn open_socket(
             (inner, options)
         }
     };
-    let socket = Socket::new(inner).map_err(|source| Error::TakeOver { source })?;
+    let stamps = settings.shed_older_than.is_some();
+    let socket = Socket::new(inner, stamps).map_err(|source| Error::TakeOver { source })?;
     Ok((Arc::new(socket), options.receive_buffer))
 }
 

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, SystemTime};
 
 use super::hooks::{DefaultHandleError, FailureCause, HandlerFailure, Hooks, contain};
 use super::settings::OnTruncated;
 use crate::engine::{Executor, ExecutorFactory, Outbox};
-use crate::guard::is_impossible_source;
+use crate::guard::{is_impossible_source, is_stale};
 use crate::handler::{DatagramHandler, Factory, HandlerError};
 use crate::log_limit::LogLimit;
 use crate::socket_handle::SocketHandle;
@@ -29,6 +30,7 @@ pub(crate) struct Dispatch {
     pub(crate) lifetime: Lifetime,
     pub(crate) hooks: Arc<Hooks>,
     pub(crate) on_truncated: OnTruncated,
+    pub(crate) shed_older_than: Option<Duration>,
     pub(crate) max_packet_size: usize,
     pub(crate) faults: Arc<HookFaults>,
     pub(crate) truncated: LogLimit,
@@ -97,6 +99,9 @@ impl Executor for Dispatcher {
             self.log_truncated(peer);
             return Fate::Refused(Refusal::Truncated);
         }
+        if self.is_stale(datagram) {
+            return Fate::Stale;
+        }
         let bytes = datagram.bytes;
         if let Some(verify) = &self.dispatch.hooks.verify_request {
             match contain(|| verify(bytes, peer)) {
@@ -136,6 +141,15 @@ impl Executor for Dispatcher {
 }
 
 impl Dispatcher {
+    fn is_stale(&self, datagram: &Datagram<'_>) -> bool {
+        match (self.dispatch.shed_older_than, datagram.stamp) {
+            (Some(limit), Some(stamp)) => SystemTime::now()
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .is_ok_and(|now| is_stale(stamp, now, limit)),
+            _ => false,
+        }
+    }
+
     /// Calls the handler, in Python's order. A panic leaves the instance, if
     /// there is one, in place.
     fn call(&mut self, bytes: &[u8], peer: SocketAddr) -> Result<(), HandlerError> {

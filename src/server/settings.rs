@@ -33,6 +33,7 @@ pub(crate) struct Settings {
     pub(crate) workers_knob: &'static str,
     pub(crate) max_packet_size: usize,
     pub(crate) on_truncated: OnTruncated,
+    pub(crate) shed_older_than: Option<Duration>,
     pub(crate) receive_buffer: Option<usize>,
     pub(crate) send_buffer: Option<usize>,
     pub(crate) batch_size: usize,
@@ -55,6 +56,7 @@ impl Settings {
             workers_knob,
             max_packet_size: LARGEST_DATAGRAM,
             on_truncated: OnTruncated::default(),
+            shed_older_than: None,
             receive_buffer: None,
             send_buffer: None,
             batch_size: 32,
@@ -99,6 +101,10 @@ impl Settings {
             if let Some(size) = size {
                 range(knob, size, LARGEST_BUFFER, "bytes")?;
             }
+        }
+        if self.shed_older_than.is_some_and(|age| age.is_zero()) {
+            let problem = "with an age of 0 every datagram is too old";
+            return Err(Error::config("shed_older_than", problem));
         }
         if self.poll_interval.is_zero() {
             let problem = "0 seconds between two calls would leave no time for anything else";

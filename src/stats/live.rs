@@ -14,6 +14,8 @@ pub(crate) enum Fate {
     Failed,
     Panicked,
     Refused(Refusal),
+    /// It had waited too long.
+    Stale,
 }
 
 /// Why a datagram was not shown to a handler.
@@ -57,6 +59,7 @@ pub(crate) struct WorkerTally {
     refused_verify: AtomicU64,
     refused_source: AtomicU64,
     refused_truncated: AtomicU64,
+    shed_stale: AtomicU64,
 }
 
 impl WorkerTally {
@@ -69,6 +72,7 @@ impl WorkerTally {
             Fate::Refused(Refusal::Verify) => &self.refused_verify,
             Fate::Refused(Refusal::Source) => &self.refused_source,
             Fate::Refused(Refusal::Truncated) => &self.refused_truncated,
+            Fate::Stale => &self.shed_stale,
         };
         bump(counter, 1);
     }
@@ -86,6 +90,7 @@ impl WorkerTally {
         stats.refused.verify += self.refused_verify.load(Relaxed);
         stats.refused.source += self.refused_source.load(Relaxed);
         stats.refused.truncated += self.refused_truncated.load(Relaxed);
+        stats.shed.stale += self.shed_stale.load(Relaxed);
     }
 
     /// Adds what was received to a snapshot.

@@ -24,6 +24,7 @@ impl fmt::Display for Stats {
         table.some("    for their source", self.refused.source)?;
         table.some("    truncated", self.refused.truncated)?;
         table.row("  shed", self.shed.total(), "")?;
+        table.some("    waited too long", self.shed.stale)?;
         table.row("  abandoned", self.abandoned, "")?;
         table.row("  in flight", self.in_flight, "")?;
         match self.kernel_drops {

@@ -40,6 +40,7 @@ pub(crate) use platform::{Bell, ReceiveBlock, SendQueue, Socket, ThreadProbe, na
 pub(crate) use send_loop::{Patience, send_one};
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 /// What [`Socket::receive`] came back with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +91,9 @@ pub(crate) struct Datagram<'a> {
     /// Where it was sent to, on a socket bound to a wildcard address; `None` on
     /// any other, and where that cannot be known.
     pub(crate) local: Option<LocalEnd>,
+    /// When the kernel received it, since the epoch of the system's clock, if
+    /// the socket was asked to tell.
+    pub(crate) stamp: Option<Duration>,
     /// Whether the datagram was longer than `bytes`.
     pub(crate) truncated: bool,
 }

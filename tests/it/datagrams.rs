@@ -245,3 +245,29 @@ fn datagrams_that_wait_are_received_in_one_batch() {
     }
     assert_eq!(server.stop().stats.batches, 1, "one call for all");
 }
+
+/// Only Linux tells when a datagram was received.
+#[cfg(all(target_os = "linux", not(socketserver_portable)))]
+#[test]
+fn what_waited_too_long_is_shed_and_what_came_after_it_is_answered() {
+    let limit = std::time::Duration::from_millis(200);
+    let server = socketserver::ThreadingUdpServer::builder()
+        .shed_older_than(limit)
+        .bind_fn(crate::support::ANY_PORT, crate::support::echo)
+        .expect("bound");
+    let client = Client::of(server.local_addr());
+    // The kernel switches stamps on in the background and stamps what it received
+    // before with the time at which it is read; nothing tells when it is done.
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    for _ in 0..5 {
+        client.send(b"old");
+    }
+    // The stall itself: nobody serves yet.
+    std::thread::sleep(limit + std::time::Duration::from_millis(100));
+    client.send(b"new");
+    let server = TestServer::spawn(server);
+    client.expect_reply(b"new");
+    let stats = server.stop().stats;
+    assert_eq!((stats.shed.stale, stats.handled), (5, 1));
+    crate::support::assert_conserved(&stats);
+}

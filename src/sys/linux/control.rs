@@ -2,6 +2,7 @@
 
 use std::mem::size_of;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use crate::sys::LocalEnd;
 
@@ -69,42 +70,71 @@ impl Control {
         self.used += aligned(len);
     }
 
-    /// The address a datagram was sent to, from the `len` bytes of control
-    /// messages that the kernel wrote here.
+    /// What the kernel wrote here about a datagram, in `len` bytes.
+    pub(super) fn facts(&self, len: usize) -> Facts {
+        Facts::read(&self.bytes[..len.min(Self::CAPACITY)])
+    }
+}
+
+/// What the kernel tells of a datagram beside its sender.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Facts {
+    /// Where it was sent to.
     ///
     /// For IPv4 that is the local address that the kernel would answer from,
     /// also when the datagram was sent to a group or a broadcast address. For
     /// IPv6 a group has no such address, and there is none.
-    pub(super) fn local_end(&self, len: usize) -> Option<LocalEnd> {
-        local_end(&self.bytes[..len.min(Self::CAPACITY)])
+    pub(super) local: Option<LocalEnd>,
+    /// When it was received, since the epoch of the system's clock.
+    pub(super) stamp: Option<Duration>,
+}
+
+impl Facts {
+    fn read(bytes: &[u8]) -> Self {
+        let mut facts = Self::default();
+        for (level, kind, data) in Messages(bytes) {
+            match (level, kind) {
+                // A dual-stack socket tells both; this one knows the address to
+                // answer from.
+                (libc::IPPROTO_IP, libc::IP_PKTINFO) => facts.local = v4_end(data),
+                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                    facts.local = facts.local.or_else(|| v6_end(data));
+                }
+                (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => facts.stamp = stamp(data),
+                _ => {}
+            }
+        }
+        facts
     }
 }
 
-fn local_end(bytes: &[u8]) -> Option<LocalEnd> {
-    let mut found = None;
-    for (level, kind, data) in Messages(bytes) {
-        match (level, kind) {
-            (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
-                let octets: [u8; 4] = data.get(4..8)?.try_into().ok()?;
-                let ip = IpAddr::V4(Ipv4Addr::from(octets));
-                let interface = interface(data.get(..4)?)?;
-                // A dual-stack socket tells both; this one knows the address to
-                // answer from.
-                return Some(LocalEnd { ip, interface });
-            }
-            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
-                let octets: [u8; 16] = data.get(..16)?.try_into().ok()?;
-                let ip = Ipv6Addr::from(octets);
-                let interface = interface(data.get(16..20)?)?;
-                if !ip.is_multicast() && ip.to_ipv4_mapped().is_none() {
-                    let ip = IpAddr::V6(ip);
-                    found = Some(LocalEnd { ip, interface });
-                }
-            }
-            _ => {}
-        }
-    }
-    found
+/// `struct in_pktinfo`: interface, local address, destination.
+fn v4_end(data: &[u8]) -> Option<LocalEnd> {
+    let octets: [u8; 4] = data.get(4..8)?.try_into().ok()?;
+    let ip = IpAddr::V4(Ipv4Addr::from(octets));
+    let interface = interface(data.get(..4)?)?;
+    Some(LocalEnd { ip, interface })
+}
+
+/// `struct in6_pktinfo`: address, interface.
+fn v6_end(data: &[u8]) -> Option<LocalEnd> {
+    let octets: [u8; 16] = data.get(..16)?.try_into().ok()?;
+    let ip = Ipv6Addr::from(octets);
+    let interface = interface(data.get(16..20)?)?;
+    let is_own = !ip.is_multicast() && ip.to_ipv4_mapped().is_none();
+    let ip = IpAddr::V6(ip);
+    is_own.then_some(LocalEnd { ip, interface })
+}
+
+/// `struct timespec`, of two words.
+fn stamp(data: &[u8]) -> Option<Duration> {
+    let word = |at: usize| -> Option<libc::c_long> {
+        let bytes = data.get(at..at + size_of::<libc::c_long>())?;
+        Some(libc::c_long::from_ne_bytes(bytes.try_into().ok()?))
+    };
+    let seconds = u64::try_from(word(0)?).ok()?;
+    let nanos = u32::try_from(word(size_of::<libc::c_long>())?).ok()?;
+    (nanos < 1_000_000_000).then(|| Duration::new(seconds, nanos))
 }
 
 fn interface(bytes: &[u8]) -> Option<u32> {
@@ -168,7 +198,7 @@ mod tests {
             let mut control = Control::new();
             control.push_segment(64);
             control.push_source(end);
-            assert_eq!(control.local_end(control.len()), Some(end));
+            assert_eq!(control.facts(control.len()).local, Some(end));
         }
     }
 
@@ -178,8 +208,21 @@ mod tests {
             let ip = ip.parse().expect("a valid address");
             let mut control = Control::new();
             control.push_source(LocalEnd { ip, interface: 0 });
-            assert_eq!(control.local_end(control.len()), None, "{ip}");
+            assert_eq!(control.facts(control.len()).local, None, "{ip}");
         }
+    }
+
+    #[test]
+    fn a_stamp_is_read_and_nonsense_is_none() {
+        let stamp_of = |seconds: libc::c_long, nanos: libc::c_long| {
+            let data = [seconds.to_ne_bytes(), nanos.to_ne_bytes()].concat();
+            let mut control = Control::new();
+            control.push(libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS, &data);
+            control.facts(control.len()).stamp
+        };
+        assert_eq!(stamp_of(5, 7), Some(Duration::new(5, 7)));
+        assert_eq!(stamp_of(-1, 0), None);
+        assert_eq!(stamp_of(0, 1_000_000_000), None);
     }
 
     proptest! {
@@ -188,15 +231,18 @@ mod tests {
             bytes in prop::collection::vec(any::<u8>(), 0..=Control::CAPACITY),
             len in 0..=40_u64,
         ) {
-            let _ = local_end(&bytes);
+            let _ = Facts::read(&bytes);
             let mut plausible = bytes;
             if plausible.len() >= 16 {
                 plausible[..8].copy_from_slice(&len.to_ne_bytes());
-                let level = if len % 2 == 0 { libc::IPPROTO_IP } else { libc::IPPROTO_IPV6 };
-                let kind = if len % 2 == 0 { libc::IP_PKTINFO } else { libc::IPV6_PKTINFO };
+                let (level, kind) = match len % 3 {
+                    0 => (libc::IPPROTO_IP, libc::IP_PKTINFO),
+                    1 => (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO),
+                    _ => (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS),
+                };
                 plausible[8..12].copy_from_slice(&level.to_ne_bytes());
                 plausible[12..16].copy_from_slice(&kind.to_ne_bytes());
-                let _ = local_end(&plausible);
+                let _ = Facts::read(&plausible);
             }
             prop_assert!(Messages(&plausible).count() <= Control::CAPACITY / HEADER);
         }

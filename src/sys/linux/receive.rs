@@ -4,7 +4,7 @@ use std::io;
 use std::mem::size_of;
 
 use super::address::{CAPACITY, RawAddress};
-use super::control::Control;
+use super::control::{Control, Facts};
 use super::slab::Slab;
 use super::{Socket, check};
 use crate::sys::Datagram;
@@ -82,13 +82,15 @@ impl ReceiveBlock {
         // The length is the kernel's, clamped all the same: past it lie the
         // bytes of earlier datagrams.
         let len = (header.msg_len as usize).min(self.max_packet_size);
+        let facts = match header.msg_hdr.msg_controllen {
+            0 => Facts::default(),
+            len => self.controls.get(index).facts(len),
+        };
         Datagram {
             bytes: self.payload.bytes(index * self.stride, len),
             peer: self.names.get(index).decode(header.msg_hdr.msg_namelen),
-            local: match header.msg_hdr.msg_controllen {
-                0 => None,
-                len => self.controls.get(index).local_end(len),
-            },
+            local: facts.local,
+            stamp: facts.stamp,
             truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
         }
     }

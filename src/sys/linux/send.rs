@@ -358,7 +358,7 @@ mod tests {
 
     fn bound() -> Socket {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port on loopback");
-        Socket::new(socket).expect("a UDP socket")
+        Socket::new(socket, false).expect("a UDP socket")
     }
 
     fn peer() -> (UdpSocket, SocketAddr) {

@@ -26,13 +26,17 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    /// Takes over a bound socket.
-    pub(crate) fn new(inner: UdpSocket) -> io::Result<Self> {
+    /// Takes over a bound socket; whether datagrams shall carry the time at
+    /// which they were received.
+    pub(crate) fn new(inner: UdpSocket, stamps: bool) -> io::Result<Self> {
         let local_addr = inner.local_addr()?;
         let is_v6 = local_addr.is_ipv6();
         ignore_path_mtu(&inner, is_v6);
         if local_addr.ip().is_unspecified() {
             ask_for_local_ends(&inner, is_v6)?;
+        }
+        if stamps {
+            set_option(&inner, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
         }
         Ok(Self {
             local_addr,

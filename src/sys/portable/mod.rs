@@ -15,6 +15,7 @@
 //! - whether something is waiting without receiving it (`has_pending` says yes);
 //! - which address of a host a datagram was sent to, on a socket bound to a
 //!   wildcard: replies leave from the address that the route gives them;
+//! - when the kernel received a datagram: none is ever shed for its age;
 //! - on Windows, the beginning of a truncated datagram: the receive fails with
 //!   `WSAEMSGSIZE` and is counted as a receive error. (On Unix truncation is
 //!   known: the buffer is one byte longer than the largest datagram.)

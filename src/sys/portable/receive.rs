@@ -35,6 +35,7 @@ impl ReceiveBlock {
             bytes: &self.payload[..self.len.min(most)],
             peer: self.peer.map(unmapped),
             local: None,
+            stamp: None,
             truncated: self.len > most,
         }
     }

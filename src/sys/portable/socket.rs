@@ -19,8 +19,8 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    /// Takes over a bound socket.
-    pub(crate) fn new(inner: UdpSocket) -> io::Result<Self> {
+    /// Takes over a bound socket. Stamps are not to be had portably.
+    pub(crate) fn new(inner: UdpSocket, _stamps: bool) -> io::Result<Self> {
         inner.set_nonblocking(false)?;
         inner.set_write_timeout(Some(WRITE_TIMEOUT))?;
         Ok(Self {
