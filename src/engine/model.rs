@@ -69,6 +69,17 @@ const STUCK: Bounds = Bounds {
     retires: false,
 };
 
+/// As many as there may be, and one of them stuck.
+const STUCK_AND_FULL: Bounds = Bounds {
+    min: 2,
+    max: 2,
+    arrivals: 3,
+    batch: 3,
+    stuck: 1,
+    stops: false,
+    retires: false,
+};
+
 const STOPPED: Bounds = Bounds {
     min: 2,
     max: 2,
@@ -97,6 +108,11 @@ fn no_wake_up_is_lost_while_serving() {
 #[test]
 fn stuck_workers_hold_nobody_up_while_one_is_free() {
     searched(STUCK);
+}
+
+#[test]
+fn the_last_worker_leaves_the_door_for_a_rescue() {
+    searched(STUCK_AND_FULL);
 }
 
 #[test]

@@ -25,8 +25,12 @@ pub(super) struct Bounds {
 enum Stage {
     Absent,
     AskNext,
-    /// At the door: to receive, or to hear the bell.
+    /// At the door: to look whether the server stops.
     Door,
+    /// To receive what is there.
+    Receiving,
+    /// Blocked until there is something to receive, or the bell rings.
+    Waiting,
     /// Has silenced the bell, or saw the stop: to leave the door.
     Heard,
     /// Has received: to say so.
@@ -171,25 +175,28 @@ impl World {
                 world.obey(me, order);
             }
             Stage::Door => {
-                if self.bell {
-                    let mut rung = self.clone();
-                    rung.bell = false;
-                    rung.stages[me] = Stage::Heard;
-                    worlds.push(rung);
-                }
-                if self.protocol.is_stopping() {
-                    let mut stopped = self.clone();
-                    stopped.stages[me] = Stage::Heard;
-                    worlds.push(stopped);
-                }
-                if self.kernel == 0 {
-                    return;
-                }
+                world.stages[me] = if self.protocol.is_stopping() {
+                    Stage::Heard
+                } else {
+                    Stage::Receiving
+                };
+            }
+            Stage::Receiving => {
                 let count = self.kernel.min(bounds.batch);
                 world.kernel -= count;
                 world.unclaimed[me] += count;
-                world.stages[me] = Stage::Received;
+                world.stages[me] = if count > 0 {
+                    Stage::Received
+                } else {
+                    Stage::Waiting
+                };
             }
+            Stage::Waiting if self.bell => {
+                world.bell = false;
+                world.stages[me] = Stage::Heard;
+            }
+            Stage::Waiting if self.kernel > 0 => world.stages[me] = Stage::Receiving,
+            Stage::Waiting => return,
             Stage::Heard => {
                 let (order, calls) = world.protocol.leave_door(me);
                 world.calls[me] = calls;
@@ -327,8 +334,12 @@ impl World {
 
     /// What must hold always.
     pub(super) fn check(&self) {
-        let at_door =
-            |stage: &&Stage| matches!(stage, Stage::Door | Stage::Heard | Stage::Received);
+        let at_door = |stage: &&Stage| {
+            matches!(
+                stage,
+                Stage::Door | Stage::Receiving | Stage::Waiting | Stage::Heard | Stage::Received
+            )
+        };
         let at_door = self.stages.iter().filter(at_door).count();
         assert!(at_door <= 1, "{at_door} workers at the door: {self:#?}");
     }
