@@ -5,9 +5,11 @@ use std::net::SocketAddr;
 
 /// What can go wrong with a server or a send.
 ///
-/// Each variant says what was being done and with what address or knob;
-/// [`source`](std::error::Error::source) is the operating system's own error,
-/// where there is one. It converts into [`io::Error`], keeping the kind.
+/// Each variant says what was being done, with what address or knob, and why
+/// it failed, in one line. That line has the cause in it, so that
+/// [`source`](std::error::Error::source) does not repeat it; the operating
+/// system's own error is in the variant's field. It converts into
+/// [`io::Error`], keeping the kind.
 ///
 /// # Examples
 /// ```
@@ -23,24 +25,24 @@ use std::net::SocketAddr;
 #[non_exhaustive]
 pub enum Error {
     /// The address to bind could not be looked up, or the lookup gave none.
-    #[error("cannot resolve the address to bind: {}", reason(.source))]
+    #[error("cannot resolve the address to bind: {}", reason(.cause))]
     Resolve {
         /// What the resolver said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The socket could not be opened, set up or bound.
-    #[error("cannot bind {addr}: {}", reason(.source))]
+    #[error("cannot bind {addr}: {}", reason(.cause))]
     Bind {
         /// The address that was asked for.
         addr: SocketAddr,
         /// What the operating system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A socket that was handed in cannot be served.
-    #[error("cannot take over the socket: {}", reason(.source))]
+    #[error("cannot take over the socket: {}", reason(.cause))]
     TakeOver {
         /// What the operating system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A knob of the builder was set to something that makes no sense.
     #[error("{knob}: {problem}")]
@@ -61,30 +63,30 @@ pub enum Error {
         wanted: usize,
     },
     /// The thread to serve on could not be started.
-    #[error("cannot start a thread to serve {addr} on: {}", reason(.source))]
+    #[error("cannot start a thread to serve {addr} on: {}", reason(.cause))]
     StartServer {
         /// The server's address.
         addr: SocketAddr,
         /// What the operating system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The socket can no longer be received from.
-    #[error("cannot receive on {addr}: {}", reason(.source))]
+    #[error("cannot receive on {addr}: {}", reason(.cause))]
     Receive {
         /// The server's address.
         addr: SocketAddr,
         /// What the operating system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A datagram could not be sent.
-    #[error("cannot send {len} bytes to {to}: {}", reason(.source))]
+    #[error("cannot send {len} bytes to {to}: {}", reason(.cause))]
     Send {
         /// The length of the payload, in bytes.
         len: usize,
         /// Where it should have gone.
         to: SocketAddr,
         /// What the operating system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The payload is longer than a UDP datagram can be: 65,507 bytes over IPv4,
     /// 65,527 over IPv6.
@@ -126,12 +128,12 @@ impl Error {
     /// ```
     pub fn kind(&self) -> io::ErrorKind {
         match self {
-            Self::Resolve { source }
-            | Self::Bind { source, .. }
-            | Self::TakeOver { source }
-            | Self::StartServer { source, .. }
-            | Self::Receive { source, .. }
-            | Self::Send { source, .. } => source.kind(),
+            Self::Resolve { cause }
+            | Self::Bind { cause, .. }
+            | Self::TakeOver { cause }
+            | Self::StartServer { cause, .. }
+            | Self::Receive { cause, .. }
+            | Self::Send { cause, .. } => cause.kind(),
             Self::Config { .. }
             | Self::TooLong { .. }
             | Self::AddressFamily { .. }
@@ -179,7 +181,7 @@ mod tests {
     fn a_bind_error_reads_as_a_sentence() {
         let error = Error::Bind {
             addr: SocketAddr::from(([127, 0, 0, 1], 80)),
-            source: io::ErrorKind::PermissionDenied.into(),
+            cause: io::ErrorKind::PermissionDenied.into(),
         };
         assert_eq!(
             error.to_string(),

@@ -52,6 +52,18 @@
 //! # Ok::<(), socketserver::Error>(())
 //! ```
 //!
+//! # Ending it on Ctrl-C
+//! With the `ctrlc` crate, as the examples do; `shutdown` takes a lock, so it
+//! does not belong into a raw signal handler, but into a thread that is told by one.
+//!
+//! ```ignore
+//! let server = ThreadingUdpServer::bind("127.0.0.1:8080", Shout::default)?;
+//! let handle = server.handle();
+//! ctrlc::set_handler(move || handle.shutdown())?;
+//! let report = server.serve_forever()?;
+//! println!("{}", report.stats);
+//! ```
+//!
 //! # Which server
 //! - [`ThreadingUdpServer`]: a handler instance lives as long as its worker
 //!   thread and may keep what it likes between datagrams. The one to choose.
@@ -89,7 +101,9 @@
 //! # Panics
 //! A panic in a handler, its factory or a hook is contained, counted and
 //! reported, and never ends the server: under the default `panic = "unwind"`.
-//! With `panic = "abort"` the first one ends the process.
+//! With `panic = "abort"` the first one ends the process. What is contained is
+//! still announced by the program's panic hook: `std`'s writes to standard error
+//! each time, however often; replace it where peers can make handlers panic.
 //!
 //! # Platform notes
 //! Linux has the fast path: batches of system calls, exact counts of what the
@@ -99,6 +113,7 @@
 #![doc = include_str!("docs/architecture.md")]
 #![doc = include_str!("docs/migration.md")]
 
+mod contain;
 mod engine;
 mod error;
 mod forking;

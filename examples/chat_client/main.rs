@@ -3,8 +3,8 @@
 //! when datagrams get lost or the server is restarted.
 //!
 //! ```text
-//! cargo run --example chat_server -- 127.0.0.1:8080
-//! cargo run --example chat_client -- 127.0.0.1:8080 --name 客户端1
+//! cargo run --release --example chat_server -- 127.0.0.1:8080
+//! cargo run --release --example chat_client -- 127.0.0.1:8080 --name 客户端1
 //! ```
 #![allow(unreachable_pub, reason = "a program has no outside")]
 
@@ -46,7 +46,9 @@ use session::{Effect, Effects, Session, Timing};
 /// What is typed goes to everyone there; `@NAME TEXT` to one; /help lists the
 /// rest. /quit, Ctrl-D or Ctrl-C leaves.
 #[derive(Parser)]
-#[command(after_help = "In another terminal: cargo run --example chat_server -- 127.0.0.1:8080")]
+#[command(
+    after_help = "In another terminal: cargo run --release --example chat_server -- 127.0.0.1:8080"
+)]
 struct Options {
     /// The server's address.
     #[arg(default_value = wire::DEFAULT_ADDR)]
@@ -107,9 +109,9 @@ fn run(options: Options) -> Result<(), String> {
     console.screen().show(format!(
         "* joining {server} as {name}; the server, in another terminal:"
     ));
-    console
-        .screen()
-        .show(format!("* cargo run --example chat_server -- {server}"));
+    console.screen().show(format!(
+        "* cargo run --release --example chat_server -- {server}"
+    ));
     let (session, effects) = Session::start(Instant::now(), server, name, timing);
     let result = chat(session, effects, &socket, &mut console, &sender, &events);
     console.close();

@@ -2,8 +2,8 @@
 //! others, whoever just writes is answered by the person at this keyboard.
 //!
 //! ```text
-//! cargo run --example chat_server -- 127.0.0.1:8080
-//! cargo run --example chat_client -- 127.0.0.1:8080 --name alice
+//! cargo run --release --example chat_server -- 127.0.0.1:8080
+//! cargo run --release --example chat_client -- 127.0.0.1:8080 --name alice
 //! nc -u 127.0.0.1 8080
 //! ```
 //!
@@ -65,7 +65,7 @@ use screen::Screen;
 /// rest. /quit or Ctrl-C ends the server; the end of the input does not.
 #[derive(Parser)]
 #[command(after_help = "In another terminal: \
-    cargo run --example chat_client -- 127.0.0.1:8080 --name alice\n\
+    cargo run --release --example chat_client -- 127.0.0.1:8080 --name alice\n\
     or: nc -u 127.0.0.1 8080, then /join alice, then the line that the server answers with")]
 struct Options {
     /// The address to listen on; port 0 takes any that is free.
@@ -137,7 +137,7 @@ fn announce(screen: &Screen, addr: SocketAddr) {
     screen.show(format!("listening on {addr}"));
     screen.show("* in another terminal:");
     screen.show(format!(
-        "* cargo run --example chat_client -- {near} --name alice"
+        "* cargo run --release --example chat_client -- {near} --name alice"
     ));
     screen.show(format!(
         "* nc -u {} {}  and there: /join bob",

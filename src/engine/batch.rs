@@ -1,7 +1,9 @@
 //! Received datagrams that any number of workers claim from.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
+};
 
 use crate::stats::Padded;
 use crate::sys::{Datagram, ReceiveBlock};
@@ -119,7 +121,8 @@ impl OpenBatch<'_> {
 /// are never more than two for each worker, its own and one it helps with.
 #[derive(Debug)]
 pub(crate) struct BatchPool {
-    spare: Mutex<Vec<Arc<Batch>>>,
+    /// `None` once the server is closed.
+    spare: Mutex<Option<Vec<Arc<Batch>>>>,
     slots: usize,
     max_packet_size: usize,
 }
@@ -127,7 +130,7 @@ pub(crate) struct BatchPool {
 impl BatchPool {
     pub(crate) fn new(slots: usize, max_packet_size: usize) -> Self {
         Self {
-            spare: Mutex::new(Vec::new()),
+            spare: Mutex::new(Some(Vec::new())),
             slots,
             max_packet_size,
         }
@@ -135,22 +138,35 @@ impl BatchPool {
 
     /// A batch that nobody is in.
     pub(crate) fn take(&self) -> Arc<Batch> {
-        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        // A spare batch may still be in a helper's hands; the last ones put
-        // back are the warmest.
-        match spare
-            .iter()
-            .rposition(|batch| Arc::strong_count(batch) == 1)
-        {
-            Some(place) => spare.swap_remove(place),
-            None => Arc::new(Batch::new(self.slots, self.max_packet_size)),
-        }
+        self.take_spare()
+            .unwrap_or_else(|| Arc::new(Batch::new(self.slots, self.max_packet_size)))
     }
 
     /// Puts a batch back that its worker receives into no more.
     pub(crate) fn put(&self, batch: Arc<Batch>) {
-        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        spare.push(batch);
+        if let Some(spare) = self.spare().as_mut() {
+            spare.push(batch);
+        }
+    }
+
+    /// Frees all that nobody is in; those in use follow when they are put back.
+    pub(crate) fn close(&self) {
+        self.spare().take();
+    }
+
+    /// A spare batch may still be in a helper's hands; those put back last are
+    /// the warmest.
+    fn take_spare(&self) -> Option<Arc<Batch>> {
+        let mut spare = self.spare();
+        let spare = spare.as_mut()?;
+        let place = spare
+            .iter()
+            .rposition(|batch| Arc::strong_count(batch) == 1)?;
+        Some(spare.swap_remove(place))
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Option<Vec<Arc<Batch>>>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -48,17 +48,20 @@ impl FaultRun {
             log::warn!("{addr}: receive failed: {error}{admitted}");
         }
         if fault == ReceiveFault::Fatal {
-            let source = error;
-            return AfterFault::Stop(Error::Receive { addr, source });
+            let cause = error;
+            return AfterFault::Stop(Error::Receive { addr, cause });
         }
         self.length = self.length.saturating_add(1);
         let Some(pause) = self.pause(fault) else {
             return AfterFault::Retry;
         };
-        match engine.bell.wait(pause) {
+        let Some(socket) = engine.socket.borrow() else {
+            return AfterFault::Rung;
+        };
+        match socket.bell().wait(pause) {
             Ok(false) => AfterFault::Retry,
             Ok(true) => AfterFault::Rung,
-            Err(source) => AfterFault::Stop(Error::Receive { addr, source }),
+            Err(cause) => AfterFault::Stop(Error::Receive { addr, cause }),
         }
     }
 

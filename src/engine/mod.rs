@@ -51,10 +51,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::contain::contain;
 use crate::error::Error;
 use crate::log_limit::LogLimit;
 use crate::stats::{Fate, Padded, ReceiveBuffer, Stats};
-use crate::sys::{Bell, Datagram, SendOptions, Socket};
+use crate::sys::{Datagram, SendOptions, Socket};
 use batch::{Batch, BatchPool};
 use crew::Crew;
 use mailbox::Mailbox;
@@ -97,13 +98,13 @@ pub(crate) struct EngineConfig {
 pub(crate) struct Engine {
     config: EngineConfig,
     socket: Arc<SharedSocket>,
-    bell: Bell,
     protocol: Mutex<Protocol<Arc<Batch>>>,
     /// One place for each worker there may be, filled when first needed.
     slots: Box<[OnceLock<Box<Slot>>]>,
     batches: BatchPool,
     crew: Crew,
-    executors: Box<dyn ExecutorFactory>,
+    /// Gone once the server is closed, with all that users' code captured.
+    executors: Mutex<Option<Arc<dyn ExecutorFactory>>>,
     supervisor: Mailbox<()>,
     /// The supervisor's looks, counted: a clock of about a millisecond that
     /// costs a load.
@@ -128,17 +129,15 @@ impl Engine {
     pub(crate) fn new(
         config: EngineConfig,
         socket: Arc<Socket>,
-        executors: Box<dyn ExecutorFactory>,
+        executors: Arc<dyn ExecutorFactory>,
     ) -> std::io::Result<Self> {
-        let bell = Bell::new(&socket)?;
         let slots = (0..config.max_workers).map(|_| OnceLock::new()).collect();
         Ok(Self {
-            bell,
             protocol: Mutex::new(Protocol::new(config.min_workers, config.max_workers)),
             slots,
             batches: BatchPool::new(config.batch_size, config.max_packet_size),
             crew: Crew::new(config.thread_name.clone(), config.stack_size),
-            executors,
+            executors: Mutex::new(Some(executors)),
             supervisor: Mailbox::new(),
             looks: Padded::default(),
             pace: Padded::default(),
@@ -151,7 +150,7 @@ impl Engine {
             began: Instant::now(),
             closing_stats: OnceLock::new(),
             receive_errors: LogLimit::new(),
-            socket: Arc::new(SharedSocket::new(socket)),
+            socket: Arc::new(SharedSocket::new(socket)?),
             config,
         })
     }
@@ -171,6 +170,33 @@ impl Engine {
         self.stop();
         self.closing_stats.get_or_init(|| self.current_stats());
         self.socket.close();
+        self.let_go();
+    }
+
+    /// Lets go of what only serving needs: handles live on with the last stats,
+    /// and hold neither memory for datagrams nor what users' code captured.
+    fn let_go(&self) {
+        let executors = self.executors().take();
+        // Users' code: what they captured may panic when dropped.
+        if let Err(message) = contain(|| drop(executors)) {
+            let _ = contain(|| log::error!("dropping the factory panicked: {message}"));
+        }
+        self.batches.close();
+        for slot in self.slots.iter().filter_map(OnceLock::get) {
+            slot.outbox.close();
+        }
+    }
+
+    /// An executor for one worker; `None` once the server is closed.
+    fn executor(&self, slot: &Slot) -> Option<Box<dyn Executor>> {
+        let factory = self.executors().clone()?;
+        Some(factory.executor(&slot.outbox))
+    }
+
+    fn executors(&self) -> MutexGuard<'_, Option<Arc<dyn ExecutorFactory>>> {
+        self.executors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -234,7 +260,7 @@ impl Engine {
             self.tell_supervisor();
         }
         if calls.bell {
-            self.bell.ring();
+            self.socket.ring();
         }
         result
     }

@@ -18,14 +18,17 @@ use crate::sys::{LocalEnd, Patience, SendOptions, SendQueue};
 #[derive(Debug)]
 pub(crate) struct Outbox {
     socket: Arc<SharedSocket>,
-    queue: Mutex<SendQueue>,
+    /// Made for the first datagram, gone once the server is closed.
+    queue: Mutex<Option<SendQueue>>,
+    options: SendOptions,
     tally: Padded<ReplyTally>,
 }
 
 impl Outbox {
     pub(crate) fn new(socket: Arc<SharedSocket>, options: SendOptions) -> Self {
         Self {
-            queue: Mutex::new(SendQueue::new(socket.local_addr(), options)),
+            queue: Mutex::new(None),
+            options,
             tally: Padded::default(),
             socket,
         }
@@ -47,13 +50,16 @@ impl Outbox {
         from: Option<LocalEnd>,
     ) -> Result<(), Error> {
         self.socket.check(bytes.len(), to, &self.tally)?;
-        let mut queue = self.queue();
-        if !queue.has_room(bytes.len()) {
-            self.send(&mut queue, patient());
-        }
+        let mut slot = self.queue();
+        // Asked under the lock under which `close` takes the queue away.
         if self.socket.is_closed() {
             self.tally.closed(1);
             return Err(Error::Closed);
+        }
+        let queue =
+            slot.get_or_insert_with(|| SendQueue::new(self.socket.local_addr(), self.options));
+        if !queue.has_room(bytes.len()) {
+            self.send(queue, patient());
         }
         queue.push(bytes, to, from);
         Ok(())
@@ -61,24 +67,28 @@ impl Outbox {
 
     /// Sends what is queued.
     pub(crate) fn flush(&self) {
-        self.send(&mut self.queue(), patient());
+        if let Some(queue) = self.queue().as_mut() {
+            self.send(queue, patient());
+        }
     }
 
     /// Sends what is queued, if nobody else is at it and as far as there is room.
     pub(crate) fn try_flush(&self) {
-        match self.queue.try_lock() {
-            Ok(mut queue) => self.send(&mut queue, Patience::None),
-            Err(TryLockError::Poisoned(poisoned)) => {
-                self.send(&mut poisoned.into_inner(), Patience::None);
-            }
-            Err(TryLockError::WouldBlock) => {}
+        let mut slot = match self.queue.try_lock() {
+            Ok(slot) => slot,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        if let Some(queue) = slot.as_mut() {
+            self.send(queue, Patience::None);
         }
     }
 
-    /// Counts what is still queued as not sent: the server is closed.
-    pub(crate) fn discard(&self) {
-        let dropped = self.queue().discard();
-        self.tally.closed(dropped as u64);
+    /// The server is closed: counts what is still queued as not sent.
+    pub(crate) fn close(&self) {
+        if let Some(mut queue) = self.queue().take() {
+            self.tally.closed(queue.discard() as u64);
+        }
     }
 
     fn send(&self, queue: &mut SendQueue, patience: Patience) {
@@ -97,7 +107,7 @@ impl Outbox {
         self.tally.sent(report.sent, report.bytes, report.calls);
     }
 
-    fn queue(&self) -> MutexGuard<'_, SendQueue> {
+    fn queue(&self) -> MutexGuard<'_, Option<SendQueue>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -13,15 +13,15 @@ pub(crate) struct Pace {
 impl Pace {
     /// Learns that a worker handled `count` datagrams in `time`.
     pub(crate) fn learn(&self, time: Duration, count: usize) {
-        let Ok(count) = u64::try_from(count) else {
+        let Some(each) = u32::try_from(count)
+            .ok()
+            .and_then(|count| time.checked_div(count))
+        else {
             return;
         };
-        if count == 0 {
-            return;
-        }
         // One handler that hung for seconds must not make the pace of the next
         // thousand look slow.
-        let sample = time.min(LONGEST_SAMPLE).as_nanos() as u64 / count;
+        let sample = each.min(LONGEST_SAMPLE).as_nanos() as u64;
         let old = self.nanos.load(Relaxed);
         // Down fast, up slowly: a thread that the system preempted for a while
         // looks like slow handlers once, slow handlers do every time.

@@ -18,7 +18,8 @@
 //!   the door has silenced it, and that worker looks here *after* silencing. So
 //!   either it sees the news, or the bell is still to ring.
 //! - *The supervisor.* It goes to sleep only in a transition that sees nobody
-//!   busy and nothing to rescue, and that leaves `asleep` behind. Work can begin
+//!   busy (or only who is stuck, and then with a timeout) and nothing to rescue,
+//!   and that leaves `asleep` behind. Work can begin
 //!   only in [`received`](Protocol::received), under the same lock: that sees
 //!   `asleep` and wakes it, before the handler runs.
 //! - *The door.* While serving, somebody holds the door or somebody is busy, and
@@ -88,6 +89,17 @@ pub(crate) enum Assistance<J> {
     WithBatch(J),
 }
 
+/// How long the supervisor may wait before it looks again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// The usual time: there is work.
+    None,
+    /// Longer: who is busy is stuck, and there is nothing to be done about it.
+    Light,
+    /// Until it is told: nobody is busy.
+    Deep,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Door {
     /// Nobody waits; whoever has nothing to do goes there.
@@ -119,7 +131,7 @@ pub(crate) struct Protocol<J> {
     idle: Vec<WorkerId>,
     /// Batches that wait for a worker. Each belongs to a busy worker.
     rescue: VecDeque<J>,
-    /// The supervisor waits without a timeout for its next look.
+    /// The supervisor rests, and is to be told when something is received.
     asleep: bool,
     /// A batch was received since the supervisor's last look.
     traffic: bool,
@@ -214,6 +226,9 @@ impl<J: Clone + PartialEq> Protocol<J> {
     /// A worker is gone, its last act.
     pub(crate) fn gone(&mut self, me: WorkerId, retired: bool) -> Calls<J> {
         debug_assert!(!self.idle.contains(&me), "who parks is not gone");
+        if self.door == Door::Held(me) {
+            self.open_door();
+        }
         self.workers -= 1;
         self.retiring -= usize::from(retired);
         self.vacant.push(me);
@@ -232,12 +247,23 @@ impl<J: Clone + PartialEq> Protocol<J> {
         Some(worker)
     }
 
-    /// Nothing goes on: the supervisor may sleep until it is told.
-    pub(crate) fn doze(&mut self) -> bool {
+    /// How deeply the supervisor may rest until it is told. Whoever receives
+    /// next will tell it, unless it does not rest at all.
+    pub(crate) fn doze(&mut self, is_settled: bool) -> Rest {
         let quiet = !std::mem::take(&mut self.traffic);
-        self.asleep =
-            quiet && self.phase == Phase::Serving && self.busy() == 0 && self.rescue.is_empty();
-        self.asleep
+        let nothing_waits = self.phase == Phase::Serving && self.rescue.is_empty();
+        let is_watched = matches!(self.door, Door::Held(_));
+        let rest = if !quiet || !nothing_waits || !is_watched {
+            Rest::None
+        } else if self.busy() == 0 {
+            Rest::Deep
+        } else if is_settled {
+            Rest::Light
+        } else {
+            Rest::None
+        };
+        self.asleep = rest != Rest::None;
+        rest
     }
 
     /// The supervisor is awake, for whatever reason.

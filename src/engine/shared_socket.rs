@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::error::Error;
 use crate::log_limit::LogLimit;
 use crate::stats::{Padded, ReplyTally};
-use crate::sys::{LocalEnd, Patience, Socket, max_payload, send_one};
+use crate::sys::{Bell, LocalEnd, Patience, Socket, max_payload, send_one};
 
 /// The one place that owns the socket.
 ///
@@ -18,7 +18,7 @@ use crate::sys::{LocalEnd, Patience, Socket, max_payload, send_one};
 /// and then the port is free, whoever still has a handle.
 #[derive(Debug)]
 pub(crate) struct SharedSocket {
-    socket: RwLock<Option<Arc<Socket>>>,
+    line: RwLock<Option<Line>>,
     /// Set before the socket goes, so that asking costs no lock.
     closed: AtomicBool,
     local_addr: SocketAddr,
@@ -29,15 +29,16 @@ pub(crate) struct SharedSocket {
 }
 
 impl SharedSocket {
-    pub(crate) fn new(socket: Arc<Socket>) -> Self {
-        Self {
+    pub(crate) fn new(socket: Arc<Socket>) -> io::Result<Self> {
+        let bell = Bell::new(&socket)?;
+        Ok(Self {
             local_addr: socket.local_addr(),
             reaches_v4: socket.reaches_v4(),
-            socket: RwLock::new(Some(socket)),
+            line: RwLock::new(Some(Line { socket, bell })),
             closed: AtomicBool::new(false),
             tally: Padded::default(),
             send_errors: LogLimit::new(),
-        }
+        })
     }
 
     pub(crate) fn local_addr(&self) -> SocketAddr {
@@ -54,18 +55,24 @@ impl SharedSocket {
 
     /// Borrows the socket for one call.
     pub(crate) fn borrow(&self) -> Option<BorrowedSocket<'_>> {
-        let guard = self.socket.read().unwrap_or_else(PoisonError::into_inner);
+        let guard = self.line.read().unwrap_or_else(PoisonError::into_inner);
         guard.is_some().then_some(BorrowedSocket(guard))
+    }
+
+    /// Wakes whoever waits at the socket, or the next that would.
+    pub(crate) fn ring(&self) {
+        if let Some(socket) = self.borrow() {
+            socket.bell().ring();
+        }
     }
 
     /// Closes the socket, once all calls on it have ended. Returns the bytes
     /// that waited unread, where that is known.
     pub(crate) fn close(&self) -> Option<u64> {
         self.closed.store(true, Ordering::Release);
-        let mut slot = self.socket.write().unwrap_or_else(PoisonError::into_inner);
-        let unread = slot.as_ref().and_then(|socket| socket.unread_bytes());
-        *slot = None;
-        unread
+        let mut slot = self.line.write().unwrap_or_else(PoisonError::into_inner);
+        let line = slot.take()?;
+        line.socket.unread_bytes()
     }
 
     /// What can be known about a send before it is tried; counted if it is refused.
@@ -116,11 +123,11 @@ impl SharedSocket {
         self.check(bytes.len(), to, &self.tally)?;
         let patience = Patience::Until(Instant::now() + SEND_DEADLINE);
         self.send_single(bytes, to, from, patience)
-            .map_err(|source| match source.downcast::<Error>() {
+            .map_err(|error| match error.downcast::<Error>() {
                 Ok(error) => error,
-                Err(source) => {
+                Err(cause) => {
                     let len = bytes.len();
-                    Error::Send { len, to, source }
+                    Error::Send { len, to, cause }
                 }
             })
     }
@@ -157,15 +164,33 @@ impl SharedSocket {
     }
 }
 
+/// The socket, and the bell of whoever waits there.
+#[derive(Debug)]
+struct Line {
+    socket: Arc<Socket>,
+    bell: Bell,
+}
+
 /// The socket, borrowed for one call.
 #[derive(Debug)]
-pub(crate) struct BorrowedSocket<'a>(RwLockReadGuard<'a, Option<Arc<Socket>>>);
+pub(crate) struct BorrowedSocket<'a>(RwLockReadGuard<'a, Option<Line>>);
+
+impl BorrowedSocket<'_> {
+    /// The bell of whoever waits at the socket.
+    pub(crate) fn bell(&self) -> &Bell {
+        &self.line().bell
+    }
+
+    fn line(&self) -> &Line {
+        self.0.as_ref().expect("only made of a guard with a socket")
+    }
+}
 
 impl std::ops::Deref for BorrowedSocket<'_> {
     type Target = Socket;
 
     fn deref(&self) -> &Socket {
-        self.0.as_ref().expect("only made of a guard with a socket")
+        &self.line().socket
     }
 }
 

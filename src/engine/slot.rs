@@ -89,6 +89,13 @@ impl Progress {
         self.advance(1);
     }
 
+    /// To idle, wherever it was.
+    pub(crate) fn rest(&self) {
+        if self.busy_at().is_some() {
+            self.end();
+        }
+    }
+
     /// Where the worker is, if it is busy.
     pub(crate) fn busy_at(&self) -> Option<u64> {
         let count = self.0.load(Relaxed);

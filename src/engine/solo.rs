@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::fault::{AfterFault, FaultRun};
+use super::worker::settled;
 use super::{Engine, Executor};
 use crate::error::Error;
 use crate::stats::bump;
@@ -31,7 +32,10 @@ impl SoloKey {
         timeout: Option<Duration>,
     ) -> Result<SoloEnd, Error> {
         // Taken out while it works: its handler may call another server.
-        let mut solo = self.take().unwrap_or_else(|| Solo::new(engine));
+        let mut solo = match self.take() {
+            Some(solo) => solo,
+            None => Solo::new(engine).ok_or(Error::Closed)?,
+        };
         let end = solo.serve_one(engine, timeout);
         KEPT.with_borrow_mut(|kept| kept.push((self.0, solo)));
         end
@@ -75,11 +79,11 @@ pub(crate) enum SoloEnd {
 }
 
 impl Solo {
-    fn new(engine: &Engine) -> Self {
-        Self {
+    fn new(engine: &Engine) -> Option<Self> {
+        Some(Self {
             block: ReceiveBlock::new(1, engine.config.max_packet_size),
-            executor: engine.executors.executor(&engine.slot(SOLO_SLOT).outbox),
-        }
+            executor: engine.executor(engine.slot(SOLO_SLOT))?,
+        })
     }
 
     fn serve_one(
@@ -96,14 +100,14 @@ impl Solo {
             }
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             let socket = engine.socket.borrow().ok_or(Error::Closed)?;
-            let received = socket.receive(&mut self.block, 1, &engine.bell, left);
+            let received = socket.receive(&mut self.block, 1, socket.bell(), left);
             drop(socket);
             match received {
                 Ok(Received::Datagrams(count)) => {
                     bump(&slot.tally.received, count as u64);
                     bump(&slot.tally.bytes_received, self.block.filled_bytes());
                     bump(&slot.tally.batches, 1);
-                    let fate = self.executor.execute(&self.block.datagram(0));
+                    let fate = settled(&mut *self.executor, &self.block.datagram(0));
                     slot.tally.settle(fate);
                     slot.outbox.flush();
                     return Ok(SoloEnd::Served);

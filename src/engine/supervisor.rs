@@ -1,10 +1,12 @@
 //! The thread that called `serve_forever`: starts the workers, looks after
 //! them, and closes the server.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::protocol::Rest;
+use super::slot::Slot;
 use super::watch::Watch;
 use super::{Engine, worker};
 use crate::error::Error;
@@ -67,7 +69,7 @@ impl Engine {
         log::error!("{error}; the server stops");
         self.fatal
             .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .unwrap_or_else(PoisonError::into_inner)
             .get_or_insert(error);
         self.stop();
     }
@@ -75,7 +77,7 @@ impl Engine {
     fn take_fatal(&self) -> Option<Error> {
         self.fatal
             .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .unwrap_or_else(PoisonError::into_inner)
             .take()
     }
 
@@ -111,18 +113,23 @@ impl Engine {
 
     /// Looks after the workers while there is traffic; sleeps while there is none.
     ///
-    /// Sleeping is a handshake: `doze` raises a flag only when nobody is busy,
-    /// under the lock under which the next batch to be received will find that
-    /// flag and send the token that ends the wait below.
+    /// Sleeping is a handshake: `doze` raises a flag only when nobody is busy, or
+    /// nobody but who has long been stuck, under the lock under which the next
+    /// batch to be received will find that flag and send the token that ends
+    /// the wait below.
     fn supervise(self: &Arc<Self>, watch: &mut Watch, upkeep: Option<&Upkeep>) {
         let mut due = upkeep.and_then(Upkeep::next_due);
         while !self.is_stopping() {
-            let asleep = self.protocol().doze();
+            let rest = self.protocol().doze(watch.is_settled());
             let until_due = due.map(|due| due.saturating_duration_since(Instant::now()));
-            let wait = match (asleep, until_due) {
-                (true, until_due) => until_due,
-                (false, None) => Some(LOOK_INTERVAL),
-                (false, Some(until_due)) => Some(until_due.min(LOOK_INTERVAL)),
+            let until_look = match rest {
+                Rest::None => Some(LOOK_INTERVAL),
+                Rest::Light => Some(LIGHT_REST),
+                Rest::Deep => None,
+            };
+            let wait = match (until_look, until_due) {
+                (Some(look), Some(due)) => Some(look.min(due)),
+                (look, due) => look.or(due),
             };
             self.wait_for_token(wait);
             self.protocol().awake();
@@ -173,9 +180,7 @@ impl Engine {
             .borrow()
             .and_then(|socket| socket.kernel_drops());
         let unread_bytes = self.socket.close();
-        for slot in self.slots.iter().filter_map(|slot| slot.get()) {
-            slot.outbox.discard();
-        }
+        self.let_go();
         let mut stats = self.current_stats();
         stats.kernel_drops = kernel_drops;
         stats.abandoned = std::mem::take(&mut stats.in_flight);
@@ -205,19 +210,18 @@ impl Engine {
     }
 
     fn name_the_abandoned(&self) {
-        let addr = self.socket.local_addr();
-        for (id, slot) in self.slots.iter().enumerate() {
-            let still_busy = slot
-                .get()
-                .is_some_and(|slot| slot.progress().busy_at().is_some());
-            if still_busy {
-                log::warn!(
-                    "{addr}: thread {}-{id} is still in a handler after {:?}: abandoned",
-                    self.config.thread_name,
-                    self.config.drain_timeout,
-                );
-            }
-        }
+        let is_busy = |slot: &Slot| slot.progress().busy_at().is_some();
+        let busy = self.slots.iter().enumerate();
+        let busy = busy.filter(|(_, slot)| slot.get().is_some_and(|slot| is_busy(slot)));
+        let names: Vec<String> = busy
+            .map(|(id, _)| format!("{}-{id}", self.config.thread_name))
+            .collect();
+        log::warn!(
+            "{}: abandoned, as their handlers did not return within {:?} (drain_timeout): threads {}",
+            self.socket.local_addr(),
+            self.config.drain_timeout,
+            names.join(", "),
+        );
     }
 
     fn wait_for_token(&self, timeout: Option<Duration>) {
@@ -229,6 +233,10 @@ impl Engine {
 /// Between two looks at workers while there is traffic. A worker seen in the
 /// same handler at two looks in a row is stuck.
 const LOOK_INTERVAL: Duration = Duration::from_millis(1);
+
+/// The same while nothing is received and everyone busy has been so for a while:
+/// all that can happen is that a stuck handler replies.
+const LIGHT_REST: Duration = Duration::from_millis(4);
 
 /// Longer than any machine runs, and short enough to add to any moment.
 const LONGEST_DRAIN: Duration = Duration::from_secs(100 * 365 * 24 * 3600);

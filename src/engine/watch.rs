@@ -13,6 +13,8 @@ use super::supervisor::Start;
 pub(super) struct Watch {
     seen: Vec<Sight>,
     door: Repeats<u64>,
+    /// Looks in a row at which nobody busy had got any further.
+    settled: u32,
     /// Looks in a row that found work for a worker that does not exist.
     lacking: u32,
     /// Looks to let pass after the system refused a thread.
@@ -55,6 +57,7 @@ impl Watch {
         Self {
             seen: vec![Sight::default(); engine.slots.len()],
             door: Repeats::default(),
+            settled: 0,
             lacking: 0,
             hold_off: 0,
             eager_workers: cores * EAGER_WORKERS_PER_CORE,
@@ -69,17 +72,29 @@ impl Watch {
         } else {
             LOOKS
         };
-        let mut stuck = 0;
+        let (mut stuck, mut moved) = (0, false);
         for (slot, seen) in engine.slots.iter().zip(&mut self.seen) {
             if let Some(slot) = slot.get() {
+                let before = seen.step.last;
                 stuck += usize::from(Self::look_at(engine, slot, seen, patience));
+                moved |= seen.step.last != before;
             }
         }
+        self.settled = if moved {
+            0
+        } else {
+            self.settled.saturating_add(1)
+        };
         let socket = engine.socket.borrow();
         let backlogged = socket.is_some_and(|socket| socket.is_backlogged());
         engine.backlogged.store(backlogged, Relaxed);
         self.see_to_the_door(engine, stuck, patience);
         self.see_to_growth(engine, stuck);
+    }
+
+    /// Whether everyone busy has been in the same handler for some time.
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled >= LOOKS_UNTIL_SETTLED
     }
 
     /// Looks at one worker; whether it is stuck.
@@ -139,7 +154,7 @@ impl Watch {
         }
         self.lacking += 1;
         let step = if stuck >= busy {
-            workers.min(LARGEST_STEP)
+            workers.clamp(1, LARGEST_STEP)
         } else if self.lacking >= PATIENT_LOOKS && workers < self.eager_workers {
             1
         } else {
@@ -183,6 +198,8 @@ const LOOKS: u32 = 1;
 /// The same, when handlers are known to be quick: longer than the slices in
 /// which the system shares out its processors.
 const LOOKS_WHEN_CHEAP: u32 = 5;
+/// Longer than anything waits that a look could do something about.
+const LOOKS_UNTIL_SETTLED: u32 = 32;
 /// The most threads started at one look.
 const LARGEST_STEP: usize = 64;
 /// Looks in a row that find work undone before the pool grows slowly.

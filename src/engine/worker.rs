@@ -9,11 +9,23 @@ use super::fault::{AfterFault, FaultRun};
 use super::protocol::{Assistance, Order, WorkerId};
 use super::slot::Slot;
 use super::{Engine, Executor};
-use crate::stats::bump;
-use crate::sys::{Received, name_thread};
+use crate::contain::contain;
+use crate::stats::{Fate, bump};
+use crate::sys::{Datagram, Received, name_thread};
 
-/// Works until told to leave. Does not panic: executors contain what users' code does.
+/// Works until told to leave.
+///
+/// Executors contain what users' code does. Should anything panic all the same
+/// (the program's logger may), it must not leave the job, which would cost the
+/// pool a thread: the worker leaves as if it had been told to.
 pub(super) fn run(engine: &Engine, me: WorkerId) {
+    if let Err(message) = contain(|| work_until_told(engine, me)) {
+        // Nothing that could panic again.
+        let _ = contain(|| log::error!("a worker panicked and leaves: {message}"));
+    }
+}
+
+fn work_until_told(engine: &Engine, me: WorkerId) {
     name_thread(&format!("{}-{me}", engine.config.thread_name));
     let mut departure = Departure {
         engine,
@@ -22,6 +34,9 @@ pub(super) fn run(engine: &Engine, me: WorkerId) {
     };
     let slot = engine.slot(me);
     slot.thread.watch_current();
+    let Some(executor) = engine.executor(slot) else {
+        return;
+    };
     let mut worker = Worker {
         engine,
         me,
@@ -31,7 +46,7 @@ pub(super) fn run(engine: &Engine, me: WorkerId) {
         busy: false,
         look: 0,
         faults: FaultRun::default(),
-        executor: engine.executors.executor(&slot.outbox),
+        executor,
     };
     let mut order = worker.next();
     loop {
@@ -58,6 +73,7 @@ struct Departure<'a> {
 
 impl Drop for Departure<'_> {
     fn drop(&mut self) {
+        self.engine.slot(self.me).progress().rest();
         if self.retired {
             self.engine.crew.release_one();
             log::debug!(
@@ -121,7 +137,7 @@ impl Worker<'_> {
             } else {
                 engine.config.batch_size
             };
-            match socket.receive(&mut block, limit, &engine.bell, None) {
+            match socket.receive(&mut block, limit, socket.bell(), None) {
                 Ok(Received::Datagrams(count)) => {
                     self.own.fill(&mut block, count);
                     let bytes = block.filled_bytes();
@@ -252,8 +268,7 @@ fn work(engine: &Engine, slot: &Slot, executor: &mut dyn Executor, look: &mut u6
     let mut handled = 0;
     while let Some(datagram) = open.claim() {
         slot.progress().step();
-        let fate = executor.execute(&datagram);
-        slot.tally.settle(fate);
+        slot.tally.settle(settled(executor, &datagram));
         handled += 1;
         let now = engine.looks.load(Relaxed);
         if now != *look {
@@ -265,6 +280,11 @@ fn work(engine: &Engine, slot: &Slot, executor: &mut dyn Executor, look: &mut u6
     engine.pace.learn(began.elapsed(), handled);
     slot.progress().step();
     slot.outbox.flush();
+}
+
+/// The fate of one datagram, which it gets whatever happens.
+pub(super) fn settled(executor: &mut dyn Executor, datagram: &Datagram<'_>) -> Fate {
+    contain(|| executor.execute(datagram)).unwrap_or(Fate::Panicked)
 }
 
 /// How long a worker beyond the minimum stays without work.

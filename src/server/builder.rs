@@ -224,7 +224,7 @@ impl<S: Style> Builder<S> {
 
     /// How long a shutdown waits for handlers that are still at work. What is
     /// not finished then is counted as abandoned. Defaults to 10 s; zero
-    /// waits for nobody.
+    /// waits for nobody in a handler (for other threads to end, up to 0.1 s).
     ///
     /// # Examples
     /// ```
@@ -354,8 +354,8 @@ impl<S: Style> Builder<S> {
         H: DatagramHandler + 'static,
         F: Fn() -> H + Send + Sync + 'static,
     {
-        let source = resolve(addr)?;
-        self.open(source, boxed(factory))
+        self.settings.check()?;
+        self.open(resolve(addr)?, boxed(factory))
     }
 
     /// As [`bind`](Self::bind), with one closure that all workers share.
@@ -376,15 +376,17 @@ impl<S: Style> Builder<S> {
         A: ToSocketAddrs,
         F: Fn(&[u8], SocketAddr, &SocketHandle) -> Result<(), HandlerError> + Send + Sync + 'static,
     {
-        let source = resolve(addr)?;
-        self.open(source, shared(f))
+        self.settings.check()?;
+        self.open(resolve(addr)?, shared(f))
     }
 
     /// Serves on a socket that is bound already. Its options stay as they are,
-    /// but for buffer sizes that were set here.
+    /// but for buffer sizes that were set here, and what tells the server where
+    /// and when a datagram was received.
     ///
     /// # Errors
-    /// [`Error::TakeOver`] if it cannot be served, [`Error::Config`] as for `bind`.
+    /// [`Error::TakeOver`] if it cannot be served, [`Error::Config`] as for
+    /// `bind` and for knobs that a bound socket cannot follow any more.
     ///
     /// # Examples
     /// ```
@@ -405,6 +407,7 @@ impl<S: Style> Builder<S> {
         H: DatagramHandler + 'static,
         F: Fn() -> H + Send + Sync + 'static,
     {
+        self.settings.check()?;
         self.open(SocketSource::Given(socket), boxed(factory))
     }
 
@@ -417,6 +420,7 @@ impl<S: Style> Builder<S> {
         *self.settings.workers.start()
     }
 
+    /// Opens a server whose settings were checked.
     fn open(self, source: SocketSource, factory: Factory) -> Result<S, Error> {
         Core::open(source, self.settings, self.hooks, factory, S::LIFETIME).map(S::from_core)
     }
@@ -425,6 +429,6 @@ impl<S: Style> Builder<S> {
 fn resolve(addr: impl ToSocketAddrs) -> Result<SocketSource, Error> {
     match addr.to_socket_addrs() {
         Ok(addresses) => Ok(SocketSource::Addresses(addresses.collect())),
-        Err(source) => Err(Error::Resolve { source }),
+        Err(cause) => Err(Error::Resolve { cause }),
     }
 }

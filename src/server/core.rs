@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::dispatch::{Dispatch, Dispatchers, HookFaults, Lifetime};
 use super::handle::{ServerHandle, ShutdownReport};
 use super::hooks::{DefaultHandleError, Hooks};
+use super::own_addresses::OwnAddresses;
 use super::settings::Settings;
 use crate::engine::{Engine, EngineConfig, SoloEnd, SoloKey, Upkeep};
 use crate::error::Error;
@@ -36,7 +37,7 @@ pub(crate) enum SocketSource {
 }
 
 impl Core {
-    /// Checks the settings, opens or takes over the socket, starts nothing.
+    /// Opens or takes over the socket, with settings that were checked; starts nothing.
     pub(crate) fn open(
         source: SocketSource,
         settings: Settings,
@@ -44,7 +45,6 @@ impl Core {
         factory: Factory,
         lifetime: Lifetime,
     ) -> Result<Self, Error> {
-        settings.check()?;
         let (socket, asked) = open_socket(source, &settings)?;
         let addr = socket.local_addr();
         warn_of_small_buffer(&socket, asked);
@@ -54,11 +54,13 @@ impl Core {
             factory,
             lifetime,
             hooks: Arc::clone(&hooks),
+            own_addresses: OwnAddresses::default(),
             on_truncated: settings.on_truncated,
             shed_older_than: settings.shed_older_than,
             max_packet_size: settings.max_packet_size,
             faults: Arc::clone(&faults),
             truncated: LogLimit::new(),
+            uncommitted: LogLimit::new(),
             default_handle_error: DefaultHandleError::new(),
         };
         let config = EngineConfig {
@@ -74,9 +76,9 @@ impl Core {
             stack_size: settings.stack_size,
             receive_buffer_asked: asked,
         };
-        let dispatchers = Box::new(Dispatchers(Arc::new(dispatch)));
+        let dispatchers = Arc::new(Dispatchers(Arc::new(dispatch)));
         let engine = Engine::new(config, Arc::clone(&socket), dispatchers)
-            .map_err(|source| Error::Bind { addr, source })?;
+            .map_err(|cause| Error::Bind { addr, cause })?;
         Ok(Self {
             socket: Some(socket),
             engine: Arc::new(engine),
@@ -93,6 +95,11 @@ impl Core {
 
     pub(crate) fn handle(&self) -> ServerHandle {
         ServerHandle::new(Arc::clone(&self.engine), Arc::clone(&self.faults))
+    }
+
+    /// Ends the handler instance that `handle_request` keeps on this thread.
+    pub(crate) fn finish_solo(&self) {
+        self.solo.finish();
     }
 
     /// Serves on the calling thread until shut down.
@@ -155,31 +162,34 @@ fn open_socket(
     source: SocketSource,
     settings: &Settings,
 ) -> Result<(Arc<Socket>, Option<usize>), Error> {
+    let is_own = matches!(source, SocketSource::Addresses(_));
     let (inner, options) = match source {
         SocketSource::Addresses(addresses) => {
             let options = settings.socket_options();
             (bind_first(&addresses, &options)?, options)
         }
         SocketSource::Given(inner) => {
+            settings.check_taken_over()?;
             let options = settings.taken_over_options();
-            sys::set_buffers(&inner, &options).map_err(|source| Error::TakeOver { source })?;
+            sys::set_buffers(&inner, &options).map_err(|cause| Error::TakeOver { cause })?;
             (inner, options)
         }
     };
     let stamps = settings.shed_older_than.is_some();
-    let socket = Socket::new(inner, stamps).map_err(|source| Error::TakeOver { source })?;
+    let socket = Socket::new(inner, sys::TakeOver { is_own, stamps })
+        .map_err(|cause| Error::TakeOver { cause })?;
     Ok((Arc::new(socket), options.receive_buffer))
 }
 
 /// Binds the first address that can be bound; the error is about the last one.
 fn bind_first(addresses: &[SocketAddr], options: &sys::Options) -> Result<UdpSocket, Error> {
     let mut last = Error::Resolve {
-        source: std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address"),
+        cause: std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address"),
     };
     for addr in addresses.iter().copied() {
         match sys::bind(addr, options) {
             Ok(socket) => return Ok(socket),
-            Err(source) => last = Error::Bind { addr, source },
+            Err(cause) => last = Error::Bind { addr, cause },
         }
     }
     Err(last)

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
-use super::hooks::{DefaultHandleError, FailureCause, HandlerFailure, Hooks, contain};
+use super::hooks::{DefaultHandleError, FailureCause, HandlerFailure, Hooks};
+use super::own_addresses::OwnAddresses;
 use super::settings::OnTruncated;
+use crate::contain::contain;
 use crate::engine::{Executor, ExecutorFactory, Outbox};
 use crate::guard::{is_impossible_source, is_stale};
 use crate::handler::{DatagramHandler, Factory, HandlerError};
 use crate::log_limit::LogLimit;
 use crate::socket_handle::SocketHandle;
 use crate::stats::{Fate, Refusal};
-use crate::sys::{Datagram, is_own_address};
+use crate::sys::Datagram;
 
 /// How long a handler instance lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,11 +31,13 @@ pub(crate) struct Dispatch {
     pub(crate) factory: Factory,
     pub(crate) lifetime: Lifetime,
     pub(crate) hooks: Arc<Hooks>,
+    pub(crate) own_addresses: OwnAddresses,
     pub(crate) on_truncated: OnTruncated,
     pub(crate) shed_older_than: Option<Duration>,
     pub(crate) max_packet_size: usize,
     pub(crate) faults: Arc<HookFaults>,
     pub(crate) truncated: LogLimit,
+    pub(crate) uncommitted: LogLimit,
     pub(crate) default_handle_error: DefaultHandleError,
 }
 
@@ -92,7 +96,7 @@ struct Dispatcher {
 impl Executor for Dispatcher {
     fn execute(&mut self, datagram: &Datagram<'_>) -> Fate {
         let peer = match datagram.peer {
-            Some(peer) if !is_impossible_source(peer, self.local_addr, is_own_address) => peer,
+            Some(peer) if !self.is_impossible(peer) => peer,
             _ => return Fate::Refused(Refusal::Source),
         };
         if datagram.truncated && self.dispatch.on_truncated == OnTruncated::Refuse {
@@ -141,6 +145,11 @@ impl Executor for Dispatcher {
 }
 
 impl Dispatcher {
+    fn is_impossible(&self, peer: SocketAddr) -> bool {
+        let own = &self.dispatch.own_addresses;
+        is_impossible_source(peer, self.local_addr, |ip| own.contains(ip))
+    }
+
     fn is_stale(&self, datagram: &Datagram<'_>) -> bool {
         match (self.dispatch.shed_older_than, datagram.stamp) {
             (Some(limit), Some(stamp)) => SystemTime::now()
@@ -156,9 +165,12 @@ impl Dispatcher {
         let instance = match &mut self.instance {
             Some(instance) => instance,
             None => {
-                let mut fresh = (self.dispatch.factory)();
-                fresh.setup()?;
-                self.instance.insert(fresh)
+                let fresh = self.instance.insert((self.dispatch.factory)());
+                if let Err(error) = fresh.setup() {
+                    self.drop_instance();
+                    return Err(error);
+                }
+                fresh
             }
         };
         let result = instance.handle(bytes, peer, &self.handle);
@@ -171,11 +183,13 @@ impl Dispatcher {
     /// Sends what was written with the handle's writer.
     fn commit(&self, peer: SocketAddr) {
         if let Err(error) = self.handle.commit() {
-            log::debug!("{}: no reply to {peer}: {error}", self.local_addr);
+            if let Some(admitted) = self.dispatch.uncommitted.admit() {
+                log::warn!("{}: no reply to {peer}: {error}{admitted}", self.local_addr);
+            }
         }
     }
 
-    /// Drops an instance whose handler panicked, without `finish`.
+    /// Drops an instance whose `setup` failed or that panicked, without `finish`.
     fn drop_instance(&mut self) {
         if let Some(instance) = self.instance.take() {
             let faults = &self.dispatch.faults;
@@ -186,10 +200,13 @@ impl Dispatcher {
     fn report(&self, cause: FailureCause, peer: SocketAddr, len: usize) {
         let failure = HandlerFailure::new(cause, peer, len);
         let dispatch = &self.dispatch;
-        match &dispatch.hooks.handle_error {
-            Some(hook) => dispatch.faults.contain("handle_error", || hook(&failure)),
-            None => dispatch.default_handle_error.handle(&failure),
-        }
+        // Also the default runs users' code: the error's own `Display`.
+        dispatch
+            .faults
+            .contain("handle_error", || match &dispatch.hooks.handle_error {
+                Some(hook) => hook(&failure),
+                None => dispatch.default_handle_error.handle(&failure),
+            });
         dispatch
             .faults
             .contain("dropping a handler's error", || drop(failure));

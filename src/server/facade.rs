@@ -85,7 +85,8 @@ macro_rules! server_methods {
                 crate::Builder::new()
             }
 
-            /// Serves on a socket that is bound already; its options stay as they are.
+            /// Serves on a socket that is bound already; its options stay as they
+            /// are, but for what tells the server where a datagram was sent to.
             ///
             /// # Errors
             /// [`Error::TakeOver`](crate::Error::TakeOver) if it cannot be served.

@@ -1,7 +1,6 @@
 //! What users may hook into a server. A panic in a hook is contained and counted.
 
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::handler::HandlerError;
@@ -139,28 +138,6 @@ impl std::fmt::Debug for Hooks {
     }
 }
 
-/// Runs users' code; a panic becomes its message.
-pub(crate) fn contain<T>(code: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(code)).map_err(|payload| {
-        let message = match payload.downcast::<String>() {
-            Ok(text) => return *text,
-            Err(payload) => match payload.downcast::<&'static str>() {
-                Ok(text) => return (*text).to_owned(),
-                Err(payload) => {
-                    // Its destructor is users' code as well. When that panics,
-                    // too, the second payload is given up: its destructor
-                    // might go on for ever.
-                    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-                        std::mem::forget(again);
-                    }
-                    "a payload that is not text"
-                }
-            },
-        };
-        message.to_owned()
-    })
-}
-
 /// What the server does about failures when no hook is set: a line at `error`,
 /// at most so often that a flood of failures cannot flood the log.
 #[derive(Debug)]
@@ -179,28 +156,5 @@ impl DefaultHandleError {
         if let Some(admitted) = self.limit.admit() {
             log::error!("{failure}{admitted}");
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn panics_of_any_payload_are_contained() {
-        struct Bomb;
-        impl Drop for Bomb {
-            fn drop(&mut self) {
-                panic!("dropped");
-            }
-        }
-        assert_eq!(contain(|| 1), Ok(1));
-        assert_eq!(contain(|| panic!("text")), Err::<(), _>("text".to_owned()));
-        assert_eq!(
-            contain(|| panic!("n = {}", 2)),
-            Err::<(), _>("n = 2".to_owned())
-        );
-        let odd = contain(|| std::panic::panic_any(Bomb));
-        assert_eq!(odd, Err::<(), _>("a payload that is not text".to_owned()));
     }
 }

@@ -6,6 +6,7 @@
 //! | `settings` | their values, defaults and limits |
 //! | `hooks` | what users may hook in, contained |
 //! | `dispatch` | one datagram: guard, verify, handler, fate |
+//! | `own_addresses` | which addresses are this host's, remembered |
 //! | `core` | the life of a server: bound, serving, draining, closed |
 //! | `handle` | the handle and the report |
 //! | `running` | a server on a thread of its own |
@@ -17,6 +18,7 @@ mod dispatch;
 mod facade;
 mod handle;
 mod hooks;
+mod own_addresses;
 mod running;
 mod settings;
 

@@ -10,7 +10,8 @@ use crate::error::Error;
 /// A server that serves on a thread of its own; it derefs to its [`ServerHandle`].
 ///
 /// Dropping it shuts the server down and waits until it has ended, at most as
-/// long as `drain_timeout` and a little more.
+/// long as `drain_timeout` and a little more. (Dropped in one of its own
+/// handlers it waits for itself that long: call `shutdown` there.)
 ///
 /// # Examples
 /// ```
@@ -40,14 +41,16 @@ enum Serving {
 impl RunningServer {
     pub(crate) fn start(core: Core) -> Self {
         let handle = core.handle();
+        // What `handle_request` keeps ends where it was made.
+        core.finish_solo();
         let started = std::thread::Builder::new()
             .name("socketserver-supervisor".to_owned())
             .spawn(move || core.serve_forever());
         let serving = match started {
             Ok(thread) => Serving::OnThread(thread),
-            Err(source) => Serving::NotStarted(Error::StartServer {
+            Err(cause) => Serving::NotStarted(Error::StartServer {
                 addr: handle.local_addr(),
-                source,
+                cause,
             }),
         };
         Self {

@@ -120,6 +120,22 @@ impl Settings {
         Ok(())
     }
 
+    /// Refuses knobs that only a socket not yet bound can follow.
+    pub(crate) fn check_taken_over(&self) -> Result<(), Error> {
+        let knobs = [
+            ("allow_reuse_address", self.reuse_address),
+            ("allow_reuse_port", self.reuse_port),
+            ("only_v6", self.only_v6.is_some()),
+        ];
+        match knobs.into_iter().find(|(_, is_set)| *is_set) {
+            Some((knob, _)) => {
+                let problem = "a socket that is bound already cannot be set up any more";
+                Err(Error::config(knob, problem))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// What is asked of a socket that the server opens.
     pub(crate) fn socket_options(&self) -> sys::Options {
         sys::Options {

@@ -2,7 +2,10 @@
 //! when somebody asks.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 
 use super::{Replies, SendFailures, Stats};
 use crate::sys::SendFault;
@@ -74,23 +77,24 @@ impl WorkerTally {
             Fate::Refused(Refusal::Truncated) => &self.refused_truncated,
             Fate::Stale => &self.shed_stale,
         };
-        bump(counter, 1);
+        counter.store(counter.load(Relaxed) + 1, Release);
     }
 
     /// Adds the fates to a snapshot.
     ///
     /// All fates of all workers are read before what was received is
     /// ([`add_received`](Self::add_received)): each datagram is received before
-    /// it is settled, so a snapshot under load never shows more of them settled
-    /// than received.
+    /// it is settled, and who sees that it is settled sees that it was received
+    /// (hence release and acquire), so a snapshot under load never shows more of
+    /// them settled than received.
     pub(crate) fn add_fates(&self, stats: &mut Stats) {
-        stats.handled += self.handled.load(Relaxed);
-        stats.failed += self.failed.load(Relaxed);
-        stats.panicked += self.panicked.load(Relaxed);
-        stats.refused.verify += self.refused_verify.load(Relaxed);
-        stats.refused.source += self.refused_source.load(Relaxed);
-        stats.refused.truncated += self.refused_truncated.load(Relaxed);
-        stats.shed.stale += self.shed_stale.load(Relaxed);
+        stats.handled += self.handled.load(Acquire);
+        stats.failed += self.failed.load(Acquire);
+        stats.panicked += self.panicked.load(Acquire);
+        stats.refused.verify += self.refused_verify.load(Acquire);
+        stats.refused.source += self.refused_source.load(Acquire);
+        stats.refused.truncated += self.refused_truncated.load(Acquire);
+        stats.shed.stale += self.shed_stale.load(Acquire);
     }
 
     /// Adds what was received to a snapshot.

@@ -53,6 +53,16 @@ pub(crate) enum Received {
     TimedOut,
 }
 
+/// How a [`Socket`] takes over what was bound.
+#[derive(Debug, Clone, Copy, Default)]
+#[allow(dead_code, reason = "platforms without these options pass over them")]
+pub(crate) struct TakeOver {
+    /// Opened here: options that nobody else has an opinion of may be set.
+    pub(crate) is_own: bool,
+    /// Datagrams shall carry the time at which they were received.
+    pub(crate) stamps: bool,
+}
+
 /// How a [`SendQueue`] sends.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SendOptions {

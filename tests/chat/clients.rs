@@ -150,7 +150,7 @@ fn an_absent_server_is_told_with_exit_code_1() {
     assert_eq!(end.status.code(), Some(1), "{end:?}");
     let complaint = format!("chat_client: no answer from {addr}, asked 2 times");
     assert_eq!(end.stderr, [complaint]);
-    let hint = format!("* cargo run --example chat_server -- {addr}");
+    let hint = format!("* cargo run --release --example chat_server -- {addr}");
     assert!(end.stdout.contains(&hint), "how to start one: {end:?}");
     let told = end
         .stdout

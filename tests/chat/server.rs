@@ -108,7 +108,7 @@ fn it_names_an_address_that_clients_can_reach() {
         assert_ne!(bound.port(), 0, "the port really bound");
         let near = SocketAddr::new(host.parse().expect("an address"), bound.port());
         server.stdout.line_with(&format!(
-            "cargo run --example chat_client -- {near} --name alice"
+            "cargo run --release --example chat_client -- {near} --name alice"
         ));
         let nc = format!("* nc -u {host} {}  and there: /join bob", near.port());
         assert_eq!(server.stdout.line(), nc, "bound to {bind}");

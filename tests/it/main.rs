@@ -30,4 +30,5 @@ mod load;
 mod one_by_one;
 mod replies;
 mod resources;
+mod robustness;
 mod support;

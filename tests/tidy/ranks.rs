@@ -6,6 +6,7 @@ use crate::source::{Source, assert_none};
 /// that stand lower. This table is the architecture.
 const RANKS: &[(&str, usize)] = &[
     ("sys", 0),
+    ("contain", 1),
     ("error", 1),
     ("guard", 1),
     ("log_limit", 1),

@@ -1,6 +1,6 @@
 //! The small world around the protocol.
 
-use crate::engine::protocol::{Assistance, Calls, Order, Protocol, WorkerId};
+use crate::engine::protocol::{Assistance, Calls, Order, Protocol, Rest, WorkerId};
 
 /// A batch is known by the worker that received it.
 type Job = WorkerId;
@@ -276,10 +276,13 @@ impl World {
                     return;
                 }
                 self.look_steps(me, worlds);
-                if world.protocol.doze() {
-                    world.supervisor = Supervisor::Asleep;
+                for is_settled in [true, false] {
+                    let mut world = self.clone();
+                    if world.protocol.doze(is_settled) == Rest::Deep {
+                        world.supervisor = Supervisor::Asleep;
+                    }
+                    worlds.push(world);
                 }
-                worlds.push(world);
             }
             Supervisor::Draining => {
                 // The deadline may pass only while somebody is stuck.

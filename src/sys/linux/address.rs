@@ -17,7 +17,8 @@ pub(super) const CAPACITY: libc::socklen_t = size_of::<RawAddress>() as libc::so
 
 impl RawAddress {
     /// Writes `addr` for a socket of the IPv6 family if `to_v6`, mapping IPv4
-    /// into it (RFC 4291, section 2.5.5.2). Returns the length used, too.
+    /// into it (RFC 4291, section 2.5.5.2), and unmaps it for one of the IPv4
+    /// family. Returns the length used, too.
     pub(super) fn encode(addr: SocketAddr, to_v6: bool) -> (Self, libc::socklen_t) {
         match addr {
             SocketAddr::V4(v4) if to_v6 => {
@@ -25,7 +26,10 @@ impl RawAddress {
                 Self::encode_v6(SocketAddrV6::new(mapped, v4.port(), 0, 0))
             }
             SocketAddr::V4(v4) => Self::encode_v4(v4),
-            SocketAddr::V6(v6) => Self::encode_v6(v6),
+            SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
+                Some(v4) if !to_v6 => Self::encode_v4(SocketAddrV4::new(v4, v6.port())),
+                _ => Self::encode_v6(v6),
+            },
         }
     }
 
@@ -114,6 +118,14 @@ mod tests {
     #[test]
     fn ipv4_passes_through_an_ipv6_socket_and_is_shown_as_ipv4() {
         round_trip("192.0.2.7:1234", true);
+    }
+
+    #[test]
+    fn a_mapped_address_is_unmapped_for_an_ipv4_socket() {
+        let mapped = "[::ffff:192.0.2.7]:1234".parse().expect("a valid address");
+        let (raw, len) = RawAddress::encode(mapped, false);
+        let plain = "192.0.2.7:1234".parse().expect("a valid address");
+        assert_eq!(raw.decode(len), Some(plain));
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl ReceiveBlock {
             header.msg_hdr.msg_iov = vectors.at(slot);
             header.msg_hdr.msg_iovlen = 1;
             header.msg_hdr.msg_control = controls.at(slot).cast();
-            header.msg_hdr.msg_controllen = Control::CAPACITY;
+            header.msg_hdr.msg_controllen = Control::CAPACITY as _;
             headers.set(slot, header);
         }
         Self {
@@ -76,6 +76,7 @@ impl ReceiveBlock {
     }
 
     /// The datagram in slot `index`, which a receive filled.
+    #[allow(clippy::unnecessary_cast, reason = "musl has narrower lengths")]
     pub(crate) fn datagram(&self, index: usize) -> Datagram<'_> {
         assert!(index < self.filled, "slot {index} was not filled");
         let header = self.headers.get(index);
@@ -84,7 +85,7 @@ impl ReceiveBlock {
         let len = (header.msg_len as usize).min(self.max_packet_size);
         let facts = match header.msg_hdr.msg_controllen {
             0 => Facts::default(),
-            len => self.controls.get(index).facts(len),
+            len => self.controls.get(index).facts(len as usize),
         };
         Datagram {
             bytes: self.payload.bytes(index * self.stride, len),
@@ -112,7 +113,7 @@ impl ReceiveBlock {
         for index in 0..self.filled {
             let mut header = self.headers.get(index);
             header.msg_hdr.msg_namelen = CAPACITY;
-            header.msg_hdr.msg_controllen = Control::CAPACITY;
+            header.msg_hdr.msg_controllen = Control::CAPACITY as _;
             header.msg_hdr.msg_flags = 0;
             self.headers.set(index, header);
         }
@@ -126,7 +127,7 @@ impl ReceiveBlock {
                 socket.raw(),
                 self.headers.at(0),
                 limit as libc::c_uint,
-                libc::MSG_DONTWAIT,
+                libc::MSG_DONTWAIT as _,
                 std::ptr::null_mut(),
             )
         });

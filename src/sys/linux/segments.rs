@@ -39,7 +39,7 @@ fn try_segments() -> io::Result<bool> {
     header.msg_iov = &raw mut vector;
     header.msg_iovlen = 1;
     header.msg_control = (&raw mut control).cast();
-    header.msg_controllen = control.len();
+    header.msg_controllen = control.len() as _;
     // SAFETY: the header leads to the local variables above, which live through
     // the call; sendmsg(2) does not write to them.
     let sent = unsafe { libc::sendmsg(sender.as_raw_fd(), &raw const header, libc::MSG_NOSIGNAL) };

@@ -118,7 +118,7 @@ impl SendQueue {
             control.push_source(from);
             self.controls.set(index, control);
             header.msg_hdr.msg_control = self.controls.at(index).cast();
-            header.msg_hdr.msg_controllen = control.len();
+            header.msg_hdr.msg_controllen = control.len() as _;
         }
         self.headers.set(index, header);
         if let Some(coalescing) = &mut self.coalescing {
@@ -205,7 +205,7 @@ impl SendQueue {
             let leader = usize::from(order[places.start]);
             let mut header = self.headers.get(leader);
             header.msg_hdr.msg_iov = coalescing.vectors.at(places.start);
-            header.msg_hdr.msg_iovlen = places.len();
+            header.msg_hdr.msg_iovlen = places.len() as _;
             if places.len() > 1 {
                 let segment = self.vectors.get(leader).iov_len as u16;
                 let mut control = Control::new();
@@ -215,7 +215,7 @@ impl SendQueue {
                 control.push_segment(segment);
                 coalescing.controls.set(message, control);
                 header.msg_hdr.msg_control = coalescing.controls.at(message).cast();
-                header.msg_hdr.msg_controllen = control.len();
+                header.msg_hdr.msg_controllen = control.len() as _;
             }
             coalescing.headers.set(message, header);
         }
@@ -285,7 +285,7 @@ impl Kernel<'_> {
                 self.socket.raw(),
                 headers.at(first),
                 count as libc::c_uint,
-                libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
+                (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as _,
             )
         })
     }
@@ -355,10 +355,11 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
+    use crate::sys::TakeOver;
 
     fn bound() -> Socket {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port on loopback");
-        Socket::new(socket, false).expect("a UDP socket")
+        Socket::new(socket, TakeOver::default()).expect("a UDP socket")
     }
 
     fn peer() -> (UdpSocket, SocketAddr) {

@@ -10,7 +10,7 @@ use super::address::RawAddress;
 use super::control::Control;
 use super::{Bell, ReceiveBlock, check};
 use crate::sys::open::{granted_receive_buffer, reaches_v4};
-use crate::sys::{LocalEnd, Received};
+use crate::sys::{LocalEnd, Received, TakeOver};
 
 /// One bound UDP socket. Every call on it is non-blocking by flag
 /// (`MSG_DONTWAIT`): `O_NONBLOCK` belongs to the open file, which another
@@ -26,16 +26,17 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    /// Takes over a bound socket; whether datagrams shall carry the time at
-    /// which they were received.
-    pub(crate) fn new(inner: UdpSocket, stamps: bool) -> io::Result<Self> {
+    /// Takes over a bound socket.
+    pub(crate) fn new(inner: UdpSocket, options: TakeOver) -> io::Result<Self> {
         let local_addr = inner.local_addr()?;
         let is_v6 = local_addr.is_ipv6();
-        ignore_path_mtu(&inner, is_v6);
+        if options.is_own {
+            ignore_path_mtu(&inner, is_v6);
+        }
         if local_addr.ip().is_unspecified() {
             ask_for_local_ends(&inner, is_v6)?;
         }
-        if stamps {
+        if options.stamps {
             set_option(&inner, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
         }
         Ok(Self {
@@ -104,6 +105,7 @@ impl Socket {
     ) -> io::Result<Received> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut wait_first = block.expects_to_wait();
+        let mut in_vain = 0;
         loop {
             if !std::mem::take(&mut wait_first) {
                 match block.fill(self, limit) {
@@ -119,7 +121,13 @@ impl Socket {
                 return Ok(Received::Rung);
             }
             if ready.contains(Readiness::SOCKET) {
-                // Whether it had to wait first is learnt from receives alone.
+                // Ready, and then nothing to receive: another process took it,
+                // or it was not a datagram that made it ready.
+                in_vain += 1;
+                if in_vain > MOST_WAKES_IN_VAIN {
+                    discard_error_queue(&self.inner);
+                    return Err(io::Error::other("ready, but nothing to receive"));
+                }
                 continue;
             }
             if left.is_some_and(|left| left.is_zero()) {
@@ -158,7 +166,7 @@ impl Socket {
         header.msg_iovlen = 1;
         if control.len() > 0 {
             header.msg_control = (&raw mut control).cast();
-            header.msg_controllen = control.len();
+            header.msg_controllen = control.len() as _;
         }
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         // SAFETY: the header leads to `bytes` and to the local variables above,
@@ -279,6 +287,20 @@ fn set_option(
     })
 }
 
+/// Empties the queue of errors that a socket with `IP_RECVERR` or stamps for
+/// sends has (recvmsg(2), `MSG_ERRQUEUE`): as long as there is one, the socket
+/// polls ready. Only a socket that was handed in may have been set up so.
+fn discard_error_queue(socket: &UdpSocket) {
+    for _ in 0..MOST_ERRORS_DISCARDED {
+        let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
+        // SAFETY: nothing is written: there is no room to write to.
+        let result = unsafe { libc::recv(socket.as_raw_fd(), std::ptr::null_mut(), 0, flags) };
+        if result < 0 {
+            return;
+        }
+    }
+}
+
 /// `SO_MEMINFO`: the socket's memory counters, exact at any time
 /// (include/uapi/linux/sock_diag.h).
 fn memory_info(socket: &UdpSocket) -> Option<[u32; SK_MEMINFO_VARS]> {
@@ -307,3 +329,8 @@ const SK_MEMINFO_VARS: usize = 9;
 
 /// With the default buffer a sixteenth of it holds some 600 small datagrams.
 const BACKLOG_FRACTION: u32 = 16;
+
+/// Wakes in a row that may turn out to have been for nothing.
+const MOST_WAKES_IN_VAIN: u32 = 8;
+
+const MOST_ERRORS_DISCARDED: u32 = 1_024;

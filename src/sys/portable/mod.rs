@@ -58,10 +58,12 @@ fn unmapped(addr: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Maps an IPv4 address into IPv6 for a socket of that family.
+/// Maps an IPv4 address into IPv6 for a socket of that family, and back for one
+/// of the other.
 fn mapped(addr: SocketAddr, to_v6: bool) -> SocketAddr {
     match addr {
         SocketAddr::V4(v4) if to_v6 => SocketAddr::from((v4.ip().to_ipv6_mapped(), v4.port())),
+        SocketAddr::V6(_) if !to_v6 => unmapped(addr),
         _ => addr,
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{Bell, ReceiveBlock, mapped};
 use crate::sys::open::{granted_receive_buffer, reaches_v4};
-use crate::sys::{LocalEnd, Received};
+use crate::sys::{LocalEnd, Received, TakeOver};
 
 /// One bound UDP socket, in blocking mode with timeouts. A socket handed in in
 /// non-blocking mode is switched: without a portable wait it would spin.
@@ -20,7 +20,7 @@ pub(crate) struct Socket {
 
 impl Socket {
     /// Takes over a bound socket. Stamps are not to be had portably.
-    pub(crate) fn new(inner: UdpSocket, _stamps: bool) -> io::Result<Self> {
+    pub(crate) fn new(inner: UdpSocket, _options: TakeOver) -> io::Result<Self> {
         inner.set_nonblocking(false)?;
         inner.set_write_timeout(Some(WRITE_TIMEOUT))?;
         Ok(Self {

@@ -1,0 +1,122 @@
+//! The counts.
+
+use std::io;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use super::ledger::Answer;
+
+/// What became of a load. Every datagram sent ends as answered or lost.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    /// Datagrams the kernel took.
+    pub(crate) sent: u64,
+    /// Datagrams with a proper reply in time.
+    pub(crate) answered: u64,
+    /// How many of them were answered while there was still sending.
+    pub(crate) answered_sending: u64,
+    /// For how long there was sending.
+    pub(crate) sending: Duration,
+    /// Datagrams without a reply when the time-out had passed.
+    pub(crate) lost: u64,
+    /// Replies to datagrams already given up.
+    pub(crate) late: u64,
+    /// Replies to datagrams already answered.
+    pub(crate) duplicates: u64,
+    /// Replies that answer nothing that was asked.
+    pub(crate) wrong: u64,
+    /// Failed system calls.
+    pub(crate) errors: u64,
+    /// The first of them.
+    pub(crate) first_error: Option<io::Error>,
+    /// Of the datagrams not marked as slow, in nanoseconds.
+    pub(crate) latency: Histogram<u64>,
+    /// Of those that were.
+    pub(crate) slow_latency: Histogram<u64>,
+}
+
+impl Tally {
+    /// Nothing yet.
+    pub(crate) fn new() -> Self {
+        let histogram =
+            || Histogram::new_with_bounds(1, LONGEST_NS, DIGITS).expect("bounds that make sense");
+        Self {
+            sent: 0,
+            answered: 0,
+            answered_sending: 0,
+            sending: Duration::ZERO,
+            lost: 0,
+            late: 0,
+            duplicates: 0,
+            wrong: 0,
+            errors: 0,
+            first_error: None,
+            latency: histogram(),
+            slow_latency: histogram(),
+        }
+    }
+
+    /// Counts a reply.
+    pub(crate) fn answer(&mut self, answer: Answer) {
+        match answer {
+            Answer::First { latency, slow } => {
+                self.answered += 1;
+                if slow {
+                    self.slow_latency.saturating_record(latency);
+                } else {
+                    self.latency.saturating_record(latency);
+                }
+            }
+            Answer::Duplicate => self.duplicates += 1,
+            Answer::Late => self.late += 1,
+            Answer::Unknown => self.wrong += 1,
+        }
+    }
+
+    /// Counts a failed system call.
+    pub(crate) fn error(&mut self, error: io::Error) {
+        self.errors += 1;
+        self.first_error.get_or_insert(error);
+    }
+
+    /// Datagrams answered in a second.
+    pub(crate) fn rate(&self) -> f64 {
+        self.answered_sending as f64 / self.sending.as_secs_f64().max(f64::EPSILON)
+    }
+
+    /// The share of datagrams lost, from 0 to 1.
+    pub(crate) fn loss(&self) -> f64 {
+        self.lost as f64 / self.sent.max(1) as f64
+    }
+}
+
+/// Ten minutes.
+const LONGEST_NS: u64 = 600_000_000_000;
+const DIGITS: u8 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_datagrams_do_not_spoil_the_others_latency() {
+        let mut tally = Tally::new();
+        for (latency, slow) in [(1_000, false), (100_000_000, true)] {
+            tally.answer(Answer::First { latency, slow });
+        }
+        tally.answer(Answer::Duplicate);
+        tally.answer(Answer::Late);
+        tally.answer(Answer::Unknown);
+        assert_eq!(tally.answered, 2);
+        assert_eq!([tally.duplicates, tally.late, tally.wrong], [1; 3]);
+        assert!(tally.latency.max() < 1_010);
+        assert!(tally.slow_latency.min() > 99_000_000);
+    }
+
+    #[test]
+    fn nothing_sent_is_no_loss_and_no_rate() {
+        let tally = Tally::new();
+        assert_eq!((tally.loss(), tally.rate()), (0.0, 0.0));
+    }
+}
