@@ -62,8 +62,8 @@ const SERVING: Bounds = Bounds {
 const STUCK: Bounds = Bounds {
     min: 1,
     max: 3,
-    arrivals: 3,
-    batch: 3,
+    arrivals: 2,
+    batch: 2,
     stuck: 1,
     stops: false,
     retires: false,
