@@ -52,14 +52,13 @@ impl ReceiveBlock {
                     iov_len: max_packet_size,
                 },
             );
-            let mut header = headers.get(slot);
+            let header = headers.get_mut(slot);
             header.msg_hdr.msg_name = names.at(slot).cast();
             header.msg_hdr.msg_namelen = CAPACITY;
             header.msg_hdr.msg_iov = vectors.at(slot);
             header.msg_hdr.msg_iovlen = 1;
             header.msg_hdr.msg_control = controls.at(slot).cast();
             header.msg_hdr.msg_controllen = Control::CAPACITY as _;
-            headers.set(slot, header);
         }
         Self {
             payload,
@@ -111,11 +110,10 @@ impl ReceiveBlock {
     /// Receives what is there, up to `limit` datagrams, without waiting.
     pub(super) fn fill(&mut self, socket: &Socket, limit: usize) -> io::Result<usize> {
         for index in 0..self.filled {
-            let mut header = self.headers.get(index);
+            let header = self.headers.get_mut(index);
             header.msg_hdr.msg_namelen = CAPACITY;
             header.msg_hdr.msg_controllen = Control::CAPACITY as _;
             header.msg_hdr.msg_flags = 0;
-            self.headers.set(index, header);
         }
         self.filled = 0;
         let limit = limit.clamp(1, self.slots);

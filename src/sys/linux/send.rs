@@ -106,7 +106,7 @@ impl SendQueue {
                 iov_len: bytes.len(),
             },
         );
-        let mut header = self.headers.get(index);
+        let header = self.headers.get_mut(index);
         header.msg_hdr.msg_name = self.names.at(index).cast();
         header.msg_hdr.msg_namelen = name_len;
         header.msg_hdr.msg_iov = self.vectors.at(index);
@@ -120,7 +120,6 @@ impl SendQueue {
             header.msg_hdr.msg_control = self.controls.at(index).cast();
             header.msg_hdr.msg_controllen = control.len() as _;
         }
-        self.headers.set(index, header);
         if let Some(coalescing) = &mut self.coalescing {
             coalescing.note((to, from), index, &self.flows);
         }
@@ -200,10 +199,10 @@ impl SendQueue {
             let places = plan.places(message);
             for place in places.clone() {
                 let vector = self.vectors.get(usize::from(order[place]));
-                coalescing.vectors.set(place, vector);
+                coalescing.vectors.set(place, *vector);
             }
             let leader = usize::from(order[places.start]);
-            let mut header = self.headers.get(leader);
+            let mut header = *self.headers.get(leader);
             header.msg_hdr.msg_iov = coalescing.vectors.at(places.start);
             header.msg_hdr.msg_iovlen = places.len() as _;
             if places.len() > 1 {

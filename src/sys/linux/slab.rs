@@ -46,18 +46,23 @@ impl<T: Copy> Slab<T> {
         unsafe { self.start.as_ptr().add(index) }
     }
 
-    /// A copy of element `index`.
-    pub(super) fn get(&self, index: usize) -> T {
+    /// Element `index`.
+    pub(super) fn get(&self, index: usize) -> &T {
         // SAFETY: `at` checked the bounds; the element was zero-initialised to a
-        // valid value, and whoever wrote it since had `&mut self` or wrote
-        // through the kernel during a call that had `&mut` on the owner.
-        unsafe { *self.at(index) }
+        // valid value, and whoever writes it has `&mut self`, or writes through
+        // the kernel during a call that has `&mut` on the owner.
+        unsafe { &*self.at(index) }
+    }
+
+    /// Element `index`, to be changed in place.
+    pub(super) fn get_mut(&mut self, index: usize) -> &mut T {
+        // SAFETY: as for `get`, and `&mut self` makes it the only access.
+        unsafe { &mut *self.at(index) }
     }
 
     /// Overwrites element `index`.
     pub(super) fn set(&mut self, index: usize, value: T) {
-        // SAFETY: `at` checked the bounds, and `&mut self` makes it the only access.
-        unsafe { *self.at(index) = value }
+        *self.get_mut(index) = value;
     }
 }
 
