@@ -56,12 +56,17 @@
 //! With the `ctrlc` crate, as the examples do; `shutdown` takes a lock, so it
 //! does not belong into a raw signal handler, but into a thread that is told by one.
 //!
-//! ```ignore
-//! let server = ThreadingUdpServer::bind("127.0.0.1:8080", Shout::default)?;
+//! ```no_run
+//! use socketserver::ThreadingUdpServer;
+//!
+//! let server = ThreadingUdpServer::bind_fn("127.0.0.1:8080", |bytes, _addr, socket| {
+//!     Ok(socket.reply(bytes)?)
+//! })?;
 //! let handle = server.handle();
 //! ctrlc::set_handler(move || handle.shutdown())?;
 //! let report = server.serve_forever()?;
 //! println!("{}", report.stats);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! # Which server
