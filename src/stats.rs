@@ -107,6 +107,11 @@ pub struct Refused {
     pub source: u64,
     /// Longer than `max_packet_size`, with [`OnTruncated::Refuse`](crate::OnTruncated::Refuse).
     pub truncated: u64,
+    /// Perhaps several datagrams that the kernel delivered as one without
+    /// saying where they meet, as its message about them was cut off
+    /// (`MSG_CTRUNC`). Happens only on a socket that was handed in with
+    /// `UDP_GRO` and many other options switched on.
+    pub glued: u64,
 }
 
 impl Refused {
@@ -117,7 +122,7 @@ impl Refused {
     /// assert_eq!(socketserver::Stats::default().refused.total(), 0);
     /// ```
     pub fn total(&self) -> u64 {
-        self.verify + self.source + self.truncated
+        self.verify + self.source + self.truncated + self.glued
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use crate::stats::Padded;
-use crate::sys::{Datagram, ReceiveBlock};
+use crate::sys::{BlockShape, Datagram, ReceiveBlock};
 
 /// A batch: receive slots, and which of them is next.
 ///
@@ -39,9 +39,9 @@ impl PartialEq for Batch {
 }
 
 impl Batch {
-    fn new(slots: usize, max_packet_size: usize) -> Self {
+    fn new(shape: BlockShape) -> Self {
         Self {
-            block: RwLock::new(ReceiveBlock::new(slots, max_packet_size)),
+            block: RwLock::new(ReceiveBlock::new(shape)),
             claims: Padded::default(),
         }
     }
@@ -123,23 +123,26 @@ impl OpenBatch<'_> {
 pub(crate) struct BatchPool {
     /// `None` once the server is closed.
     spare: Mutex<Option<Vec<Arc<Batch>>>>,
-    slots: usize,
-    max_packet_size: usize,
+    shape: BlockShape,
 }
 
 impl BatchPool {
-    pub(crate) fn new(slots: usize, max_packet_size: usize) -> Self {
+    pub(crate) fn new(shape: BlockShape) -> Self {
         Self {
             spare: Mutex::new(Some(Vec::new())),
-            slots,
-            max_packet_size,
+            shape,
         }
+    }
+
+    /// What batches have room for.
+    pub(crate) fn shape(&self) -> BlockShape {
+        self.shape
     }
 
     /// A batch that nobody is in.
     pub(crate) fn take(&self) -> Arc<Batch> {
         self.take_spare()
-            .unwrap_or_else(|| Arc::new(Batch::new(self.slots, self.max_packet_size)))
+            .unwrap_or_else(|| Arc::new(Batch::new(self.shape)))
     }
 
     /// Puts a batch back that its worker receives into no more.
@@ -174,9 +177,15 @@ impl BatchPool {
 mod tests {
     use super::*;
 
+    const SMALL: BlockShape = BlockShape {
+        slots: 4,
+        max_packet_size: 64,
+        trains: false,
+    };
+
     #[test]
     fn a_batch_in_a_helpers_hands_is_neither_refilled_nor_handed_out() {
-        let pool = BatchPool::new(4, 64);
+        let pool = BatchPool::new(SMALL);
         let batch = pool.take();
         let helper = Arc::clone(&batch);
         let open = helper.open().expect("nobody receives into it");
@@ -189,7 +198,7 @@ mod tests {
 
     #[test]
     fn an_abandoned_batch_offers_nothing() {
-        let batch = Batch::new(4, 64);
+        let batch = Batch::new(SMALL);
         {
             let mut block = batch.begin().expect("fresh");
             batch.fill(&mut block, 3);

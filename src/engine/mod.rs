@@ -55,7 +55,7 @@ use crate::contain::contain;
 use crate::error::Error;
 use crate::log_limit::LogLimit;
 use crate::stats::{Fate, Padded, ReceiveBuffer, Stats};
-use crate::sys::{Datagram, SendOptions, Socket};
+use crate::sys::{BlockShape, Datagram, SendOptions, Socket};
 use batch::{Batch, BatchPool};
 use crew::Crew;
 use mailbox::Mailbox;
@@ -135,7 +135,11 @@ impl Engine {
         Ok(Self {
             protocol: Mutex::new(Protocol::new(config.min_workers, config.max_workers)),
             slots,
-            batches: BatchPool::new(config.batch_size, config.max_packet_size),
+            batches: BatchPool::new(BlockShape {
+                slots: config.batch_size,
+                max_packet_size: config.max_packet_size,
+                trains: socket.receives_trains(),
+            }),
             crew: Crew::new(config.thread_name.clone(), config.stack_size),
             executors: Mutex::new(Some(executors)),
             supervisor: Mailbox::new(),

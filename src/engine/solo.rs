@@ -10,7 +10,7 @@ use super::worker::settled;
 use super::{Engine, Executor};
 use crate::error::Error;
 use crate::stats::bump;
-use crate::sys::{ReceiveBlock, Received};
+use crate::sys::{BlockShape, ReceiveBlock, Received};
 
 /// What `handle_request` keeps from one call to the next.
 ///
@@ -25,7 +25,8 @@ impl SoloKey {
         Self(NEXT.fetch_add(1, Relaxed))
     }
 
-    /// Receives one datagram, deals with it, and sends the replies.
+    /// Receives one datagram, or several that came as one, deals with it, and
+    /// sends the replies.
     pub(crate) fn serve_one(
         &self,
         engine: &Arc<Engine>,
@@ -81,7 +82,10 @@ pub(crate) enum SoloEnd {
 impl Solo {
     fn new(engine: &Engine) -> Option<Self> {
         Some(Self {
-            block: ReceiveBlock::new(1, engine.config.max_packet_size),
+            block: ReceiveBlock::new(BlockShape {
+                slots: 1,
+                ..engine.batches.shape()
+            }),
             executor: engine.executor(engine.slot(SOLO_SLOT))?,
         })
     }
@@ -107,8 +111,11 @@ impl Solo {
                     bump(&slot.tally.received, count as u64);
                     bump(&slot.tally.bytes_received, self.block.filled_bytes());
                     bump(&slot.tally.batches, 1);
-                    let fate = settled(&mut *self.executor, &self.block.datagram(0));
-                    slot.tally.settle(fate);
+                    // More than one only if the socket receives trains.
+                    for index in 0..count {
+                        let datagram = self.block.datagram(index);
+                        slot.tally.settle(settled(&mut *self.executor, &datagram));
+                    }
                     slot.outbox.flush();
                     return Ok(SoloEnd::Served);
                 }

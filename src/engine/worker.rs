@@ -140,10 +140,10 @@ impl Worker<'_> {
             match socket.receive(&mut block, limit, socket.bell(), None) {
                 Ok(Received::Datagrams(count)) => {
                     self.own.fill(&mut block, count);
-                    let bytes = block.filled_bytes();
+                    let (bytes, is_full) = (block.filled_bytes(), block.is_full());
                     drop(block);
                     drop(socket);
-                    self.open_batch(count, bytes, limit);
+                    self.open_batch(count, bytes, is_full);
                     return self.next();
                 }
                 Ok(Received::Rung) => {
@@ -168,7 +168,7 @@ impl Worker<'_> {
     }
 
     /// Opens the door again, calls in whoever is needed, and works.
-    fn open_batch(&mut self, count: usize, bytes: u64, limit: usize) {
+    fn open_batch(&mut self, count: usize, bytes: u64, is_full: bool) {
         self.faults.end();
         let tally = &self.slot.tally;
         bump(&tally.received, count as u64);
@@ -179,7 +179,7 @@ impl Worker<'_> {
             self.in_own = true;
         }
         self.set_busy(true);
-        let assistance = self.assistance(count, limit);
+        let assistance = self.assistance(count, is_full);
         self.engine
             .transit(|protocol| ((), protocol.received(self.me, assistance)));
         work(
@@ -194,9 +194,8 @@ impl Worker<'_> {
     /// Others are woken only when it pays: one worker with all the caches warm
     /// serves cheap handlers with the least work for each datagram, until the
     /// kernel's queue grows all the same.
-    fn assistance(&self, count: usize, limit: usize) -> Assistance<Arc<Batch>> {
+    fn assistance(&self, count: usize, is_full: bool) -> Assistance<Arc<Batch>> {
         let pace = &self.engine.pace;
-        let is_full = count == limit;
         if pace.is_slow() || (is_full && self.engine.backlogged.load(Relaxed)) {
             Assistance::AtTheDoor
         } else if pace.is_worth_sharing(count) {

@@ -1,4 +1,10 @@
 //! The knobs.
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | `flow` | how datagrams pass through: batches, order, freshness, sockets |
+
+mod flow;
 
 use std::marker::PhantomData;
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
@@ -93,25 +99,6 @@ impl<S: Style> Builder<S> {
         self
     }
 
-    /// Gives up datagrams that have waited longer than this when a worker gets
-    /// to them, after a stall or under overload: they are counted in
-    /// [`Stats::shed`] and no handler sees them, so that clients are answered
-    /// that still wait. The age is the kernel's, from its receive stamp; a
-    /// clock that is set meanwhile sheds nothing. Above zero. Defaults to
-    /// handling all, however old. Has no effect on other systems than Linux.
-    ///
-    /// # Examples
-    /// ```
-    /// # use socketserver::ThreadingUdpServer;
-    /// use std::time::Duration;
-    ///
-    /// let builder = ThreadingUdpServer::builder().shed_older_than(Duration::from_secs(2));
-    /// ```
-    pub fn shed_older_than(mut self, age: Duration) -> Self {
-        self.settings.shed_older_than = Some(age);
-        self
-    }
-
     /// The receive buffer to ask the kernel for, in bytes (`SO_RCVBUF`): the
     /// queue of datagrams that no worker has got to yet. What was granted is in
     /// [`Stats::receive_buffer`]; less than asked is logged at `warn`. Defaults
@@ -137,34 +124,6 @@ impl<S: Style> Builder<S> {
     /// ```
     pub fn send_buffer(mut self, bytes: usize) -> Self {
         self.settings.send_buffer = Some(bytes);
-        self
-    }
-
-    /// The most datagrams received by one system call. From 1 to 1,024.
-    /// Defaults to 32; more gains nothing.
-    ///
-    /// # Examples
-    /// ```
-    /// # use socketserver::ThreadingUdpServer;
-    /// let builder = ThreadingUdpServer::builder().batch_size(16);
-    /// ```
-    pub fn batch_size(mut self, datagrams: usize) -> Self {
-        self.settings.batch_size = datagrams;
-        self
-    }
-
-    /// Whether equal-sized replies to one peer leave the worker as one send,
-    /// which the kernel cuts into datagrams (`UDP_SEGMENT`). Peers see no
-    /// difference; the order of what goes to each stays. Defaults to true; has
-    /// no effect where the system cannot do it.
-    ///
-    /// # Examples
-    /// ```
-    /// # use socketserver::ThreadingUdpServer;
-    /// let builder = ThreadingUdpServer::builder().coalesce_replies(false);
-    /// ```
-    pub fn coalesce_replies(mut self, coalesce: bool) -> Self {
-        self.settings.coalesce_replies = coalesce;
         self
     }
 

@@ -175,9 +175,12 @@ fn open_socket(
             (inner, options)
         }
     };
-    let stamps = settings.shed_older_than.is_some();
-    let socket = Socket::new(inner, sys::TakeOver { is_own, stamps })
-        .map_err(|cause| Error::TakeOver { cause })?;
+    let take_over = sys::TakeOver {
+        is_own,
+        stamps: settings.shed_older_than.is_some(),
+        coalesce: settings.coalesce_receives,
+    };
+    let socket = Socket::new(inner, take_over).map_err(|cause| Error::TakeOver { cause })?;
     Ok((Arc::new(socket), options.receive_buffer))
 }
 

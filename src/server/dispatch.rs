@@ -99,6 +99,9 @@ impl Executor for Dispatcher {
             Some(peer) if !self.is_impossible(peer) => peer,
             _ => return Fate::Refused(Refusal::Source),
         };
+        if datagram.glued {
+            return Fate::Refused(Refusal::Glued);
+        }
         if datagram.truncated && self.dispatch.on_truncated == OnTruncated::Refuse {
             self.log_truncated(peer);
             return Fate::Refused(Refusal::Truncated);

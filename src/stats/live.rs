@@ -27,6 +27,7 @@ pub(crate) enum Refusal {
     Verify,
     Source,
     Truncated,
+    Glued,
 }
 
 /// Keeps its content away from its neighbours' cache lines: two lines, since
@@ -62,6 +63,7 @@ pub(crate) struct WorkerTally {
     refused_verify: AtomicU64,
     refused_source: AtomicU64,
     refused_truncated: AtomicU64,
+    refused_glued: AtomicU64,
     shed_stale: AtomicU64,
 }
 
@@ -75,6 +77,7 @@ impl WorkerTally {
             Fate::Refused(Refusal::Verify) => &self.refused_verify,
             Fate::Refused(Refusal::Source) => &self.refused_source,
             Fate::Refused(Refusal::Truncated) => &self.refused_truncated,
+            Fate::Refused(Refusal::Glued) => &self.refused_glued,
             Fate::Stale => &self.shed_stale,
         };
         counter.store(counter.load(Relaxed) + 1, Release);
@@ -94,6 +97,7 @@ impl WorkerTally {
         stats.refused.verify += self.refused_verify.load(Acquire);
         stats.refused.source += self.refused_source.load(Acquire);
         stats.refused.truncated += self.refused_truncated.load(Acquire);
+        stats.refused.glued += self.refused_glued.load(Acquire);
         stats.shed.stale += self.shed_stale.load(Acquire);
     }
 

@@ -23,6 +23,7 @@ impl fmt::Display for Stats {
         table.some("    by verify_request", self.refused.verify)?;
         table.some("    for their source", self.refused.source)?;
         table.some("    truncated", self.refused.truncated)?;
+        table.some("    glued together", self.refused.glued)?;
         table.row("  shed", self.shed.total(), "")?;
         table.some("    waited too long", self.shed.stale)?;
         table.row("  abandoned", self.abandoned, "")?;

@@ -10,6 +10,7 @@
 //! | [`Socket::receive`] | waits for datagrams, the bell or the deadline, whichever comes first |
 //! | [`Socket::send_now`] | one datagram, the kernel's answer, never waits |
 //! | [`Socket::has_pending`] | whether a datagram could be received now (`true` where that cannot be known) |
+//! | [`Socket::receives_trains`] | whether several datagrams may arrive as one, which a block then splits |
 //! | [`Socket::is_backlogged`] | whether the receive buffer fills up (`false` where that cannot be known) |
 //! | [`Socket::kernel_drops`], [`Socket::unread_bytes`] | what the kernel's queue lost and holds, `None` where that cannot be known |
 //! | [`Bell`] | wakes the one thread that waits in `receive` |
@@ -61,6 +62,21 @@ pub(crate) struct TakeOver {
     pub(crate) is_own: bool,
     /// Datagrams shall carry the time at which they were received.
     pub(crate) stamps: bool,
+    /// Several datagrams of one peer may be received as one and split here.
+    pub(crate) coalesce: bool,
+}
+
+/// How much a [`ReceiveBlock`] has room for.
+#[derive(Debug, Clone, Copy)]
+#[allow(dead_code, reason = "a block of one slot passes over the others")]
+pub(crate) struct BlockShape {
+    /// Datagrams, or trains of them.
+    pub(crate) slots: usize,
+    /// The longest datagram, in bytes.
+    pub(crate) max_packet_size: usize,
+    /// Each slot may receive a train: several datagrams as one
+    /// ([`Socket::receives_trains`]).
+    pub(crate) trains: bool,
 }
 
 /// How a [`SendQueue`] sends.
@@ -106,6 +122,8 @@ pub(crate) struct Datagram<'a> {
     pub(crate) stamp: Option<Duration>,
     /// Whether the datagram was longer than `bytes`.
     pub(crate) truncated: bool,
+    /// Whether these may be several datagrams that cannot be told apart.
+    pub(crate) glued: bool,
 }
 
 /// The largest UDP payload towards `peer`, in bytes: what is left of 65,535 after

@@ -11,6 +11,7 @@
 //! | `hooks` | what users hook in |
 //! | `replies` | what is sent, and what is not |
 //! | `datagrams` | what a handler is shown, and what the kernel drops |
+//! | `trains` | several datagrams that the kernel delivers as one |
 //! | `config` | knobs, defaults, errors of `bind` |
 //! | `load` | many clients, stuck handlers, threads, idleness |
 //!
@@ -32,3 +33,5 @@ mod replies;
 mod resources;
 mod robustness;
 mod support;
+#[cfg(all(target_os = "linux", not(socketserver_portable)))]
+mod trains;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::sys::LocalEnd;
 
-/// Room for the control messages of one datagram, aligned as the kernel wants them.
+/// The control messages of one datagram to send, aligned as the kernel wants them.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
 pub(super) struct Control {
@@ -15,8 +15,8 @@ pub(super) struct Control {
 }
 
 impl Control {
-    /// Room for packet info of both families, and more.
-    pub(super) const CAPACITY: usize = 128;
+    /// Room for a source of either family and a segment size.
+    const CAPACITY: usize = space(20) + space(2);
 
     /// Without any message.
     pub(super) const fn new() -> Self {
@@ -69,12 +69,26 @@ impl Control {
         message[HEADER..len].copy_from_slice(data);
         self.used += aligned(len);
     }
+}
+
+/// Room for the control messages of one received datagram.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+pub(super) struct ControlRoom([u8; Self::CAPACITY]);
+
+impl ControlRoom {
+    /// Twice what this crate ever asks for (see below): a socket that was handed
+    /// in may have been asked for more.
+    pub(super) const CAPACITY: usize = 256;
 
     /// What the kernel wrote here about a datagram, in `len` bytes.
     pub(super) fn facts(&self, len: usize) -> Facts {
-        Facts::read(&self.bytes[..len.min(Self::CAPACITY)])
+        Facts::read(&self.0[..len.min(Self::CAPACITY)])
     }
 }
+
+/// Packet info of both families, a stamp, and the size of segments.
+const _: () = assert!(2 * (space(12) + space(20) + space(16) + space(4)) <= ControlRoom::CAPACITY);
 
 /// What the kernel tells of a datagram beside its sender.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -87,6 +101,8 @@ pub(super) struct Facts {
     pub(super) local: Option<LocalEnd>,
     /// When it was received, since the epoch of the system's clock.
     pub(super) stamp: Option<Duration>,
+    /// The length of each datagram but the last, when several came as one.
+    pub(super) segment: Option<usize>,
 }
 
 impl Facts {
@@ -101,6 +117,7 @@ impl Facts {
                     facts.local = facts.local.or_else(|| v6_end(data));
                 }
                 (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => facts.stamp = stamp(data),
+                (libc::SOL_UDP, libc::UDP_GRO) => facts.segment = segment(data),
                 _ => {}
             }
         }
@@ -137,6 +154,13 @@ fn stamp(data: &[u8]) -> Option<Duration> {
     (nanos < 1_000_000_000).then(|| Duration::new(seconds, nanos))
 }
 
+/// A C `int`. Zero would never get through the payload.
+fn segment(data: &[u8]) -> Option<usize> {
+    let bytes = data.get(..size_of::<libc::c_int>())?;
+    let len = libc::c_int::from_ne_bytes(bytes.try_into().ok()?);
+    usize::try_from(len).ok().filter(|len| *len > 0)
+}
+
 fn interface(bytes: &[u8]) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.try_into().ok()?))
 }
@@ -166,6 +190,11 @@ const fn aligned(len: usize) -> usize {
     len.next_multiple_of(size_of::<usize>())
 }
 
+/// What a message with so many bytes of data takes: `CMSG_SPACE`.
+const fn space(data: usize) -> usize {
+    HEADER + aligned(data)
+}
+
 /// `struct cmsghdr` on Linux: the length, as wide as a pointer, then level and type.
 const LEVEL: usize = size_of::<usize>();
 const KIND: usize = LEVEL + 4;
@@ -178,6 +207,23 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn facts(control: &Control) -> Facts {
+        Facts::read(&control.bytes[..control.len()])
+    }
+
+    #[test]
+    fn the_size_of_segments_is_read_and_nonsense_is_none() {
+        let segment_of = |data: &[u8]| {
+            let mut control = Control::new();
+            control.push(libc::SOL_UDP, libc::UDP_GRO, data);
+            facts(&control).segment
+        };
+        assert_eq!(segment_of(&1_200_i32.to_ne_bytes()), Some(1_200));
+        assert_eq!(segment_of(&0_i32.to_ne_bytes()), None);
+        assert_eq!(segment_of(&(-1_i32).to_ne_bytes()), None);
+        assert_eq!(segment_of(&[1, 2]), None, "cut off");
+    }
 
     #[test]
     fn lengths_are_those_of_the_system_macros() {
@@ -198,7 +244,7 @@ mod tests {
             let mut control = Control::new();
             control.push_segment(64);
             control.push_source(end);
-            assert_eq!(control.facts(control.len()).local, Some(end));
+            assert_eq!(facts(&control).local, Some(end));
         }
     }
 
@@ -208,7 +254,7 @@ mod tests {
             let ip = ip.parse().expect("a valid address");
             let mut control = Control::new();
             control.push_source(LocalEnd { ip, interface: 0 });
-            assert_eq!(control.facts(control.len()).local, None, "{ip}");
+            assert_eq!(facts(&control).local, None, "{ip}");
         }
     }
 
@@ -218,7 +264,7 @@ mod tests {
             let data = [seconds.to_ne_bytes(), nanos.to_ne_bytes()].concat();
             let mut control = Control::new();
             control.push(libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS, &data);
-            control.facts(control.len()).stamp
+            facts(&control).stamp
         };
         assert_eq!(stamp_of(5, 7), Some(Duration::new(5, 7)));
         assert_eq!(stamp_of(-1, 0), None);
@@ -228,23 +274,24 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_whatever_make_reading_go_wrong(
-            bytes in prop::collection::vec(any::<u8>(), 0..=Control::CAPACITY),
+            bytes in prop::collection::vec(any::<u8>(), 0..=ControlRoom::CAPACITY),
             len in 0..=40_u64,
         ) {
             let _ = Facts::read(&bytes);
             let mut plausible = bytes;
             if plausible.len() >= 16 {
                 plausible[..8].copy_from_slice(&len.to_ne_bytes());
-                let (level, kind) = match len % 3 {
+                let (level, kind) = match len % 4 {
                     0 => (libc::IPPROTO_IP, libc::IP_PKTINFO),
                     1 => (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO),
+                    2 => (libc::SOL_UDP, libc::UDP_GRO),
                     _ => (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS),
                 };
                 plausible[8..12].copy_from_slice(&level.to_ne_bytes());
                 plausible[12..16].copy_from_slice(&kind.to_ne_bytes());
                 let _ = Facts::read(&plausible);
             }
-            prop_assert!(Messages(&plausible).count() <= Control::CAPACITY / HEADER);
+            prop_assert!(Messages(&plausible).count() <= ControlRoom::CAPACITY / HEADER);
         }
     }
 }

@@ -4,10 +4,10 @@ use std::io;
 use std::mem::size_of;
 
 use super::address::{CAPACITY, RawAddress};
-use super::control::{Control, Facts};
+use super::control::{ControlRoom, Facts};
 use super::slab::Slab;
 use super::{Socket, check};
-use crate::sys::Datagram;
+use crate::sys::{BlockShape, Datagram};
 
 /// A fixed set of receive slots. Built once: before each receive only what the
 /// kernel changed is set back.
@@ -17,10 +17,14 @@ pub(crate) struct ReceiveBlock {
     max_packet_size: usize,
     headers: Slab<libc::mmsghdr>,
     names: Slab<RawAddress>,
-    controls: Slab<Control>,
+    controls: Slab<ControlRoom>,
     vectors: Slab<libc::iovec>,
     slots: usize,
     filled: usize,
+    /// Whether the last receive filled all slots that it was given.
+    is_full: bool,
+    /// The datagrams in the slots, where a slot may hold several.
+    trains: Option<Trains>,
     waits: WaitForecast,
 }
 
@@ -31,9 +35,20 @@ unsafe impl Send for ReceiveBlock {}
 unsafe impl Sync for ReceiveBlock {}
 
 impl ReceiveBlock {
-    /// Room for `slots` datagrams of up to `max_packet_size` bytes each.
-    pub(crate) fn new(slots: usize, max_packet_size: usize) -> Self {
-        let stride = stride(max_packet_size);
+    /// Room for as many datagrams as the shape says, or for as many trains of
+    /// the greatest length.
+    pub(crate) fn new(shape: BlockShape) -> Self {
+        let BlockShape {
+            slots,
+            max_packet_size,
+            ..
+        } = shape;
+        let trains = shape.trains.then(|| Trains::new(slots));
+        let room = match trains {
+            Some(_) => LONGEST_TRAIN,
+            None => max_packet_size,
+        };
+        let stride = stride(room);
         // SAFETY: zero is a valid byte.
         let payload: Slab<u8> = unsafe { Slab::zeroed(slots * stride) };
         // SAFETY: all-zero headers are valid: null pointers and plain data.
@@ -41,7 +56,7 @@ impl ReceiveBlock {
         // SAFETY: an all-zero address is one of no family.
         let names: Slab<RawAddress> = unsafe { Slab::zeroed(slots) };
         // SAFETY: all-zero control messages are none.
-        let controls: Slab<Control> = unsafe { Slab::zeroed(slots) };
+        let controls: Slab<ControlRoom> = unsafe { Slab::zeroed(slots) };
         // SAFETY: an all-zero vector is a null pointer and no length.
         let mut vectors: Slab<libc::iovec> = unsafe { Slab::zeroed(slots) };
         for slot in 0..slots {
@@ -49,7 +64,7 @@ impl ReceiveBlock {
                 slot,
                 libc::iovec {
                     iov_base: payload.at(slot * stride).cast(),
-                    iov_len: max_packet_size,
+                    iov_len: room,
                 },
             );
             let header = headers.get_mut(slot);
@@ -58,7 +73,7 @@ impl ReceiveBlock {
             header.msg_hdr.msg_iov = vectors.at(slot);
             header.msg_hdr.msg_iovlen = 1;
             header.msg_hdr.msg_control = controls.at(slot).cast();
-            header.msg_hdr.msg_controllen = Control::CAPACITY as _;
+            header.msg_hdr.msg_controllen = ControlRoom::CAPACITY as _;
         }
         Self {
             payload,
@@ -70,29 +85,61 @@ impl ReceiveBlock {
             vectors,
             slots,
             filled: 0,
+            is_full: false,
+            trains,
             waits: WaitForecast::default(),
         }
     }
 
-    /// The datagram in slot `index`, which a receive filled.
-    #[allow(clippy::unnecessary_cast, reason = "musl has narrower lengths")]
+    /// Datagram `index` of those that were received last.
     pub(crate) fn datagram(&self, index: usize) -> Datagram<'_> {
-        assert!(index < self.filled, "slot {index} was not filled");
-        let header = self.headers.get(index);
-        // The length is the kernel's, clamped all the same: past it lie the
-        // bytes of earlier datagrams.
-        let len = (header.msg_len as usize).min(self.max_packet_size);
-        let facts = match header.msg_hdr.msg_controllen {
-            0 => Facts::default(),
-            len => self.controls.get(index).facts(len as usize),
+        let part = match &self.trains {
+            Some(trains) => trains.parts[index],
+            None => Part::whole(index, self.len_in(index)),
         };
+        let slot = part.slot as usize;
+        assert!(slot < self.filled, "slot {slot} was not filled");
+        let header = self.headers.get(slot);
+        let facts = self.facts(slot);
+        let len = part.len as usize;
+        let start = slot * self.stride + part.start as usize;
+        let is_cut = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
         Datagram {
-            bytes: self.payload.bytes(index * self.stride, len),
-            peer: self.names.get(index).decode(header.msg_hdr.msg_namelen),
+            bytes: self.payload.bytes(start, len.min(self.max_packet_size)),
+            peer: self.names.get(slot).decode(header.msg_hdr.msg_namelen),
             local: facts.local,
             stamp: facts.stamp,
-            truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
+            truncated: is_cut || len > self.max_packet_size,
+            glued: self.may_be_glued(slot, facts),
         }
+    }
+
+    /// The length of what stands in a slot: the kernel's word, clamped all the
+    /// same, for past it lie the bytes of earlier datagrams.
+    fn len_in(&self, slot: usize) -> usize {
+        let room = self.vectors.get(slot).iov_len;
+        (self.headers.get(slot).msg_len as usize).min(room)
+    }
+
+    #[allow(clippy::unnecessary_cast, reason = "musl has narrower lengths")]
+    fn facts(&self, slot: usize) -> Facts {
+        match self.headers.get(slot).msg_hdr.msg_controllen {
+            0 => Facts::default(),
+            len => self.controls.get(slot).facts(len as usize),
+        }
+    }
+
+    /// Whether what stands in a slot may be a train that is not known to be
+    /// one: the kernel had no room to say.
+    fn may_be_glued(&self, slot: usize, facts: Facts) -> bool {
+        let flags = self.headers.get(slot).msg_hdr.msg_flags;
+        self.trains.is_some() && facts.segment.is_none() && flags & libc::MSG_CTRUNC != 0
+    }
+
+    /// Whether the last receive filled all the slots it was given, so that more
+    /// may be waiting.
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full
     }
 
     /// Payload bytes of the datagrams received last.
@@ -107,12 +154,13 @@ impl ReceiveBlock {
         self.waits.next()
     }
 
-    /// Receives what is there, up to `limit` datagrams, without waiting.
+    /// Receives what is there into up to `limit` slots, without waiting.
+    /// Returns the number of datagrams.
     pub(super) fn fill(&mut self, socket: &Socket, limit: usize) -> io::Result<usize> {
         for index in 0..self.filled {
             let header = self.headers.get_mut(index);
             header.msg_hdr.msg_namelen = CAPACITY;
-            header.msg_hdr.msg_controllen = Control::CAPACITY as _;
+            header.msg_hdr.msg_controllen = ControlRoom::CAPACITY as _;
             header.msg_hdr.msg_flags = 0;
         }
         self.filled = 0;
@@ -131,7 +179,65 @@ impl ReceiveBlock {
         });
         self.waits.learn(result.is_ok());
         self.filled = *result.as_ref().unwrap_or(&0);
-        result
+        self.is_full = self.filled == limit;
+        match self.trains.take() {
+            None => result,
+            Some(mut trains) => {
+                trains.parts.clear();
+                for slot in 0..self.filled {
+                    trains.split(slot, self.len_in(slot), self.facts(slot).segment);
+                }
+                let count = trains.parts.len();
+                self.trains = Some(trains);
+                result.map(|_| count)
+            }
+        }
+    }
+}
+
+/// The datagrams that came as trains: several of one peer, one behind the
+/// other, as one message (udp(7), `UDP_GRO`).
+struct Trains {
+    parts: Vec<Part>,
+}
+
+/// Where one datagram stands.
+#[derive(Clone, Copy)]
+struct Part {
+    slot: u32,
+    start: u32,
+    len: u32,
+}
+
+impl Part {
+    fn whole(slot: usize, len: usize) -> Self {
+        Self {
+            slot: slot as u32,
+            start: 0,
+            len: len as u32,
+        }
+    }
+}
+
+impl Trains {
+    fn new(slots: usize) -> Self {
+        Self {
+            parts: Vec::with_capacity(slots * MOST_IN_A_TRAIN),
+        }
+    }
+
+    /// Splits the `len` bytes in a slot into datagrams of `segment` bytes, the
+    /// last as long as what is left.
+    fn split(&mut self, slot: usize, len: usize, segment: Option<usize>) {
+        let segment = segment.unwrap_or(len).max(1);
+        self.parts.push(Part::whole(slot, len.min(segment)));
+        for start in (segment..len).step_by(segment) {
+            self.parts.push(Part {
+                slot: slot as u32,
+                start: start as u32,
+                len: segment.min(len - start) as u32,
+            });
+        }
     }
 }
 
@@ -192,11 +298,19 @@ fn stride(max_packet_size: usize) -> usize {
 
 const CACHE_LINE: usize = 64;
 
+/// The length of a train is the length of the IP packet it came in.
+const LONGEST_TRAIN: usize = 65_535;
+/// `UDP_MAX_SEGMENTS` of the kernels that allow the most (include/linux/udp.h).
+const MOST_IN_A_TRAIN: usize = 128;
+
 const _: () = assert!(size_of::<RawAddress>() < 64, "an address fits a cache line");
 
 #[cfg(test)]
 mod tests {
+    use std::net::UdpSocket;
+
     use super::*;
+    use crate::sys::TakeOver;
 
     #[test]
     fn waiting_comes_first_only_while_receiving_first_is_in_vain() {
@@ -213,6 +327,50 @@ mod tests {
         assert!(!forecast.next(), "put to the test");
         forecast.learn(true);
         assert!(!forecast.next(), "and given up");
+    }
+
+    /// A socket that receives trains, and what it received from a peer.
+    fn received(bytes: &[u8]) -> ReceiveBlock {
+        let inner = UdpSocket::bind("127.0.0.1:0").expect("a free port on loopback");
+        let options = TakeOver {
+            coalesce: true,
+            ..TakeOver::default()
+        };
+        let socket = Socket::new(inner, options).expect("a UDP socket");
+        let peer = UdpSocket::bind("127.0.0.1:0").expect("a free port on loopback");
+        peer.send_to(bytes, socket.local_addr()).expect("loopback");
+        let mut block = ReceiveBlock::new(BlockShape {
+            slots: 1,
+            max_packet_size: 100,
+            trains: true,
+        });
+        // Loopback delivers before the send returns.
+        assert_eq!(block.fill(&socket, 1).expect("it was sent"), 1);
+        block
+    }
+
+    #[test]
+    fn what_may_be_several_datagrams_glued_together_is_marked() {
+        let mut block = received(b"one or two?");
+        assert!(!block.datagram(0).glued, "its messages are whole");
+        block.headers.get_mut(0).msg_hdr.msg_flags |= libc::MSG_CTRUNC;
+        assert!(block.datagram(0).glued, "its messages were cut off");
+    }
+
+    #[test]
+    fn a_train_is_split_where_its_datagrams_met() {
+        let split = |len, segment| {
+            let mut trains = Trains::new(1);
+            trains.split(3, len, segment);
+            let place = |part: &Part| (part.slot, part.start, part.len);
+            trains.parts.iter().map(place).collect::<Vec<_>>()
+        };
+        assert_eq!(split(5, Some(2)), [(3, 0, 2), (3, 2, 2), (3, 4, 1)]);
+        assert_eq!(split(4, Some(2)), [(3, 0, 2), (3, 2, 2)]);
+        assert_eq!(split(4, Some(9)), [(3, 0, 4)], "shorter than a segment");
+        assert_eq!(split(4, None), [(3, 0, 4)], "not a train");
+        assert_eq!(split(0, None), [(3, 0, 0)], "an empty datagram is one");
+        assert_eq!(split(0, Some(7)), [(3, 0, 0)]);
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub(crate) struct Socket {
     local_addr: SocketAddr,
     is_v6: bool,
     reaches_v4: bool,
+    receives_trains: bool,
     granted_receive_buffer: usize,
     drops_at_bind: u32,
 }
@@ -39,9 +40,15 @@ impl Socket {
         if options.stamps {
             set_option(&inner, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
         }
+        if options.coalesce {
+            if let Err(error) = set_option(&inner, libc::SOL_UDP, libc::UDP_GRO, 1) {
+                log::debug!("{local_addr}: datagrams are received one by one: {error} (UDP_GRO)");
+            }
+        }
         Ok(Self {
             local_addr,
             is_v6,
+            receives_trains: receives_trains(&inner, options.coalesce),
             reaches_v4: reaches_v4(&inner)?,
             granted_receive_buffer: granted_receive_buffer(&inner)?,
             drops_at_bind: memory_info(&inner).map_or(0, |info| info[SK_MEMINFO_DROPS]),
@@ -56,6 +63,11 @@ impl Socket {
     /// Whether IPv4 peers can be reached from here.
     pub(crate) fn reaches_v4(&self) -> bool {
         self.reaches_v4
+    }
+
+    /// Whether several datagrams of one peer may be received as one (`UDP_GRO`).
+    pub(crate) fn receives_trains(&self) -> bool {
+        self.receives_trains
     }
 
     /// The receive buffer that the kernel granted, in bytes as they are asked.
@@ -267,6 +279,25 @@ fn ask_for_local_ends(socket: &UdpSocket, is_v6: bool) -> io::Result<()> {
         told_v4?;
     }
     Ok(())
+}
+
+/// Whether `UDP_GRO` is on, whoever switched it on: a socket that was handed in
+/// may have come with it. Kernels that cannot be asked are taken at their word
+/// when it was `asked` for here.
+fn receives_trains(socket: &UdpSocket, asked: bool) -> bool {
+    let mut value: libc::c_int = 0;
+    let mut len = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: `value` is writable for `len` bytes, and both live through the call.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_UDP,
+            libc::UDP_GRO,
+            (&raw mut value).cast(),
+            &raw mut len,
+        )
+    };
+    if result == 0 { value != 0 } else { asked }
 }
 
 fn set_option(

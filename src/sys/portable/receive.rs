@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 
 use super::{Bell, unmapped};
-use crate::sys::Datagram;
+use crate::sys::{BlockShape, Datagram};
 
 /// One receive slot, a byte longer than the largest datagram: a byte received
 /// there says that the datagram was truncated. The bell's secret always fits.
@@ -17,8 +17,9 @@ pub(crate) struct ReceiveBlock {
 }
 
 impl ReceiveBlock {
-    /// Room for one datagram of up to `max_packet_size` bytes; batches do not exist here.
-    pub(crate) fn new(_slots: usize, max_packet_size: usize) -> Self {
+    /// Room for one datagram; batches do not exist here.
+    pub(crate) fn new(shape: BlockShape) -> Self {
+        let max_packet_size = shape.max_packet_size;
         Self {
             payload: vec![0; (max_packet_size + 1).max(Bell::SECRET_LEN)].into_boxed_slice(),
             max_packet_size,
@@ -37,7 +38,13 @@ impl ReceiveBlock {
             local: None,
             stamp: None,
             truncated: self.len > most,
+            glued: false,
         }
+    }
+
+    /// Not to be known: there is one slot.
+    pub(crate) fn is_full(&self) -> bool {
+        false
     }
 
     /// Payload bytes of the datagram received last.

@@ -40,6 +40,11 @@ impl Socket {
         self.reaches_v4
     }
 
+    /// Never, portably.
+    pub(crate) fn receives_trains(&self) -> bool {
+        false
+    }
+
     /// The receive buffer that the kernel granted, in bytes as they are asked.
     pub(crate) fn granted_receive_buffer(&self) -> usize {
         self.granted_receive_buffer
