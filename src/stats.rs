@@ -137,6 +137,9 @@ impl Refused {
 pub struct Shed {
     /// Waited longer than [`shed_older_than`](crate::Builder::shed_older_than).
     pub stale: u64,
+    /// With [`order_per_peer`](crate::Builder::order_per_peer), found no room
+    /// behind what waited for the same peer, or one in the same lane.
+    pub lane_full: u64,
 }
 
 impl Shed {
@@ -147,7 +150,7 @@ impl Shed {
     /// assert_eq!(socketserver::Stats::default().shed.total(), 0);
     /// ```
     pub fn total(&self) -> u64 {
-        self.stale
+        self.stale + self.lane_full
     }
 }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use super::Engine;
+use super::protocol::DoorId;
 use crate::error::Error;
 use crate::stats::{WorkerTally, bump};
 use crate::sys::ReceiveFault;
@@ -36,6 +37,7 @@ impl FaultRun {
         &mut self,
         error: io::Error,
         engine: &Engine,
+        door: DoorId,
         tally: &WorkerTally,
     ) -> AfterFault {
         let fault = ReceiveFault::of(&error);
@@ -55,7 +57,7 @@ impl FaultRun {
         let Some(pause) = self.pause(fault) else {
             return AfterFault::Retry;
         };
-        let Some(socket) = engine.socket.borrow() else {
+        let Some(socket) = engine.socket.borrow(door) else {
             return AfterFault::Rung;
         };
         match socket.bell().wait(pause) {

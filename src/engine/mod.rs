@@ -14,14 +14,17 @@
 //! |---|---|
 //! | `protocol` | who does what next; no sockets, no threads, model-checked |
 //! | `batch` | received datagrams that any number of workers claim from |
+//! | `lanes` | order per peer: received datagrams that one worker at a time handles |
+//! | `job` | what a worker is called for: a batch or a lane |
 //! | `outbox` | replies on their way out |
-//! | `shared_socket` | the socket, until closed |
+//! | `shared_socket` | the sockets, until closed |
 //! | `pace` | how long handlers take |
 //! | `fault` | what a failed receive leads to |
 //! | `mailbox` | where a thread waits for what it is told |
 //! | `crew` | the threads |
 //! | `slot` | what one worker shares with the others |
 //! | `worker` | one worker's loop |
+//! | `lane_work` | the part of it that works lanes |
 //! | `solo` | one datagram on the calling thread, without workers |
 //! | `supervisor` | the thread that called `serve_forever`: starts, sleeps, drains, closes |
 //! | `watch` | its looks: finds who is stuck, rescues, grows |
@@ -29,6 +32,9 @@
 mod batch;
 mod crew;
 mod fault;
+mod job;
+mod lane_work;
+mod lanes;
 mod mailbox;
 #[cfg(test)]
 mod model;
@@ -56,11 +62,13 @@ use crate::error::Error;
 use crate::log_limit::LogLimit;
 use crate::stats::{Fate, Padded, ReceiveBuffer, Stats};
 use crate::sys::{BlockShape, Datagram, SendOptions, Socket};
-use batch::{Batch, BatchPool};
+use batch::BatchPool;
 use crew::Crew;
+use job::Job;
+use lanes::Lanes;
 use mailbox::Mailbox;
 use pace::Pace;
-use protocol::{Calls, Order, Protocol, WorkerId};
+use protocol::{Bell, Calls, DoorId, Order, Protocol, WorkerId};
 use slot::Slot;
 
 /// What one worker does with datagrams. Made, used and dropped on its thread.
@@ -86,6 +94,8 @@ pub(crate) struct EngineConfig {
     pub(crate) max_workers: usize,
     pub(crate) batch_size: usize,
     pub(crate) max_packet_size: usize,
+    /// The datagrams of one peer are handled one after another.
+    pub(crate) ordered: bool,
     pub(crate) drain_timeout: Duration,
     pub(crate) send: SendOptions,
     pub(crate) thread_name: String,
@@ -98,10 +108,12 @@ pub(crate) struct EngineConfig {
 pub(crate) struct Engine {
     config: EngineConfig,
     socket: Arc<SharedSocket>,
-    protocol: Mutex<Protocol<Arc<Batch>>>,
+    protocol: Mutex<Protocol<Job>>,
     /// One place for each worker there may be, filled when first needed.
     slots: Box<[OnceLock<Box<Slot>>]>,
     batches: BatchPool,
+    /// Where datagrams keep their order, if they shall.
+    lanes: Option<Lanes>,
     crew: Crew,
     /// Gone once the server is closed, with all that users' code captured.
     executors: Mutex<Option<Arc<dyn ExecutorFactory>>>,
@@ -110,8 +122,8 @@ pub(crate) struct Engine {
     /// costs a load.
     looks: Padded<AtomicU64>,
     pace: Padded<Pace>,
-    /// Whether the last look found the kernel's queue filling up.
-    backlogged: AtomicBool,
+    /// For each door, whether the last look found the kernel's queue filling up.
+    backlogged: Box<[AtomicBool]>,
     /// Set by the first `stop`, so that the door need not ask the protocol.
     stopping: AtomicBool,
     /// The error that made the engine stop by itself.
@@ -128,33 +140,38 @@ pub(crate) struct Engine {
 impl Engine {
     pub(crate) fn new(
         config: EngineConfig,
-        socket: Arc<Socket>,
+        sockets: Vec<Arc<Socket>>,
         executors: Arc<dyn ExecutorFactory>,
     ) -> std::io::Result<Self> {
         let slots = (0..config.max_workers).map(|_| OnceLock::new()).collect();
         Ok(Self {
-            protocol: Mutex::new(Protocol::new(config.min_workers, config.max_workers)),
+            protocol: Mutex::new(Protocol::new(
+                sockets.len(),
+                config.min_workers,
+                config.max_workers,
+            )),
             slots,
             batches: BatchPool::new(BlockShape {
                 slots: config.batch_size,
                 max_packet_size: config.max_packet_size,
-                trains: socket.receives_trains(),
+                trains: sockets.iter().any(|socket| socket.receives_trains()),
             }),
+            lanes: config.ordered.then(Lanes::new),
             crew: Crew::new(config.thread_name.clone(), config.stack_size),
             executors: Mutex::new(Some(executors)),
             supervisor: Mailbox::new(),
             looks: Padded::default(),
             pace: Padded::default(),
-            backlogged: AtomicBool::new(false),
+            backlogged: sockets.iter().map(|_| AtomicBool::new(false)).collect(),
             stopping: AtomicBool::new(false),
             fatal: Mutex::new(None),
             peak_workers: AtomicU64::new(0),
             failed_worker_starts: AtomicU64::new(0),
-            granted_receive_buffer: socket.granted_receive_buffer(),
+            granted_receive_buffer: sockets[0].granted_receive_buffer(),
             began: Instant::now(),
             closing_stats: OnceLock::new(),
             receive_errors: LogLimit::new(),
-            socket: Arc::new(SharedSocket::new(socket)?),
+            socket: Arc::new(SharedSocket::new(sockets)?),
             config,
         })
     }
@@ -235,10 +252,7 @@ impl Engine {
         stats.workers = self.protocol().workers();
         stats.peak_workers = self.peak_workers.load(Relaxed) as usize;
         stats.failed_worker_starts = self.failed_worker_starts.load(Relaxed);
-        stats.kernel_drops = self
-            .socket
-            .borrow()
-            .and_then(|socket| socket.kernel_drops());
+        stats.kernel_drops = self.socket.sum(Socket::kernel_drops);
         stats.receive_buffer = ReceiveBuffer {
             asked: self.config.receive_buffer_asked,
             granted: self.granted_receive_buffer,
@@ -247,15 +261,17 @@ impl Engine {
         stats
     }
 
+    /// How many sockets there are, each with a door.
+    fn doors(&self) -> std::ops::Range<DoorId> {
+        0..self.backlogged.len()
+    }
+
     fn slot(&self, worker: WorkerId) -> &Slot {
         self.slots[worker].get_or_init(|| Box::new(Slot::new(&self.socket, self.config.send)))
     }
 
     /// Makes one transition of the protocol and carries out its calls.
-    fn transit<T>(
-        &self,
-        transition: impl FnOnce(&mut Protocol<Arc<Batch>>) -> (T, Calls<Arc<Batch>>),
-    ) -> T {
+    fn transit<T>(&self, transition: impl FnOnce(&mut Protocol<Job>) -> (T, Calls<Job>)) -> T {
         let (result, calls) = transition(&mut self.protocol());
         if let Some((worker, order)) = calls.wake {
             self.slot(worker).deliver(order);
@@ -263,8 +279,10 @@ impl Engine {
         if calls.supervisor {
             self.tell_supervisor();
         }
-        if calls.bell {
-            self.socket.ring();
+        match calls.bell {
+            Bell::Silent => {}
+            Bell::At(door) => self.socket.ring(door),
+            Bell::AtAll => self.socket.ring_all(),
         }
         result
     }
@@ -275,7 +293,7 @@ impl Engine {
         let _ = self.supervisor.put(());
     }
 
-    fn protocol(&self) -> MutexGuard<'_, Protocol<Arc<Batch>>> {
+    fn protocol(&self) -> MutexGuard<'_, Protocol<Job>> {
         self.protocol.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,9 +1,11 @@
 //! Replies on their way out, batched across peers.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Instant;
 
+use super::protocol::DoorId;
 use super::shared_socket::{SEND_DEADLINE, SharedSocket};
 use crate::error::Error;
 use crate::stats::{Padded, ReplyTally};
@@ -21,6 +23,8 @@ pub(crate) struct Outbox {
     /// Made for the first datagram, gone once the server is closed.
     queue: Mutex<Option<SendQueue>>,
     options: SendOptions,
+    /// The door whose socket the replies leave by: where the worker was last.
+    door: AtomicUsize,
     tally: Padded<ReplyTally>,
 }
 
@@ -29,6 +33,7 @@ impl Outbox {
         Self {
             queue: Mutex::new(None),
             options,
+            door: AtomicUsize::new(0),
             tally: Padded::default(),
             socket,
         }
@@ -40,6 +45,11 @@ impl Outbox {
 
     pub(crate) fn tally(&self) -> &ReplyTally {
         &self.tally
+    }
+
+    /// The worker goes to this door: from now on replies leave by its socket.
+    pub(crate) fn turn_to(&self, door: DoorId) {
+        self.door.store(door, Relaxed);
     }
 
     /// Appends a datagram; sends first what is queued if there is no room for it.
@@ -72,16 +82,18 @@ impl Outbox {
         }
     }
 
-    /// Sends what is queued, if nobody else is at it and as far as there is room.
-    pub(crate) fn try_flush(&self) {
+    /// Sends what is queued, if nobody else is at it and as far as there is
+    /// room; whether nothing is left.
+    pub(crate) fn try_flush(&self) -> bool {
         let mut slot = match self.queue.try_lock() {
             Ok(slot) => slot,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return,
+            Err(TryLockError::WouldBlock) => return false,
         };
-        if let Some(queue) = slot.as_mut() {
+        slot.as_mut().is_none_or(|queue| {
             self.send(queue, Patience::None);
-        }
+            queue.is_empty()
+        })
     }
 
     /// The server is closed: counts what is still queued as not sent.
@@ -95,7 +107,7 @@ impl Outbox {
         if queue.is_empty() {
             return;
         }
-        let Some(socket) = self.socket.borrow() else {
+        let Some(socket) = self.socket.borrow(self.door.load(Relaxed)) else {
             let dropped = queue.discard();
             self.tally.closed(dropped as u64);
             return;

@@ -1,6 +1,6 @@
-//! Who does what next: the door, the stack of idle workers, rescue, growth,
-//! retirement and shutdown, as one small state machine without sockets,
-//! handlers, threads or clocks.
+//! Who does what next: the doors, the stack of idle workers, jobs that wait for
+//! a worker, growth, retirement and shutdown, as one small state machine without
+//! sockets, handlers, threads or clocks.
 //!
 //! Every method is one transition. The engine makes each under one lock and
 //! carries out the returned [`Calls`] after it has let go; a lock per received
@@ -13,102 +13,29 @@
 //!   mailbox. So each parked worker gets exactly one message, nobody else can
 //!   take it, and a mailbox of one place never overflows: the worker stands on
 //!   the stack again only after it has taken the message out.
-//! - *The bell.* What the worker at the door has to learn (a rescue, the stop) is
-//!   written here first and rung second. The bell stays rung until the wait at
-//!   the door has silenced it, and that worker looks here *after* silencing. So
-//!   either it sees the news, or the bell is still to ring.
+//! - *The bells.* What a worker at a door has to learn (a job that waits, the
+//!   stop, a door where nobody is) is written here first and rung second. A
+//!   door's bell stays rung until the wait there has silenced it, and that worker
+//!   looks here *after* silencing. So either it sees the news, or the bell is
+//!   still to ring.
 //! - *The supervisor.* It goes to sleep only in a transition that sees nobody
-//!   busy (or only who is stuck, and then with a timeout) and nothing to rescue,
+//!   busy (or only who is stuck, and then with a timeout) and no job waiting,
 //!   and that leaves `asleep` behind. Work can begin
 //!   only in [`received`](Protocol::received), under the same lock: that sees
 //!   `asleep` and wakes it, before the handler runs.
-//! - *The door.* While serving, somebody holds the door or somebody is busy, and
+//! - *The doors.* While serving, somebody holds each door or somebody is busy, and
 //!   whoever is busy looks here when done; for whoever is busy too long, the
-//!   supervisor, who is awake as long as anyone is, sends another.
+//!   supervisor, who is awake as long as anyone is, sends another. With fewer
+//!   free workers than doors, it calls one away from a door where nothing comes.
+
+mod doors;
+mod orders;
+
+pub(crate) use orders::{Assistance, Bell, Calls, DoorId, Order, Rest, WorkerId};
 
 use std::collections::VecDeque;
 
-/// Names a worker: the index of its slot.
-pub(crate) type WorkerId = usize;
-
-/// What a worker does next.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Order<J> {
-    /// Wait at the door: receive a batch.
-    Receive,
-    /// Claim and handle datagrams of this batch.
-    Work(J),
-    /// Wait at the own mailbox.
-    Park,
-    /// Finish and end the thread.
-    Leave,
-}
-
-/// Things to do after a transition, outside the lock.
-#[must_use = "a call that is not made is a lost wake-up"]
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Calls<J> {
-    /// Put this order into that worker's mailbox.
-    pub(crate) wake: Option<(WorkerId, Order<J>)>,
-    /// Put a token into the supervisor's mailbox.
-    pub(crate) supervisor: bool,
-    /// Ring the bell at the door.
-    pub(crate) bell: bool,
-}
-
-impl<J> Calls<J> {
-    pub(crate) const NONE: Self = Self {
-        wake: None,
-        supervisor: false,
-        bell: false,
-    };
-
-    fn wake(worker: WorkerId, order: Order<J>) -> Self {
-        Self {
-            wake: Some((worker, order)),
-            ..Self::NONE
-        }
-    }
-
-    fn supervisor(needed: bool) -> Self {
-        Self {
-            supervisor: needed,
-            ..Self::NONE
-        }
-    }
-}
-
-/// Whom a worker that has just received a batch calls in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Assistance<J> {
-    /// Nobody: the batch is done sooner than anyone wakes up.
-    Nobody,
-    /// Somebody to receive meanwhile.
-    AtTheDoor,
-    /// Somebody to share this batch with.
-    WithBatch(J),
-}
-
-/// How long the supervisor may wait before it looks again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rest {
-    /// The usual time: there is work.
-    None,
-    /// Longer: who is busy is stuck, and there is nothing to be done about it.
-    Light,
-    /// Until it is told: nobody is busy.
-    Deep,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Door {
-    /// Nobody waits; whoever has nothing to do goes there.
-    Open,
-    /// This worker waits there, or is on its way.
-    Held(WorkerId),
-    /// Nobody goes there any more.
-    Closed,
-}
+use doors::Doors;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Phase {
@@ -120,17 +47,20 @@ enum Phase {
     Closed,
 }
 
-/// The state. `J` stands for a shared batch.
+/// The state. `J` stands for a job: datagrams that any worker may handle.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Protocol<J> {
     phase: Phase,
-    door: Door,
-    /// Counts openings, so that the supervisor can tell one from the next.
-    openings: u64,
+    doors: Doors,
+    /// A door that somebody shall come to, whatever door was nearer.
+    summons: Option<DoorId>,
     /// Parked workers, the most recent last.
     idle: Vec<WorkerId>,
-    /// Batches that wait for a worker. Each belongs to a busy worker.
-    rescue: VecDeque<J>,
+    /// Jobs that wait for a worker: batches of busy workers, or lanes. Each at
+    /// most once.
+    waiting: VecDeque<J>,
+    /// Counts jobs taken from there, so that the supervisor sees whether any is.
+    taken: u64,
     /// The supervisor rests, and is to be told when something is received.
     asleep: bool,
     /// A batch was received since the supervisor's last look.
@@ -146,13 +76,14 @@ pub(crate) struct Protocol<J> {
 
 impl<J: Clone + PartialEq> Protocol<J> {
     /// A server before its first worker.
-    pub(crate) fn new(min: usize, max: usize) -> Self {
+    pub(crate) fn new(doors: usize, min: usize, max: usize) -> Self {
         Self {
             phase: Phase::Serving,
-            door: Door::Open,
-            openings: 0,
+            doors: Doors::new(doors),
+            summons: None,
             idle: Vec::with_capacity(max),
-            rescue: VecDeque::new(),
+            waiting: VecDeque::new(),
+            taken: 0,
             asleep: false,
             traffic: false,
             workers: 0,
@@ -164,44 +95,67 @@ impl<J: Clone + PartialEq> Protocol<J> {
 
     // What workers do.
 
-    /// A worker has nothing in hand.
-    pub(crate) fn next(&mut self, me: WorkerId) -> (Order<J>, Calls<J>) {
+    /// A worker has nothing in hand. Of several open doors it takes the one
+    /// `near` it.
+    pub(crate) fn next(&mut self, me: WorkerId, near: DoorId) -> (Order<J>, Calls<J>) {
         if self.phase == Phase::Closed {
             return (Order::Leave, Calls::NONE);
         }
-        if let Some(job) = self.rescue.pop_front() {
+        if let Some(job) = self.next_job() {
             return (Order::Work(job), Calls::NONE);
         }
-        if self.door == Door::Open {
-            self.door = Door::Held(me);
-            return (Order::Receive, Calls::NONE);
+        let near = self.summons.take().unwrap_or(near);
+        if let Some(door) = self.doors.take_near(near, me) {
+            return (Order::Receive(door), Calls::NONE);
         }
         self.idle.push(me);
         (Order::Park, Calls::supervisor(self.is_drained()))
     }
 
+    /// A job that waits.
+    pub(crate) fn next_job(&mut self) -> Option<J> {
+        let job = self.waiting.pop_front()?;
+        self.taken += 1;
+        Some(job)
+    }
+
+    /// Puts jobs where they wait for a worker. In the same breath as
+    /// [`received`](Self::received), or by who looks after them.
+    pub(crate) fn enqueue(&mut self, jobs: impl IntoIterator<Item = J>) {
+        if self.phase != Phase::Closed {
+            self.waiting.extend(jobs);
+        }
+    }
+
     /// The worker at the door has received a batch and turns to it.
-    pub(crate) fn received(&mut self, me: WorkerId, assistance: Assistance<J>) -> Calls<J> {
-        debug_assert_eq!(self.door, Door::Held(me), "only at the door is received");
-        self.open_door();
+    pub(crate) fn received(
+        &mut self,
+        me: WorkerId,
+        door: DoorId,
+        assistance: Assistance<J>,
+    ) -> Calls<J> {
+        debug_assert!(self.doors.is_held_by(door, me), "received at its door");
+        self.leave(door);
         self.traffic = true;
         let mut calls = match assistance {
             Assistance::Nobody => Calls::NONE,
-            Assistance::AtTheDoor => self.fill_door(),
+            Assistance::AtTheDoor => self.fill_door(door),
             Assistance::WithBatch(job) => match self.idle.pop() {
                 Some(helper) => Calls::wake(helper, Order::Work(job)),
                 None => Calls::NONE,
             },
+            Assistance::WithJobs if self.idle.is_empty() => Calls::NONE,
+            Assistance::WithJobs => self.hand_out(),
         };
         calls.supervisor = std::mem::take(&mut self.asleep);
         calls
     }
 
     /// The worker at the door has heard the bell, or must leave it for another reason.
-    pub(crate) fn leave_door(&mut self, me: WorkerId) -> (Order<J>, Calls<J>) {
-        debug_assert_eq!(self.door, Door::Held(me), "only who is there can leave");
-        self.open_door();
-        self.next(me)
+    pub(crate) fn leave_door(&mut self, me: WorkerId, door: DoorId) -> (Order<J>, Calls<J>) {
+        debug_assert!(self.doors.is_held_by(door, me), "it leaves its door");
+        self.leave(door);
+        self.next(me, door)
     }
 
     /// A worker was idle for long: whether it may leave. If not, it must stay,
@@ -226,8 +180,8 @@ impl<J: Clone + PartialEq> Protocol<J> {
     /// A worker is gone, its last act.
     pub(crate) fn gone(&mut self, me: WorkerId, retired: bool) -> Calls<J> {
         debug_assert!(!self.idle.contains(&me), "who parks is not gone");
-        if self.door == Door::Held(me) {
-            self.open_door();
+        if let Some(door) = self.doors.of(me) {
+            self.leave(door);
         }
         self.workers -= 1;
         self.retiring -= usize::from(retired);
@@ -251,8 +205,8 @@ impl<J: Clone + PartialEq> Protocol<J> {
     /// next will tell it, unless it does not rest at all.
     pub(crate) fn doze(&mut self, is_settled: bool) -> Rest {
         let quiet = !std::mem::take(&mut self.traffic);
-        let nothing_waits = self.phase == Phase::Serving && self.rescue.is_empty();
-        let is_watched = matches!(self.door, Door::Held(_));
+        let nothing_waits = self.phase == Phase::Serving && self.waiting.is_empty();
+        let is_watched = !self.doors.has_open();
         let rest = if !quiet || !nothing_waits || !is_watched {
             Rest::None
         } else if self.busy() == 0 {
@@ -273,34 +227,57 @@ impl<J: Clone + PartialEq> Protocol<J> {
 
     /// This batch has datagrams that nobody gets to: gives it to another worker.
     pub(crate) fn assist(&mut self, job: J) -> Calls<J> {
-        if self.phase == Phase::Closed || self.rescue.contains(&job) {
+        if self.phase == Phase::Closed || self.waiting.contains(&job) {
             return Calls::NONE;
         }
-        if let Some(helper) = self.idle.pop() {
-            return Calls::wake(helper, Order::Work(job));
+        self.waiting.push_back(job);
+        self.hand_out()
+    }
+
+    /// Calls somebody for a job that waits: an idle worker, or one from a door.
+    pub(crate) fn hand_out(&mut self) -> Calls<J> {
+        if self.waiting.is_empty() {
+            return Calls::NONE;
         }
-        self.rescue.push_back(job);
-        Calls {
-            bell: matches!(self.door, Door::Held(_)),
-            ..Calls::NONE
+        let Some(worker) = self.idle.pop() else {
+            return Calls::bell(self.doors.held_after(0));
+        };
+        match self.next_job() {
+            Some(job) => Calls::wake(worker, Order::Work(job)),
+            None => Calls::NONE,
         }
     }
 
-    /// Sends an idle worker to the door if nobody is there.
-    pub(crate) fn fill_door(&mut self) -> Calls<J> {
-        if self.door != Door::Open {
+    /// How many jobs were ever taken, while one waits.
+    pub(crate) fn waiting_since(&self) -> Option<u64> {
+        (!self.waiting.is_empty()).then_some(self.taken)
+    }
+
+    /// Sends an idle worker to this door if nobody is there.
+    pub(crate) fn fill_door(&mut self, door: DoorId) -> Calls<J> {
+        if !self.doors.is_open(door) {
             return Calls::NONE;
         }
         let Some(worker) = self.idle.pop() else {
             return Calls::NONE;
         };
-        self.door = Door::Held(worker);
-        Calls::wake(worker, Order::Receive)
+        self.doors.take(door, worker);
+        Calls::wake(worker, Order::Receive(door))
     }
 
-    /// Which opening of the door this is, while nobody is there.
-    pub(crate) fn open_since(&self) -> Option<u64> {
-        (self.door == Door::Open).then_some(self.openings)
+    /// Something waits at this door, and nobody is there or idle: calls one of
+    /// those who wait at other doors.
+    pub(crate) fn summon(&mut self, door: DoorId) -> Calls<J> {
+        if !self.doors.is_open(door) || !self.idle.is_empty() {
+            return self.fill_door(door);
+        }
+        self.summons = Some(door);
+        Calls::bell(self.doors.held_after(door))
+    }
+
+    /// Which opening of this door this is, while nobody is there.
+    pub(crate) fn open_since(&self, door: DoorId) -> Option<u64> {
+        self.doors.open_since(door)
     }
 
     /// Whether there is work for a worker that does not exist.
@@ -308,9 +285,9 @@ impl<J: Clone + PartialEq> Protocol<J> {
         self.idle.is_empty() && !self.vacant.is_empty() && self.has_undone()
     }
 
-    /// Whether batches wait for a worker.
-    pub(crate) fn has_rescue(&self) -> bool {
-        !self.rescue.is_empty()
+    /// Whether jobs wait for a worker.
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     /// Stops receiving. Remembered when nobody serves yet.
@@ -320,12 +297,10 @@ impl<J: Clone + PartialEq> Protocol<J> {
         }
         self.phase = Phase::Draining;
         self.asleep = false;
-        if !matches!(self.door, Door::Held(_)) {
-            self.door = Door::Closed;
-        }
-        // The bell also for who waits at the socket without workers.
+        self.doors.close_unheld();
+        // The bells also for who waits at a socket without workers.
         Calls {
-            bell: true,
+            bell: Bell::AtAll,
             supervisor: true,
             wake: None,
         }
@@ -334,26 +309,26 @@ impl<J: Clone + PartialEq> Protocol<J> {
     /// Whether all that was received is dealt with, and nothing more will be.
     pub(crate) fn is_drained(&self) -> bool {
         self.phase == Phase::Draining
-            && self.door == Door::Closed
+            && self.doors.are_closed()
             && self.busy() == 0
-            && self.rescue.is_empty()
+            && self.waiting.is_empty()
     }
 
-    /// Whether nobody is at the door or on the way to it, for good: all that was
-    /// read from the kernel is in a batch that `busy` workers know.
-    pub(crate) fn door_is_closed(&self) -> bool {
-        self.door == Door::Closed
+    /// Whether nobody is at a door or on the way to one, for good: all that was
+    /// read from the kernel is in jobs that `busy` workers know, or that wait.
+    pub(crate) fn doors_are_closed(&self) -> bool {
+        self.doors.are_closed()
     }
 
-    /// Sends everyone home, once the door is closed: those that park must be told, by mailbox.
+    /// Sends everyone home, once the doors are closed: those that park must be told, by mailbox.
     pub(crate) fn close(&mut self) -> Vec<WorkerId> {
         debug_assert!(
-            self.workers == 0 || self.door_is_closed(),
-            "who is at the door may receive"
+            self.workers == 0 || self.doors_are_closed(),
+            "who is at a door may receive"
         );
         self.phase = Phase::Closed;
-        self.door = Door::Closed;
-        self.rescue.clear();
+        self.doors.close();
+        self.waiting.clear();
         std::mem::take(&mut self.idle)
     }
 
@@ -362,9 +337,9 @@ impl<J: Clone + PartialEq> Protocol<J> {
         self.workers
     }
 
-    /// Workers that neither park nor wait at the door.
+    /// Workers that neither park nor wait at a door.
     pub(crate) fn busy(&self) -> usize {
-        self.workers - self.idle.len() - usize::from(matches!(self.door, Door::Held(_)))
+        self.workers - self.idle.len() - self.doors.held()
     }
 
     /// Whether `stop` was called.
@@ -376,19 +351,15 @@ impl<J: Clone + PartialEq> Protocol<J> {
     /// states ends.
     #[cfg(test)]
     pub(super) fn normalize(&mut self) {
-        self.openings = 0;
+        self.doors.normalize();
+        self.taken = 0;
     }
 
     fn has_undone(&self) -> bool {
-        !self.rescue.is_empty() || (self.door == Door::Open && self.phase == Phase::Serving)
+        !self.waiting.is_empty() || (self.phase == Phase::Serving && self.doors.has_open())
     }
 
-    fn open_door(&mut self) {
-        self.openings += 1;
-        self.door = if self.phase == Phase::Serving {
-            Door::Open
-        } else {
-            Door::Closed
-        };
+    fn leave(&mut self, door: DoorId) {
+        self.doors.leave(door, self.phase != Phase::Serving);
     }
 }

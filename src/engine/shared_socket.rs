@@ -1,4 +1,4 @@
-//! The socket as all share it, until the server is closed.
+//! The server's sockets as all share them, until it is closed.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,20 +6,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
+use super::protocol::DoorId;
 use crate::error::Error;
 use crate::log_limit::LogLimit;
 use crate::stats::{Padded, ReplyTally};
-use crate::sys::{Bell, LocalEnd, Patience, Socket, max_payload, send_one};
+use crate::sys::{Bell, LocalEnd, Patience, Ready, Socket, max_payload, send_one};
 
-/// The one place that owns the socket.
+/// The one place that owns the server's sockets: one, or several that share
+/// their address.
 ///
-/// Who uses it borrows it for one call and no longer; never while a handler
+/// Who uses one borrows it for one call and no longer; never while a handler
 /// runs. So closing waits for calls that are bounded in time, not for handlers,
 /// and then the port is free, whoever still has a handle.
 #[derive(Debug)]
 pub(crate) struct SharedSocket {
-    line: RwLock<Option<Line>>,
-    /// Set before the socket goes, so that asking costs no lock.
+    /// A line for each door, all open until the end: what waits at a socket is
+    /// lost with it, and the kernel would send its peers to the others.
+    lines: RwLock<Option<Box<[Line]>>>,
+    /// Set before the sockets go, so that asking costs no lock.
     closed: AtomicBool,
     local_addr: SocketAddr,
     reaches_v4: bool,
@@ -29,12 +33,17 @@ pub(crate) struct SharedSocket {
 }
 
 impl SharedSocket {
-    pub(crate) fn new(socket: Arc<Socket>) -> io::Result<Self> {
-        let bell = Bell::new(&socket)?;
+    pub(crate) fn new(sockets: Vec<Arc<Socket>>) -> io::Result<Self> {
+        let first = Arc::clone(&sockets[FIRST]);
+        let line = |socket: Arc<Socket>| {
+            let bell = Bell::new(&socket)?;
+            Ok(Line { socket, bell })
+        };
+        let lines = sockets.into_iter().map(line);
         Ok(Self {
-            local_addr: socket.local_addr(),
-            reaches_v4: socket.reaches_v4(),
-            line: RwLock::new(Some(Line { socket, bell })),
+            local_addr: first.local_addr(),
+            reaches_v4: first.reaches_v4(),
+            lines: RwLock::new(Some(lines.collect::<io::Result<_>>()?)),
             closed: AtomicBool::new(false),
             tally: Padded::default(),
             send_errors: LogLimit::new(),
@@ -53,26 +62,58 @@ impl SharedSocket {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Borrows the socket for one call.
-    pub(crate) fn borrow(&self) -> Option<BorrowedSocket<'_>> {
-        let guard = self.line.read().unwrap_or_else(PoisonError::into_inner);
-        guard.is_some().then_some(BorrowedSocket(guard))
+    /// Borrows the socket at a door for one call.
+    pub(crate) fn borrow(&self, door: DoorId) -> Option<BorrowedSocket<'_>> {
+        let lines = self.lines.read().unwrap_or_else(PoisonError::into_inner);
+        lines.is_some().then_some(BorrowedSocket { lines, door })
     }
 
-    /// Wakes whoever waits at the socket, or the next that would.
-    pub(crate) fn ring(&self) {
-        if let Some(socket) = self.borrow() {
+    /// Wakes whoever waits at a door, or the next that would.
+    pub(crate) fn ring(&self, door: DoorId) {
+        if let Some(socket) = self.borrow(door) {
             socket.bell().ring();
         }
     }
 
-    /// Closes the socket, once all calls on it have ended. Returns the bytes
+    /// Wakes whoever waits at any door.
+    pub(crate) fn ring_all(&self) {
+        let lines = self.lines.read().unwrap_or_else(PoisonError::into_inner);
+        for line in lines.iter().flatten() {
+            line.bell.ring();
+        }
+    }
+
+    /// Waits until one of several sockets can be received from, the nearest from
+    /// door `near` on, or the first door's bell rings.
+    pub(crate) fn wait_for_any(
+        &self,
+        near: DoorId,
+        timeout: Option<Duration>,
+    ) -> Option<io::Result<Ready>> {
+        let lines = self.lines.read().unwrap_or_else(PoisonError::into_inner);
+        let lines = lines.as_ref()?;
+        let sockets: Vec<&Socket> = lines.iter().map(|line| &*line.socket).collect();
+        Some(Socket::wait_for_any(
+            &sockets,
+            near,
+            &lines[FIRST].bell,
+            timeout,
+        ))
+    }
+
+    /// The sum over all sockets of what the kernel tells, if it tells.
+    pub(crate) fn sum(&self, tell: impl Fn(&Socket) -> Option<u64>) -> Option<u64> {
+        let lines = self.lines.read().unwrap_or_else(PoisonError::into_inner);
+        lines.as_ref()?.iter().map(|line| tell(&line.socket)).sum()
+    }
+
+    /// Closes the sockets, once all calls on them have ended. Returns the bytes
     /// that waited unread, where that is known.
     pub(crate) fn close(&self) -> Option<u64> {
         self.closed.store(true, Ordering::Release);
-        let mut slot = self.line.write().unwrap_or_else(PoisonError::into_inner);
-        let line = slot.take()?;
-        line.socket.unread_bytes()
+        let mut slot = self.lines.write().unwrap_or_else(PoisonError::into_inner);
+        let lines = slot.take()?;
+        lines.iter().map(|line| line.socket.unread_bytes()).sum()
     }
 
     /// What can be known about a send before it is tried; counted if it is refused.
@@ -139,7 +180,7 @@ impl SharedSocket {
         from: Option<LocalEnd>,
         patience: Patience,
     ) -> io::Result<()> {
-        let Some(socket) = self.borrow() else {
+        let Some(socket) = self.borrow(FIRST) else {
             self.tally.closed(1);
             return Err(Error::Closed.into());
         };
@@ -164,16 +205,19 @@ impl SharedSocket {
     }
 }
 
-/// The socket, and the bell of whoever waits there.
+/// A socket, and the bell of whoever waits there.
 #[derive(Debug)]
 struct Line {
     socket: Arc<Socket>,
     bell: Bell,
 }
 
-/// The socket, borrowed for one call.
+/// A socket, borrowed for one call.
 #[derive(Debug)]
-pub(crate) struct BorrowedSocket<'a>(RwLockReadGuard<'a, Option<Line>>);
+pub(crate) struct BorrowedSocket<'a> {
+    lines: RwLockReadGuard<'a, Option<Box<[Line]>>>,
+    door: DoorId,
+}
 
 impl BorrowedSocket<'_> {
     /// The bell of whoever waits at the socket.
@@ -182,7 +226,8 @@ impl BorrowedSocket<'_> {
     }
 
     fn line(&self) -> &Line {
-        self.0.as_ref().expect("only made of a guard with a socket")
+        let lines = self.lines.as_ref();
+        &lines.expect("only made of a guard with sockets")[self.door]
     }
 }
 
@@ -193,6 +238,9 @@ impl std::ops::Deref for BorrowedSocket<'_> {
         &self.line().socket
     }
 }
+
+/// The socket for what belongs to no door. There is one in every server.
+const FIRST: DoorId = 0;
 
 /// How long a flush or a single send waits for room in the send buffer before
 /// it drops and counts.

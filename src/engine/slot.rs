@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::batch::Batch;
+use super::job::Job;
+use super::lanes::LaneId;
 use super::mailbox::Mailbox;
 use super::outbox::Outbox;
 use super::protocol::Order;
@@ -18,11 +20,13 @@ use crate::sys::{SendOptions, ThreadProbe};
 pub(crate) struct Slot {
     /// Orders for a parked worker. One place is enough: who writes has taken the
     /// worker off the stack of idle ones before.
-    mailbox: Mailbox<Order<Arc<Batch>>>,
+    mailbox: Mailbox<Order<Job>>,
     progress: Padded<Progress>,
     pub(crate) thread: ThreadProbe,
     /// The batch the worker is in, for a supervisor that has to give it away.
     batch: Mutex<Option<Arc<Batch>>>,
+    /// Lanes that the worker has emptied and not let go of yet.
+    lanes: Mutex<Vec<LaneId>>,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) tally: Padded<WorkerTally>,
 }
@@ -34,18 +38,19 @@ impl Slot {
             progress: Padded::default(),
             thread: ThreadProbe::default(),
             batch: Mutex::new(None),
+            lanes: Mutex::default(),
             outbox: Arc::new(Outbox::new(Arc::clone(socket), options)),
             tally: Padded::default(),
         }
     }
 
-    pub(crate) fn deliver(&self, order: Order<Arc<Batch>>) {
+    pub(crate) fn deliver(&self, order: Order<Job>) {
         let delivered = self.mailbox.put(order);
         debug_assert!(delivered, "a mailbox never overflows");
     }
 
     /// Waits for an order, at most this long or for ever.
-    pub(crate) fn wait(&self, timeout: Option<Duration>) -> Option<Order<Arc<Batch>>> {
+    pub(crate) fn wait(&self, timeout: Option<Duration>) -> Option<Order<Job>> {
         self.mailbox.wait(timeout)
     }
 
@@ -61,6 +66,11 @@ impl Slot {
     /// Says which batch the worker is in.
     pub(crate) fn enter(&self, batch: Option<Arc<Batch>>) {
         *self.current() = batch;
+    }
+
+    /// The lanes that the worker has emptied and not let go of yet.
+    pub(crate) fn lanes(&self) -> MutexGuard<'_, Vec<LaneId>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn current(&self) -> MutexGuard<'_, Option<Arc<Batch>>> {

@@ -1,16 +1,18 @@
 //! One datagram on the calling thread, without workers.
 
 use std::cell::RefCell;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::fault::{AfterFault, FaultRun};
+use super::protocol::DoorId;
 use super::worker::settled;
 use super::{Engine, Executor};
 use crate::error::Error;
 use crate::stats::bump;
-use crate::sys::{BlockShape, ReceiveBlock, Received};
+use crate::sys::{BlockShape, Ready, ReceiveBlock, Received};
 
 /// What `handle_request` keeps from one call to the next.
 ///
@@ -66,6 +68,8 @@ thread_local! {
 struct Solo {
     block: ReceiveBlock,
     executor: Box<dyn Executor>,
+    /// The socket that was received from last.
+    door: DoorId,
 }
 
 /// How one solo step ended.
@@ -87,7 +91,38 @@ impl Solo {
                 ..engine.batches.shape()
             }),
             executor: engine.executor(engine.slot(SOLO_SLOT))?,
+            door: 0,
         })
+    }
+
+    /// Waits for a datagram at any socket; `None` once the server is closed.
+    fn receive(
+        &mut self,
+        engine: &Engine,
+        timeout: Option<Duration>,
+    ) -> Option<io::Result<Received>> {
+        if engine.doors().len() == 1 {
+            let socket = engine.socket.borrow(self.door)?;
+            return Some(socket.receive(&mut self.block, 1, socket.bell(), timeout));
+        }
+        // From the first that is ready, after the one that was served last.
+        let received = match engine.socket.wait_for_any(self.door + 1, timeout)? {
+            Ok(Ready::Socket(door)) => {
+                self.door = door;
+                let socket = engine.socket.borrow(door)?;
+                let at_once = Some(Duration::ZERO);
+                let received = socket.receive(&mut self.block, 1, socket.bell(), at_once);
+                match received {
+                    // Another process was quicker: look again.
+                    Ok(Received::TimedOut) => Ok(Received::Rung),
+                    received => received,
+                }
+            }
+            Ok(Ready::Bell) => Ok(Received::Rung),
+            Ok(Ready::Nothing) => Ok(Received::TimedOut),
+            Err(error) => Err(error),
+        };
+        Some(received)
     }
 
     fn serve_one(
@@ -103,10 +138,7 @@ impl Solo {
                 return Ok(SoloEnd::Stopped);
             }
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-            let socket = engine.socket.borrow().ok_or(Error::Closed)?;
-            let received = socket.receive(&mut self.block, 1, socket.bell(), left);
-            drop(socket);
-            match received {
+            match self.receive(engine, left).ok_or(Error::Closed)? {
                 Ok(Received::Datagrams(count)) => {
                     bump(&slot.tally.received, count as u64);
                     bump(&slot.tally.bytes_received, self.block.filled_bytes());
@@ -121,7 +153,7 @@ impl Solo {
                 }
                 Ok(Received::TimedOut) => return Ok(SoloEnd::TimedOut),
                 Ok(Received::Rung) => {}
-                Err(error) => match faults.after(error, engine, &slot.tally) {
+                Err(error) => match faults.after(error, engine, self.door, &slot.tally) {
                     AfterFault::Retry | AfterFault::Rung => {}
                     AfterFault::Stop(error) => return Err(error),
                 },

@@ -11,6 +11,7 @@ use super::watch::Watch;
 use super::{Engine, worker};
 use crate::error::Error;
 use crate::stats::Stats;
+use crate::sys::Socket;
 
 /// Something to do from time to time on the supervisor's thread. Does not panic.
 pub(crate) struct Upkeep {
@@ -144,15 +145,15 @@ impl Engine {
     }
 
     /// Nothing is received any more: waits until what was received is dealt
-    /// with. The deadline is for handlers; that the door is left is waited for
-    /// in any case: the bell has rung, and nothing there blocks.
+    /// with. The deadline is for handlers; that the doors are left is waited for
+    /// in any case: the bells have rung, and nothing there blocks.
     /// Returns the deadline.
     fn drain(self: &Arc<Self>, watch: &mut Watch) -> Instant {
         let now = Instant::now();
         let timeout = self.config.drain_timeout.min(LONGEST_DRAIN);
         let deadline = now.checked_add(timeout).unwrap_or(now);
         while !self.protocol().is_drained() {
-            if Instant::now() >= deadline && self.protocol().door_is_closed() {
+            if Instant::now() >= deadline && self.protocol().doors_are_closed() {
                 break;
             }
             self.wait_for_token(Some(LOOK_INTERVAL));
@@ -169,16 +170,16 @@ impl Engine {
             self.slot(worker).deliver(super::Order::Leave);
         }
         self.crew.dismiss();
+        if let Some(lanes) = &self.lanes {
+            lanes.abandon();
+        }
         for slot in self.slots.iter().filter_map(|slot| slot.get()) {
             if let Some(batch) = slot.batch() {
                 batch.abandon();
             }
         }
         self.wait_for_departures(deadline);
-        let kernel_drops = self
-            .socket
-            .borrow()
-            .and_then(|socket| socket.kernel_drops());
+        let kernel_drops = self.socket.sum(Socket::kernel_drops);
         let unread_bytes = self.socket.close();
         self.let_go();
         let mut stats = self.current_stats();

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Engine;
+use super::job::Job;
+use super::protocol::DoorId;
 use super::slot::Slot;
 use super::supervisor::Start;
 
@@ -12,7 +14,10 @@ use super::supervisor::Start;
 #[derive(Debug)]
 pub(super) struct Watch {
     seen: Vec<Sight>,
-    door: Repeats<u64>,
+    /// How long each door has been open.
+    doors: Vec<Repeats<u64>>,
+    /// How long jobs have waited for a worker.
+    waiting: Repeats<u64>,
     /// Looks in a row at which nobody busy had got any further.
     settled: u32,
     /// Looks in a row that found work for a worker that does not exist.
@@ -56,7 +61,8 @@ impl Watch {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             seen: vec![Sight::default(); engine.slots.len()],
-            door: Repeats::default(),
+            doors: vec![Repeats::default(); engine.doors().len()],
+            waiting: Repeats::default(),
             settled: 0,
             lacking: 0,
             hold_off: 0,
@@ -85,10 +91,13 @@ impl Watch {
         } else {
             self.settled.saturating_add(1)
         };
-        let socket = engine.socket.borrow();
-        let backlogged = socket.is_some_and(|socket| socket.is_backlogged());
-        engine.backlogged.store(backlogged, Relaxed);
-        self.see_to_the_door(engine, stuck, patience);
+        for door in engine.doors() {
+            let socket = engine.socket.borrow(door);
+            let backlogged = socket.is_some_and(|socket| socket.is_backlogged());
+            engine.backlogged[door].store(backlogged, Relaxed);
+            self.see_to_the_door(engine, door, stuck, patience);
+        }
+        self.see_to_the_jobs(engine, stuck, patience);
         self.see_to_growth(engine, stuck);
     }
 
@@ -115,20 +124,36 @@ impl Watch {
             let filling = (Arc::as_ptr(&batch) as usize, batch.filling());
             let is_overdue = seen.batch.see(Some(filling)) >= patience;
             if (is_stuck || is_overdue) && batch.unclaimed() > 0 {
-                engine.transit(|protocol| ((), protocol.assist(batch)));
+                engine.transit(|protocol| ((), protocol.assist(Job::Batch(batch))));
             }
         }
         if is_stuck {
-            slot.outbox.try_flush();
+            engine.send_for(slot);
         }
         is_stuck
     }
 
-    /// Whoever opened the door is not back yet: sends an idle worker.
-    fn see_to_the_door(&mut self, engine: &Engine, stuck: usize, patience: u32) {
-        let same_opening = self.door.see(engine.protocol().open_since());
+    /// Whoever opened the door is not back yet: sends an idle worker, or one
+    /// who waits elsewhere in vain.
+    fn see_to_the_door(&mut self, engine: &Engine, door: DoorId, stuck: usize, patience: u32) {
+        let same_opening = self.doors[door].see(engine.protocol().open_since(door));
         if same_opening >= patience || (same_opening >= LOOKS && stuck > 0) {
-            engine.transit(|protocol| ((), protocol.fill_door()));
+            if engine.doors().len() > 1 && has_pending(engine, door) {
+                engine.transit(|protocol| ((), protocol.summon(door)));
+            } else {
+                engine.transit(|protocol| ((), protocol.fill_door(door)));
+            }
+        }
+    }
+
+    /// Jobs wait, and nobody has taken one for some time: sends whom there is.
+    fn see_to_the_jobs(&mut self, engine: &Engine, stuck: usize, patience: u32) {
+        let same_jobs = self.waiting.see(engine.protocol().waiting_since());
+        if same_jobs >= patience || (same_jobs >= LOOKS && stuck > 0) {
+            while engine.transit(|protocol| {
+                let calls = protocol.hand_out();
+                (calls.wake.is_some(), calls)
+            }) {}
         }
     }
 
@@ -139,16 +164,17 @@ impl Watch {
     /// grows slowly and not far.
     fn see_to_growth(&mut self, engine: &Arc<Engine>, stuck: usize) {
         self.hold_off = self.hold_off.saturating_sub(1);
-        let (lacks, has_rescue, busy, workers) = {
+        let (lacks, has_waiting, busy, workers) = {
             let protocol = engine.protocol();
             (
                 protocol.lacks_workers(),
-                protocol.has_rescue(),
+                protocol.has_waiting(),
                 protocol.busy(),
                 protocol.workers(),
             )
         };
-        if !lacks || self.hold_off > 0 || !(has_rescue || has_pending(engine)) {
+        let has_work = || has_waiting || engine.doors().any(|door| is_wanted(engine, door));
+        if !lacks || self.hold_off > 0 || !has_work() {
             self.lacking = 0;
             return;
         }
@@ -186,11 +212,14 @@ impl Watch {
     }
 }
 
-fn has_pending(engine: &Engine) -> bool {
-    engine
-        .socket
-        .borrow()
-        .is_some_and(|socket| socket.has_pending())
+/// Whether something waits at a door where nobody is.
+fn is_wanted(engine: &Engine, door: DoorId) -> bool {
+    engine.protocol().open_since(door).is_some() && has_pending(engine, door)
+}
+
+fn has_pending(engine: &Engine, door: DoorId) -> bool {
+    let socket = engine.socket.borrow(door);
+    socket.is_some_and(|socket| socket.has_pending())
 }
 
 /// Looks in a row, after the first, that must see the same.

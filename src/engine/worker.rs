@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 
 use super::batch::Batch;
 use super::fault::{AfterFault, FaultRun};
-use super::protocol::{Assistance, Order, WorkerId};
+use super::job::Job;
+use super::lane_work::{Shift, sort};
+use super::lanes::{LaneId, Lanes, Parcels};
+use super::protocol::{Assistance, DoorId, Order, WorkerId};
 use super::slot::Slot;
 use super::{Engine, Executor};
 use crate::contain::contain;
-use crate::stats::{Fate, bump};
+use crate::stats::{Fate, WorkerTally, bump};
 use crate::sys::{Datagram, Received, name_thread};
 
 /// Works until told to leave.
@@ -41,8 +44,11 @@ fn work_until_told(engine: &Engine, me: WorkerId) {
         engine,
         me,
         slot,
+        door: me % engine.doors().len(),
         own: engine.batches.take(),
         in_own: false,
+        ready: Vec::new(),
+        parcels: Parcels::default(),
         busy: false,
         look: 0,
         faults: FaultRun::default(),
@@ -51,8 +57,9 @@ fn work_until_told(engine: &Engine, me: WorkerId) {
     let mut order = worker.next();
     loop {
         order = match order {
-            Order::Receive => worker.receive(),
-            Order::Work(batch) => worker.help(&batch),
+            Order::Receive(door) => worker.receive(door),
+            Order::Work(Job::Batch(batch)) => worker.help(&batch),
+            Order::Work(Job::Lane(id)) => worker.work_lane(id),
             Order::Park => worker.park(&mut departure.retired),
             Order::Leave => break,
         };
@@ -73,7 +80,9 @@ struct Departure<'a> {
 
 impl Drop for Departure<'_> {
     fn drop(&mut self) {
-        self.engine.slot(self.me).progress().rest();
+        let slot = self.engine.slot(self.me);
+        slot.progress().rest();
+        self.engine.let_go_for(slot);
         if self.retired {
             self.engine.crew.release_one();
             log::debug!(
@@ -91,10 +100,16 @@ struct Worker<'a> {
     engine: &'a Engine,
     me: WorkerId,
     slot: &'a Slot,
+    /// The door where this worker was last.
+    door: DoorId,
     /// The batch this worker receives into.
     own: Arc<Batch>,
     /// Whether the slot says that the worker is in its own batch.
     in_own: bool,
+    /// Lanes to be handed on as jobs.
+    ready: Vec<Job>,
+    /// Room for the datagrams of a lane.
+    parcels: Parcels,
     busy: bool,
     /// The supervisor's look at which the outbox was last flushed.
     look: u64,
@@ -104,24 +119,28 @@ struct Worker<'a> {
 
 impl Worker<'_> {
     /// Asks what to do.
-    fn next(&mut self) -> Order<Arc<Batch>> {
-        self.engine.transit(|protocol| protocol.next(self.me))
+    fn next(&mut self) -> Order<Job> {
+        self.engine
+            .transit(|protocol| protocol.next(self.me, self.door))
     }
 
     /// Leaves the door, and asks what to do instead.
-    fn leave_door(&mut self) -> Order<Arc<Batch>> {
-        self.engine.transit(|protocol| protocol.leave_door(self.me))
+    fn leave_door(&mut self) -> Order<Job> {
+        self.engine
+            .transit(|protocol| protocol.leave_door(self.me, self.door))
     }
 
     /// Waits at the door for a batch, and works on it.
-    fn receive(&mut self) -> Order<Arc<Batch>> {
+    fn receive(&mut self, door: DoorId) -> Order<Job> {
         let engine = self.engine;
+        self.door = door;
+        self.slot.outbox.turn_to(door);
         self.set_busy(false);
         loop {
             if engine.stopping.load(Relaxed) {
                 return self.leave_door();
             }
-            let Some(socket) = engine.socket.borrow() else {
+            let Some(socket) = engine.socket.borrow(door) else {
                 return self.leave_door();
             };
             let Some(mut block) = self.own.begin() else {
@@ -139,11 +158,24 @@ impl Worker<'_> {
             };
             match socket.receive(&mut block, limit, socket.bell(), None) {
                 Ok(Received::Datagrams(count)) => {
-                    self.own.fill(&mut block, count);
-                    let (bytes, is_full) = (block.filled_bytes(), block.is_full());
-                    drop(block);
-                    drop(socket);
-                    self.open_batch(count, bytes, is_full);
+                    let catch = Catch {
+                        count,
+                        bytes: block.filled_bytes(),
+                        is_full: block.is_full(),
+                    };
+                    self.faults.end();
+                    catch.count_in(&self.slot.tally);
+                    if let Some(lanes) = &engine.lanes {
+                        let full = sort(&block, count, lanes, &mut self.ready);
+                        drop(block);
+                        drop(socket);
+                        self.open_lanes(lanes, &catch, full);
+                    } else {
+                        self.own.fill(&mut block, count);
+                        drop(block);
+                        drop(socket);
+                        self.open_batch(&catch);
+                    }
                     return self.next();
                 }
                 Ok(Received::Rung) => {
@@ -154,7 +186,7 @@ impl Worker<'_> {
                 Err(error) => {
                     drop(block);
                     drop(socket);
-                    match self.faults.after(error, engine, &self.slot.tally) {
+                    match self.faults.after(error, engine, door, &self.slot.tally) {
                         AfterFault::Retry => {}
                         AfterFault::Rung => return self.leave_door(),
                         AfterFault::Stop(error) => {
@@ -168,20 +200,15 @@ impl Worker<'_> {
     }
 
     /// Opens the door again, calls in whoever is needed, and works.
-    fn open_batch(&mut self, count: usize, bytes: u64, is_full: bool) {
-        self.faults.end();
-        let tally = &self.slot.tally;
-        bump(&tally.received, count as u64);
-        bump(&tally.bytes_received, bytes);
-        bump(&tally.batches, 1);
+    fn open_batch(&mut self, catch: &Catch) {
         if !self.in_own {
             self.slot.enter(Some(Arc::clone(&self.own)));
             self.in_own = true;
         }
         self.set_busy(true);
-        let assistance = self.assistance(count, is_full);
+        let assistance = self.assistance(catch, Assistance::WithBatch);
         self.engine
-            .transit(|protocol| ((), protocol.received(self.me, assistance)));
+            .transit(|protocol| ((), protocol.received(self.me, self.door, assistance)));
         work(
             self.engine,
             self.slot,
@@ -191,22 +218,66 @@ impl Worker<'_> {
         );
     }
 
+    /// Opens the door again, now that what was received stands in lanes, calls
+    /// in whoever is needed, and works.
+    fn open_lanes(&mut self, lanes: &Lanes, catch: &Catch, full: usize) {
+        for _ in 0..full {
+            self.slot.tally.settle(Fate::LaneFull);
+        }
+        self.set_busy(true);
+        let assistance = self.assistance(catch, |_| Assistance::WithJobs);
+        let ready = self.ready.drain(..);
+        self.engine.transit(|protocol| {
+            protocol.enqueue(ready);
+            ((), protocol.received(self.me, self.door, assistance))
+        });
+        self.work_lanes(lanes, None);
+    }
+
     /// Others are woken only when it pays: one worker with all the caches warm
     /// serves cheap handlers with the least work for each datagram, until the
     /// kernel's queue grows all the same.
-    fn assistance(&self, count: usize, is_full: bool) -> Assistance<Arc<Batch>> {
+    fn assistance(
+        &self,
+        catch: &Catch,
+        share: impl FnOnce(Job) -> Assistance<Job>,
+    ) -> Assistance<Job> {
         let pace = &self.engine.pace;
-        if pace.is_slow() || (is_full && self.engine.backlogged.load(Relaxed)) {
+        let is_backlogged = || self.engine.backlogged[self.door].load(Relaxed);
+        if pace.is_slow() || (catch.is_full && is_backlogged()) {
             Assistance::AtTheDoor
-        } else if pace.is_worth_sharing(count) {
-            Assistance::WithBatch(Arc::clone(&self.own))
+        } else if pace.is_worth_sharing(catch.count) {
+            share(Job::Batch(Arc::clone(&self.own)))
         } else {
             Assistance::Nobody
         }
     }
 
+    /// Works a lane, and what else waits.
+    fn work_lane(&mut self, id: LaneId) -> Order<Job> {
+        self.set_busy(true);
+        if let Some(lanes) = &self.engine.lanes {
+            self.work_lanes(lanes, Some(id));
+        }
+        self.next()
+    }
+
+    fn work_lanes(&mut self, lanes: &Lanes, first: Option<LaneId>) {
+        let shift = Shift {
+            engine: self.engine,
+            lanes,
+            slot: self.slot,
+            executor: &mut *self.executor,
+            look: &mut self.look,
+            parcels: &mut self.parcels,
+            began: Instant::now(),
+            handled: 0,
+        };
+        shift.work(first);
+    }
+
     /// Works on somebody else's batch.
-    fn help(&mut self, batch: &Arc<Batch>) -> Order<Arc<Batch>> {
+    fn help(&mut self, batch: &Arc<Batch>) -> Order<Job> {
         self.set_busy(true);
         self.slot.enter(Some(Arc::clone(batch)));
         self.in_own = false;
@@ -227,7 +298,7 @@ impl Worker<'_> {
     /// off there writes to the mailbox. So when the wait for a reason to stay
     /// ends without a message, the protocol is asked, and a "no" means that a
     /// message is on its way, or that this worker is one of those to stay.
-    fn park(&mut self, retired: &mut bool) -> Order<Arc<Batch>> {
+    fn park(&mut self, retired: &mut bool) -> Order<Job> {
         self.set_busy(false);
         if self.engine.protocol().has_spare() {
             if let Some(order) = self.slot.wait(Some(IDLE_BEFORE_LEAVING)) {
@@ -251,6 +322,21 @@ impl Worker<'_> {
                 progress.end();
             }
         }
+    }
+}
+
+/// What one receive brought.
+struct Catch {
+    count: usize,
+    bytes: u64,
+    is_full: bool,
+}
+
+impl Catch {
+    fn count_in(&self, tally: &WorkerTally) {
+        bump(&tally.received, self.count as u64);
+        bump(&tally.bytes_received, self.bytes);
+        bump(&tally.batches, 1);
     }
 }
 

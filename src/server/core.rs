@@ -45,7 +45,8 @@ impl Core {
         factory: Factory,
         lifetime: Lifetime,
     ) -> Result<Self, Error> {
-        let (socket, asked) = open_socket(source, &settings)?;
+        let (sockets, asked) = open_sockets(source, &settings)?;
+        let socket = Arc::clone(&sockets[0]);
         let addr = socket.local_addr();
         warn_of_small_buffer(&socket, asked);
         let hooks = Arc::new(hooks);
@@ -64,10 +65,12 @@ impl Core {
             default_handle_error: DefaultHandleError::new(),
         };
         let config = EngineConfig {
-            min_workers: *settings.workers.start(),
+            // Somebody has to wait at each socket.
+            min_workers: settings.shards.max(*settings.workers.start()),
             max_workers: *settings.workers.end(),
             batch_size: settings.batch_size,
             max_packet_size: settings.max_packet_size,
+            ordered: settings.order_per_peer,
             drain_timeout: settings.drain_timeout,
             send: sys::SendOptions {
                 coalesce: settings.coalesce_replies,
@@ -77,7 +80,7 @@ impl Core {
             receive_buffer_asked: asked,
         };
         let dispatchers = Arc::new(Dispatchers(Arc::new(dispatch)));
-        let engine = Engine::new(config, Arc::clone(&socket), dispatchers)
+        let engine = Engine::new(config, sockets, dispatchers)
             .map_err(|cause| Error::Bind { addr, cause })?;
         Ok(Self {
             socket: Some(socket),
@@ -157,22 +160,23 @@ impl Drop for Core {
     }
 }
 
-/// Opens or takes over the socket; says also which receive buffer was asked for.
-fn open_socket(
+/// Opens or takes over the sockets; says also which receive buffer was asked for.
+fn open_sockets(
     source: SocketSource,
     settings: &Settings,
-) -> Result<(Arc<Socket>, Option<usize>), Error> {
+) -> Result<(Vec<Arc<Socket>>, Option<usize>), Error> {
     let is_own = matches!(source, SocketSource::Addresses(_));
     let (inner, options) = match source {
         SocketSource::Addresses(addresses) => {
             let options = settings.socket_options();
-            (bind_first(&addresses, &options)?, options)
+            let first = bind_first(&addresses, &options)?;
+            (bind_shards(first, settings.shards, &options)?, options)
         }
         SocketSource::Given(inner) => {
             settings.check_taken_over()?;
             let options = settings.taken_over_options();
             sys::set_buffers(&inner, &options).map_err(|cause| Error::TakeOver { cause })?;
-            (inner, options)
+            (vec![inner], options)
         }
     };
     let take_over = sys::TakeOver {
@@ -180,8 +184,40 @@ fn open_socket(
         stamps: settings.shed_older_than.is_some(),
         coalesce: settings.coalesce_receives,
     };
-    let socket = Socket::new(inner, take_over).map_err(|cause| Error::TakeOver { cause })?;
-    Ok((Arc::new(socket), options.receive_buffer))
+    let take_over = |inner| {
+        let socket = Socket::new(inner, take_over).map_err(|cause| Error::TakeOver { cause })?;
+        Ok(Arc::new(socket))
+    };
+    let sockets = inner.into_iter().map(take_over);
+    Ok((
+        sockets.collect::<Result<_, Error>>()?,
+        options.receive_buffer,
+    ))
+}
+
+/// Binds as many sockets to the address of the first. That one was bound
+/// without sharing its port, which would have failed if anyone else had it, and
+/// shares it only from now on.
+fn bind_shards(
+    first: UdpSocket,
+    shards: usize,
+    options: &sys::Options,
+) -> Result<Vec<UdpSocket>, Error> {
+    let mut sockets = vec![first];
+    if shards > 1 {
+        let failed = |addr| move |cause| Error::Bind { addr, cause };
+        let unbound = SocketAddr::from(([0, 0, 0, 0], 0));
+        let addr = sockets[0].local_addr().map_err(failed(unbound))?;
+        sys::share_port(&sockets[0]).map_err(failed(addr))?;
+        let options = sys::Options {
+            reuse_port: true,
+            ..*options
+        };
+        for _ in 1..shards {
+            sockets.push(sys::bind(addr, &options).map_err(failed(addr))?);
+        }
+    }
+    Ok(sockets)
 }
 
 /// Binds the first address that can be bound; the error is about the last one.

@@ -39,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) batch_size: usize,
     pub(crate) coalesce_replies: bool,
     pub(crate) coalesce_receives: bool,
+    pub(crate) shards: usize,
+    pub(crate) order_per_peer: bool,
     pub(crate) reuse_address: bool,
     pub(crate) reuse_port: bool,
     pub(crate) only_v6: Option<bool>,
@@ -63,6 +65,8 @@ impl Settings {
             batch_size: 32,
             coalesce_replies: true,
             coalesce_receives: false,
+            shards: 1,
+            order_per_peer: false,
             reuse_address: false,
             reuse_port: false,
             only_v6: None,
@@ -92,6 +96,16 @@ impl Settings {
             Err(Error::config(knob, problem))
         };
         range(knob, max, MOST_WORKERS, "workers")?;
+        range("shards", self.shards, MOST_SHARDS, "sockets")?;
+        if self.shards > max {
+            let shards = self.shards;
+            let problem = format!("{shards} sockets need as many workers; {knob} allows {max}");
+            return Err(Error::config("shards", problem));
+        }
+        if self.shards > 1 && !sys::Socket::SHARDS {
+            let problem = "this system does not spread peers over several sockets";
+            return Err(Error::config("shards", problem));
+        }
         let packet = self.max_packet_size;
         range("max_packet_size", packet, LARGEST_DATAGRAM, "bytes")?;
         range("batch_size", self.batch_size, LARGEST_BATCH, "datagrams")?;
@@ -128,6 +142,7 @@ impl Settings {
             ("allow_reuse_address", self.reuse_address),
             ("allow_reuse_port", self.reuse_port),
             ("only_v6", self.only_v6.is_some()),
+            ("shards", self.shards > 1),
         ];
         match knobs.into_iter().find(|(_, is_set)| *is_set) {
             Some((knob, _)) => {
@@ -163,6 +178,8 @@ const LARGEST_DATAGRAM: usize = 65_535;
 /// Linux's `UIO_MAXIOV`: what one `recvmmsg(2)` takes.
 const LARGEST_BATCH: usize = 1024;
 const MOST_WORKERS: usize = 65_536;
+/// More than any machine has processors to serve them with.
+const MOST_SHARDS: usize = 1_024;
 /// `SO_RCVBUF` and `SO_SNDBUF` are a C `int`, which Linux doubles.
 const LARGEST_BUFFER: usize = (i32::MAX / 2) as usize;
 const LARGEST_STACK: usize = 1 << 40;

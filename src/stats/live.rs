@@ -19,6 +19,8 @@ pub(crate) enum Fate {
     Refused(Refusal),
     /// It had waited too long.
     Stale,
+    /// Too many were waiting for the same peer.
+    LaneFull,
 }
 
 /// Why a datagram was not shown to a handler.
@@ -65,6 +67,7 @@ pub(crate) struct WorkerTally {
     refused_truncated: AtomicU64,
     refused_glued: AtomicU64,
     shed_stale: AtomicU64,
+    shed_lane_full: AtomicU64,
 }
 
 impl WorkerTally {
@@ -79,6 +82,7 @@ impl WorkerTally {
             Fate::Refused(Refusal::Truncated) => &self.refused_truncated,
             Fate::Refused(Refusal::Glued) => &self.refused_glued,
             Fate::Stale => &self.shed_stale,
+            Fate::LaneFull => &self.shed_lane_full,
         };
         counter.store(counter.load(Relaxed) + 1, Release);
     }
@@ -99,6 +103,7 @@ impl WorkerTally {
         stats.refused.truncated += self.refused_truncated.load(Acquire);
         stats.refused.glued += self.refused_glued.load(Acquire);
         stats.shed.stale += self.shed_stale.load(Acquire);
+        stats.shed.lane_full += self.shed_lane_full.load(Acquire);
     }
 
     /// Adds what was received to a snapshot.

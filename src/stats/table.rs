@@ -26,6 +26,7 @@ impl fmt::Display for Stats {
         table.some("    glued together", self.refused.glued)?;
         table.row("  shed", self.shed.total(), "")?;
         table.some("    waited too long", self.shed.stale)?;
+        table.some("    lane full", self.shed.lane_full)?;
         table.row("  abandoned", self.abandoned, "")?;
         table.row("  in flight", self.in_flight, "")?;
         match self.kernel_drops {

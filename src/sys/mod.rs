@@ -8,6 +8,8 @@
 //! |---|---|
 //! | [`Socket`] | one bound UDP socket; no call on it blocks without hearing the [`Bell`] or a deadline |
 //! | [`Socket::receive`] | waits for datagrams, the bell or the deadline, whichever comes first |
+//! | [`Socket::SHARDS`] | whether the kernel spreads peers over several sockets of one address |
+//! | [`Socket::wait_for_any`] | waits at several sockets at once (only where there may be several) |
 //! | [`Socket::send_now`] | one datagram, the kernel's answer, never waits |
 //! | [`Socket::has_pending`] | whether a datagram could be received now (`true` where that cannot be known) |
 //! | [`Socket::receives_trains`] | whether several datagrams may arrive as one, which a block then splits |
@@ -36,7 +38,7 @@ mod platform;
 mod platform;
 
 pub(crate) use errors::{ReceiveFault, SendFault};
-pub(crate) use open::{Options, bind, is_own_address, set_buffers};
+pub(crate) use open::{Options, bind, is_own_address, set_buffers, share_port};
 pub(crate) use platform::{Bell, ReceiveBlock, SendQueue, Socket, ThreadProbe, name_thread};
 pub(crate) use send_loop::{Patience, send_one};
 
@@ -52,6 +54,17 @@ pub(crate) enum Received {
     Rung,
     /// The deadline passed.
     TimedOut,
+}
+
+/// What [`Socket::wait_for_any`] came back with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ready {
+    /// This socket can be received from.
+    Socket(usize),
+    /// Somebody rang the bell. It is silent again.
+    Bell,
+    /// The time is up.
+    Nothing,
 }
 
 /// How a [`Socket`] takes over what was bound.

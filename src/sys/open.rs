@@ -30,11 +30,17 @@ pub(crate) fn bind(addr: SocketAddr, options: &Options) -> io::Result<UdpSocket>
         socket.set_reuse_address(true)?;
     }
     if options.reuse_port {
-        set_reuse_port(&socket)?;
+        set_reuse_port(&SockRef::from(&socket))?;
     }
     set_buffers(&socket, options)?;
     socket.bind(&addr.into())?;
     Ok(socket.into())
+}
+
+/// Lets sockets to be bound from now on share the address of this one, which
+/// was bound alone: so nobody else had it.
+pub(crate) fn share_port(socket: &UdpSocket) -> io::Result<()> {
+    set_reuse_port(&SockRef::from(socket))
 }
 
 /// Asks for the buffer sizes of `options` on a socket.
@@ -85,12 +91,12 @@ pub(super) fn reaches_v4(socket: &UdpSocket) -> io::Result<bool> {
 }
 
 #[cfg(unix)]
-fn set_reuse_port(socket: &socket2::Socket) -> io::Result<()> {
+fn set_reuse_port(socket: &SockRef<'_>) -> io::Result<()> {
     socket.set_reuse_port(true)
 }
 
 #[cfg(not(unix))]
-fn set_reuse_port(_socket: &socket2::Socket) -> io::Result<()> {
+fn set_reuse_port(_socket: &SockRef<'_>) -> io::Result<()> {
     Err(io::Error::new(
         io::ErrorKind::Unsupported,
         "this platform has no SO_REUSEPORT",

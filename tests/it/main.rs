@@ -11,6 +11,8 @@
 //! | `hooks` | what users hook in |
 //! | `replies` | what is sent, and what is not |
 //! | `datagrams` | what a handler is shown, and what the kernel drops |
+//! | `order` | one peer's datagrams one after another |
+//! | `shards` | several sockets, one server |
 //! | `trains` | several datagrams that the kernel delivers as one |
 //! | `config` | knobs, defaults, errors of `bind` |
 //! | `load` | many clients, stuck handlers, threads, idleness |
@@ -29,9 +31,14 @@ mod hooks;
 mod lifecycle;
 mod load;
 mod one_by_one;
+mod order;
 mod replies;
 mod resources;
 mod robustness;
+/// The portable twin serves one socket.
+#[cfg(all(target_os = "linux", not(socketserver_portable)))]
+mod shards;
 mod support;
+/// The portable twin receives one datagram at a time.
 #[cfg(all(target_os = "linux", not(socketserver_portable)))]
 mod trains;

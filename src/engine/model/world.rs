@@ -1,6 +1,7 @@
 //! The small world around the protocol.
 
-use crate::engine::protocol::{Assistance, Calls, Order, Protocol, Rest, WorkerId};
+use super::Model;
+use crate::engine::protocol::{Assistance, Bell, Calls, DoorId, Order, Protocol, Rest, WorkerId};
 
 /// A batch is known by the worker that received it.
 type Job = WorkerId;
@@ -8,6 +9,7 @@ type Job = WorkerId;
 /// What is searched.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
+    pub(super) doors: usize,
     pub(super) min: usize,
     pub(super) max: usize,
     /// Datagrams that arrive in all.
@@ -25,16 +27,16 @@ pub(super) struct Bounds {
 enum Stage {
     Absent,
     AskNext,
-    /// At the door: to look whether the server stops.
-    Door,
+    /// At this door: to look whether the server stops.
+    Door(DoorId),
     /// To receive what is there.
-    Receiving,
+    Receiving(DoorId),
     /// Blocked until there is something to receive, or the bell rings.
-    Waiting,
+    Waiting(DoorId),
     /// Has silenced the bell, or saw the stop: to leave the door.
-    Heard,
+    Heard(DoorId),
     /// Has received: to say so.
-    Received,
+    Received(DoorId),
     /// To claim from this batch.
     Claim(Job),
     Handling(Job),
@@ -64,19 +66,24 @@ pub(super) struct World {
     /// Parked workers that the supervisor has still to send home.
     dismissals: Vec<WorkerId>,
     unclaimed: Vec<u8>,
-    bell: bool,
+    /// The door that each worker was at last.
+    near: Vec<DoorId>,
+    bells: Vec<bool>,
     token: bool,
     supervisor: Supervisor,
     arriving: u8,
-    kernel: u8,
+    /// Datagrams that wait at each door.
+    kernel: Vec<u8>,
     handled: u8,
     stuck: usize,
     stop_called: bool,
 }
 
-impl World {
-    pub(super) fn new(bounds: Bounds) -> Self {
-        let mut protocol = Protocol::new(bounds.min, bounds.max);
+impl Model for World {
+    type Bounds = Bounds;
+
+    fn first(bounds: Bounds) -> Self {
+        let mut protocol = Protocol::new(bounds.doors, bounds.min, bounds.max);
         let mut stages = vec![Stage::Absent; bounds.max];
         for _ in 0..bounds.min {
             let worker = protocol.hire().expect("room for the first");
@@ -89,11 +96,12 @@ impl World {
             calls: vec![Calls::NONE; bounds.max + 2],
             dismissals: Vec::new(),
             unclaimed: vec![0; bounds.max],
-            bell: false,
+            near: (0..bounds.max).map(|me| me % bounds.doors).collect(),
+            bells: vec![false; bounds.doors],
             token: false,
             supervisor: Supervisor::Awake,
             arriving: bounds.arrivals,
-            kernel: 0,
+            kernel: vec![0; bounds.doors],
             handled: 0,
             stuck: 0,
             stop_called: false,
@@ -101,7 +109,7 @@ impl World {
     }
 
     /// All worlds that one step leads to.
-    pub(super) fn successors(&self, bounds: Bounds) -> Vec<Self> {
+    fn successors(&self, bounds: Bounds) -> Vec<Self> {
         let mut worlds = Vec::new();
         self.environment_steps(bounds, &mut worlds);
         for worker in 0..bounds.max {
@@ -120,12 +128,57 @@ impl World {
         worlds
     }
 
+    /// What must hold always.
+    fn check(&self) {
+        for door in 0..self.kernel.len() {
+            let is_there = |stage: &&Stage| {
+                [
+                    Stage::Door(door),
+                    Stage::Receiving(door),
+                    Stage::Waiting(door),
+                    Stage::Heard(door),
+                    Stage::Received(door),
+                ]
+                .contains(stage)
+            };
+            let at_door = self.stages.iter().filter(is_there).count();
+            assert!(at_door <= 1, "{at_door} workers at door {door}: {self:#?}");
+        }
+    }
+
+    /// What must hold when nothing moves any more.
+    fn check_at_rest(&self, bounds: Bounds) {
+        let free = bounds.max - self.stuck;
+        if self.stop_called {
+            assert_eq!(self.supervisor, Supervisor::Gone, "never ends: {self:#?}");
+            assert_eq!(
+                self.protocol.workers(),
+                self.stuck,
+                "left behind: {self:#?}"
+            );
+        } else if free > 0 {
+            let unread: u8 = self.kernel.iter().sum();
+            assert_eq!(unread, 0, "nobody receives: {self:#?}");
+            let unclaimed: u8 = self.unclaimed.iter().sum();
+            assert_eq!(unclaimed, 0, "nobody rescues: {self:#?}");
+            assert_eq!(
+                usize::from(self.handled) + self.stuck,
+                usize::from(bounds.arrivals),
+                "every datagram is handled exactly once: {self:#?}"
+            );
+        }
+    }
+}
+
+impl World {
     fn environment_steps(&self, bounds: Bounds, worlds: &mut Vec<Self>) {
-        if self.arriving > 0 {
-            let mut world = self.clone();
-            world.arriving -= 1;
-            world.kernel += 1;
-            worlds.push(world);
+        for door in 0..bounds.doors {
+            if self.arriving > 0 {
+                let mut world = self.clone();
+                world.arriving -= 1;
+                world.kernel[door] += 1;
+                worlds.push(world);
+            }
         }
         if bounds.stops && !self.stop_called {
             let mut world = self.clone();
@@ -146,11 +199,13 @@ impl World {
         } else if pending.supervisor {
             world.token = true;
             world.calls[actor].supervisor = false;
-        } else if pending.bell {
-            world.bell = true;
-            world.calls[actor].bell = false;
         } else {
-            return false;
+            match pending.bell {
+                Bell::Silent => return false,
+                Bell::At(door) => world.bells[door] = true,
+                Bell::AtAll => world.bells.fill(true),
+            }
+            world.calls[actor].bell = Bell::Silent;
         }
         worlds.push(world);
         true
@@ -158,7 +213,10 @@ impl World {
 
     fn obey(&mut self, worker: WorkerId, order: Order<Job>) {
         self.stages[worker] = match order {
-            Order::Receive => Stage::Door,
+            Order::Receive(door) => {
+                self.near[worker] = door;
+                Stage::Door(door)
+            }
             Order::Work(job) => Stage::Claim(job),
             Order::Park => Stage::Parked(self.protocol.has_spare()),
             Order::Leave => Stage::Leaving(false),
@@ -170,46 +228,48 @@ impl World {
         match self.stages[me] {
             Stage::Absent | Stage::Stuck(_) => return,
             Stage::AskNext => {
-                let (order, calls) = world.protocol.next(me);
+                let (order, calls) = world.protocol.next(me, self.near[me]);
                 world.calls[me] = calls;
                 world.obey(me, order);
             }
-            Stage::Door => {
+            Stage::Door(door) => {
                 world.stages[me] = if self.protocol.is_stopping() {
-                    Stage::Heard
+                    Stage::Heard(door)
                 } else {
-                    Stage::Receiving
+                    Stage::Receiving(door)
                 };
             }
-            Stage::Receiving => {
-                let count = self.kernel.min(bounds.batch);
-                world.kernel -= count;
+            Stage::Receiving(door) => {
+                let count = self.kernel[door].min(bounds.batch);
+                world.kernel[door] -= count;
                 world.unclaimed[me] += count;
                 world.stages[me] = if count > 0 {
-                    Stage::Received
+                    Stage::Received(door)
                 } else {
-                    Stage::Waiting
+                    Stage::Waiting(door)
                 };
             }
-            Stage::Waiting if self.bell => {
-                world.bell = false;
-                world.stages[me] = Stage::Heard;
+            Stage::Waiting(door) if self.bells[door] => {
+                world.bells[door] = false;
+                world.stages[me] = Stage::Heard(door);
             }
-            Stage::Waiting if self.kernel > 0 => world.stages[me] = Stage::Receiving,
-            Stage::Waiting => return,
-            Stage::Heard => {
-                let (order, calls) = world.protocol.leave_door(me);
+            Stage::Waiting(door) if self.kernel[door] > 0 => {
+                world.stages[me] = Stage::Receiving(door);
+            }
+            Stage::Waiting(_) => return,
+            Stage::Heard(door) => {
+                let (order, calls) = world.protocol.leave_door(me, door);
                 world.calls[me] = calls;
                 world.obey(me, order);
             }
-            Stage::Received => {
+            Stage::Received(door) => {
                 for assistance in [
                     Assistance::Nobody,
                     Assistance::AtTheDoor,
                     Assistance::WithBatch(me),
                 ] {
                     let mut world = self.clone();
-                    world.calls[me] = world.protocol.received(me, assistance);
+                    world.calls[me] = world.protocol.received(me, door, assistance);
                     world.stages[me] = Stage::Claim(me);
                     worlds.push(world);
                 }
@@ -286,7 +346,7 @@ impl World {
             }
             Supervisor::Draining => {
                 // The deadline may pass only while somebody is stuck.
-                let is_late = self.stuck > 0 && self.protocol.door_is_closed();
+                let is_late = self.stuck > 0 && self.protocol.doors_are_closed();
                 if self.protocol.is_drained() || is_late {
                     world.dismissals = world.protocol.close();
                     world.unclaimed.fill(0);
@@ -320,52 +380,32 @@ impl World {
                 worlds.push(world);
             }
         }
-        if self.protocol.open_since().is_some() {
+        for (door, pending) in self.kernel.iter().enumerate() {
+            if self.protocol.open_since(door).is_none() {
+                continue;
+            }
             let mut world = self.clone();
-            world.calls[me] = world.protocol.fill_door();
+            world.calls[me] = world.protocol.fill_door(door);
+            worlds.push(world);
+            if *pending > 0 {
+                let mut world = self.clone();
+                world.calls[me] = world.protocol.summon(door);
+                worlds.push(world);
+            }
+        }
+        if self.protocol.has_waiting() {
+            let mut world = self.clone();
+            world.calls[me] = world.protocol.hand_out();
             worlds.push(world);
         }
-        let undone = self.protocol.has_rescue() || self.kernel > 0;
+        let pending: u8 = self.kernel.iter().sum();
+        let undone = self.protocol.has_waiting() || pending > 0;
         if self.protocol.lacks_workers() && undone {
             let mut world = self.clone();
             if let Some(worker) = world.protocol.hire() {
                 world.stages[worker] = Stage::AskNext;
                 worlds.push(world);
             }
-        }
-    }
-
-    /// What must hold always.
-    pub(super) fn check(&self) {
-        let at_door = |stage: &&Stage| {
-            matches!(
-                stage,
-                Stage::Door | Stage::Receiving | Stage::Waiting | Stage::Heard | Stage::Received
-            )
-        };
-        let at_door = self.stages.iter().filter(at_door).count();
-        assert!(at_door <= 1, "{at_door} workers at the door: {self:#?}");
-    }
-
-    /// What must hold when nothing moves any more.
-    pub(super) fn check_at_rest(&self, bounds: Bounds) {
-        let free = bounds.max - self.stuck;
-        if self.stop_called {
-            assert_eq!(self.supervisor, Supervisor::Gone, "never ends: {self:#?}");
-            assert_eq!(
-                self.protocol.workers(),
-                self.stuck,
-                "left behind: {self:#?}"
-            );
-        } else if free > 0 {
-            assert_eq!(self.kernel, 0, "nobody receives: {self:#?}");
-            let unclaimed: u8 = self.unclaimed.iter().sum();
-            assert_eq!(unclaimed, 0, "nobody rescues: {self:#?}");
-            assert_eq!(
-                usize::from(self.handled) + self.stuck,
-                usize::from(bounds.arrivals),
-                "every datagram is handled exactly once: {self:#?}"
-            );
         }
     }
 }

@@ -22,6 +22,49 @@ impl<S: Style> Builder<S> {
         self
     }
 
+    /// How many sockets share the address (`SO_REUSEPORT`), each with a queue
+    /// of its own in the kernel and a worker that waits there: for machines with
+    /// many cores, where one queue is the limit. The kernel sends all datagrams
+    /// of a peer to the same socket. All sockets share one pool of workers and
+    /// one supervisor, and stay open until the server is closed; each has a
+    /// [`receive_buffer`](Self::receive_buffer) of its own.
+    ///
+    /// The first socket is bound alone, so that a port that is taken already is
+    /// an error as ever. From then on any process of the same user may join, as
+    /// with [`allow_reuse_port`](Self::allow_reuse_port). From 1 to 1,024, and
+    /// no more than workers. Defaults to 1. More fail at `bind` on other systems
+    /// than Linux, and for a socket that is handed in.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let builder = ThreadingUdpServer::builder().shards(4);
+    /// ```
+    pub fn shards(mut self, sockets: usize) -> Self {
+        self.settings.shards = sockets;
+        self
+    }
+
+    /// Whether the datagrams of one peer are handled one after another, in the
+    /// order received, and answered in that order, while those of different
+    /// peers are handled at the same time. Chat and games want this. Defaults
+    /// to false: datagrams of one peer may be handled at the same time, too.
+    ///
+    /// Peers are spread over 1,024 lanes; two that share one may wait for each
+    /// other. Behind a handler that takes long, up to 256 datagrams or 128 KiB
+    /// of its lane wait; what comes then is counted in
+    /// [`Shed::lane_full`](crate::Shed::lane_full). Costs a copy of each datagram.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let builder = ThreadingUdpServer::builder().order_per_peer(true);
+    /// ```
+    pub fn order_per_peer(mut self, ordered: bool) -> Self {
+        self.settings.order_per_peer = ordered;
+        self
+    }
+
     /// Whether equal-sized replies to one peer leave the worker as one send,
     /// which the kernel cuts into datagrams (`UDP_SEGMENT`). Peers see no
     /// difference; the order of what goes to each stays. Defaults to true; has

@@ -10,7 +10,7 @@ use super::address::RawAddress;
 use super::control::Control;
 use super::{Bell, ReceiveBlock, check};
 use crate::sys::open::{granted_receive_buffer, reaches_v4};
-use crate::sys::{LocalEnd, Received, TakeOver};
+use crate::sys::{LocalEnd, Ready, Received, TakeOver};
 
 /// One bound UDP socket. Every call on it is non-blocking by flag
 /// (`MSG_DONTWAIT`): `O_NONBLOCK` belongs to the open file, which another
@@ -27,6 +27,10 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
+    /// Sockets that share an address (`SO_REUSEPORT`) each get a part of the
+    /// peers, by a hash of both addresses (socket(7)).
+    pub(crate) const SHARDS: bool = true;
+
     /// Takes over a bound socket.
     pub(crate) fn new(inner: UdpSocket, options: TakeOver) -> io::Result<Self> {
         let local_addr = inner.local_addr()?;
@@ -148,6 +152,38 @@ impl Socket {
         }
     }
 
+    /// Waits until one of `sockets` can be received from, the nearest from `near`
+    /// on, or the bell rings.
+    pub(crate) fn wait_for_any(
+        sockets: &[&Self],
+        near: usize,
+        bell: &Bell,
+        timeout: Option<Duration>,
+    ) -> io::Result<Ready> {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut entries: Vec<_> = sockets
+            .iter()
+            .map(|socket| entry(socket.raw(), libc::POLLIN))
+            .collect();
+        entries.push(entry(bell.fd(), libc::POLLIN));
+        loop {
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            ppoll(&mut entries, left)?;
+            let is_ready = |at: &usize| entries[*at].revents != 0;
+            if is_ready(&sockets.len()) {
+                bell.clear();
+                return Ok(Ready::Bell);
+            }
+            let from_near = (near..near + sockets.len()).map(|at| at % sockets.len());
+            if let Some(at) = from_near.into_iter().find(is_ready) {
+                return Ok(Ready::Socket(at));
+            }
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ok(Ready::Nothing);
+            }
+        }
+    }
+
     /// Waits for room in the send buffer.
     pub(crate) fn wait_writable(&self, timeout: Duration) {
         // An error here shows again, with its reason, at the send that follows.
@@ -222,36 +258,50 @@ pub(super) fn poll(
     bell: Option<&Bell>,
     timeout: Option<Duration>,
 ) -> io::Result<Readiness> {
-    let entry = |fd, events| libc::pollfd {
-        fd,
-        events,
-        revents: 0,
-    };
     // A negative descriptor is passed over (poll(2)).
     let mut entries = [
         entry(socket.map_or(-1, Socket::raw), events),
         entry(bell.map_or(-1, Bell::fd), libc::POLLIN),
     ];
+    ppoll(&mut entries, timeout)?;
+    Ok(Readiness(
+        u8::from(entries[0].revents != 0) * Readiness::SOCKET
+            + u8::from(entries[1].revents != 0) * Readiness::BELL,
+    ))
+}
+
+fn entry(fd: libc::c_int, events: libc::c_short) -> libc::pollfd {
+    libc::pollfd {
+        fd,
+        events,
+        revents: 0,
+    }
+}
+
+/// ppoll(2). After a signal nothing is ready.
+fn ppoll(entries: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<()> {
     let limit = timeout.map(|timeout| libc::timespec {
         tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
         tv_nsec: libc::c_long::from(timeout.subsec_nanos() as i32),
     });
-    // SAFETY: two entries and, if any, the time limit are valid for the call;
+    // SAFETY: the entries and, if any, the time limit are valid for the call;
     // no signal mask is passed.
     let result = unsafe {
         libc::ppoll(
             entries.as_mut_ptr(),
-            2,
+            entries.len() as libc::nfds_t,
             limit.as_ref().map_or(std::ptr::null(), |limit| limit),
             std::ptr::null(),
         )
     };
     match check(result) {
-        Ok(_) => Ok(Readiness(
-            u8::from(entries[0].revents != 0) * Readiness::SOCKET
-                + u8::from(entries[1].revents != 0) * Readiness::BELL,
-        )),
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Readiness(0)),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+            for entry in entries {
+                entry.revents = 0;
+            }
+            Ok(())
+        }
         Err(error) => Err(error),
     }
 }

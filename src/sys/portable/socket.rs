@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{Bell, ReceiveBlock, mapped};
 use crate::sys::open::{granted_receive_buffer, reaches_v4};
-use crate::sys::{LocalEnd, Received, TakeOver};
+use crate::sys::{LocalEnd, Ready, Received, TakeOver};
 
 /// One bound UDP socket, in blocking mode with timeouts. A socket handed in in
 /// non-blocking mode is switched: without a portable wait it would spin.
@@ -19,6 +19,10 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
+    /// On other systems than Linux, the last socket bound gets everything, or
+    /// there is no such option.
+    pub(crate) const SHARDS: bool = false;
+
     /// Takes over a bound socket. Stamps are not to be had portably.
     pub(crate) fn new(inner: UdpSocket, _options: TakeOver) -> io::Result<Self> {
         inner.set_nonblocking(false)?;
@@ -103,6 +107,16 @@ impl Socket {
                 },
             }
         }
+    }
+
+    /// There is one socket, which [`receive`](Self::receive) waits at.
+    pub(crate) fn wait_for_any(
+        _sockets: &[&Self],
+        _near: usize,
+        _bell: &Bell,
+        _timeout: Option<Duration>,
+    ) -> io::Result<Ready> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// A blocking send waits by itself; this only lets others run.

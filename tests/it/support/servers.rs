@@ -51,6 +51,8 @@ pub(crate) trait ServerBuilder: Sized {
     fn on_truncated(self, policy: OnTruncated) -> Self;
     fn receive_buffer(self, bytes: usize) -> Self;
     fn batch_size(self, datagrams: usize) -> Self;
+    #[cfg_attr(socketserver_portable, allow(dead_code))]
+    fn shards(self, sockets: usize) -> Self;
     fn poll_interval(self, interval: Duration) -> Self;
     fn drain_timeout(self, timeout: Duration) -> Self;
     fn thread_name(self, name: &str) -> Self;
@@ -141,6 +143,9 @@ macro_rules! implement_for {
             }
             fn batch_size(self, datagrams: usize) -> Self {
                 Builder::batch_size(self, datagrams)
+            }
+            fn shards(self, sockets: usize) -> Self {
+                Builder::shards(self, sockets)
             }
             fn poll_interval(self, interval: Duration) -> Self {
                 Builder::poll_interval(self, interval)

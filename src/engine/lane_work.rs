@@ -1,0 +1,149 @@
+//! How a worker works lanes (see `lanes.rs`).
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use super::job::Job;
+use super::lanes::{LaneId, Lanes, Parcels, Put};
+use super::slot::Slot;
+use super::worker::settled;
+use super::{Engine, Executor};
+use crate::sys::ReceiveBlock;
+
+/// Puts `count` received datagrams into their lanes, in order. Those lanes that
+/// nobody works are added to `ready`, to be handed on as jobs. Returns how many
+/// datagrams found no room.
+pub(super) fn sort(
+    block: &ReceiveBlock,
+    count: usize,
+    lanes: &Lanes,
+    ready: &mut Vec<Job>,
+) -> usize {
+    let mut full = 0;
+    for index in 0..count {
+        match lanes.put(&block.datagram(index)) {
+            Put::First(id) => ready.push(Job::Lane(id)),
+            Put::Behind => {}
+            Put::Full => full += 1,
+        }
+    }
+    full
+}
+
+/// A worker's time with lanes, from the first to when none waits.
+pub(super) struct Shift<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) lanes: &'a Lanes,
+    pub(super) slot: &'a Slot,
+    pub(super) executor: &'a mut dyn Executor,
+    /// The supervisor's look at which the outbox was last flushed.
+    pub(super) look: &'a mut u64,
+    /// Room for the datagrams at hand.
+    pub(super) parcels: &'a mut Parcels,
+    /// What the pace is learnt from: since when, and how many.
+    pub(super) began: Instant,
+    pub(super) handled: usize,
+}
+
+impl Shift<'_> {
+    /// Works a lane and all others that wait for a worker, then sends the
+    /// replies and lets go of them.
+    pub(super) fn work(mut self, first: Option<LaneId>) {
+        let mut next = first.map(Job::Lane);
+        loop {
+            while let Some(job) = next.take().or_else(|| self.engine.protocol().next_job()) {
+                match job {
+                    Job::Lane(id) => self.work_one(id),
+                    Job::Batch(_) => debug_assert!(false, "there are lanes or shared batches"),
+                }
+            }
+            if !self.send_and_let_go() {
+                return;
+            }
+        }
+    }
+
+    /// Handles what waits in one lane, and keeps hold of it.
+    fn work_one(&mut self, id: LaneId) {
+        let mut parcels = std::mem::take(self.parcels);
+        if self.lanes.take(id, &mut parcels) {
+            let _held = Held {
+                slot: self.slot,
+                id,
+            };
+            for datagram in parcels.iter() {
+                if self.lanes.is_abandoned() {
+                    break;
+                }
+                self.slot.progress().step();
+                self.slot.tally.settle(settled(self.executor, &datagram));
+                self.handled += 1;
+                let look = self.engine.looks.load(Relaxed);
+                if std::mem::replace(self.look, look) != look {
+                    self.send_and_let_go();
+                }
+            }
+        }
+        *self.parcels = parcels;
+    }
+
+    /// Sends the replies and lets go of the lanes that they came from; whether
+    /// more waited in any of them, which makes it a job again.
+    fn send_and_let_go(&mut self) -> bool {
+        if self.handled > 0 {
+            let now = Instant::now();
+            self.engine.pace.learn(now - self.began, self.handled);
+            (self.began, self.handled) = (now, 0);
+        }
+        self.slot.progress().step();
+        self.slot.outbox.flush();
+        self.engine.release(self.lanes, &mut self.slot.lanes())
+    }
+}
+
+/// Puts a lane among those to be let go, whichever way its work ends.
+struct Held<'a> {
+    slot: &'a Slot,
+    id: LaneId,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.slot.lanes().push(self.id);
+    }
+}
+
+impl Engine {
+    /// Sends a stuck worker's replies for it, if nobody else is at it, and lets
+    /// go of the lanes that they came from.
+    ///
+    /// The list of lanes is locked first: each lane in it had put its replies
+    /// into the outbox before, which is sent only then.
+    pub(super) fn send_for(&self, slot: &Slot) {
+        let mut held = slot.lanes();
+        if slot.outbox.try_flush() {
+            if let Some(lanes) = &self.lanes {
+                self.release(lanes, &mut held);
+            }
+        }
+    }
+
+    /// A worker is gone, whichever way: lets go of all that it held.
+    pub(super) fn let_go_for(&self, slot: &Slot) {
+        if let Some(lanes) = &self.lanes {
+            slot.outbox.flush();
+            self.release(lanes, &mut slot.lanes());
+        }
+    }
+
+    /// Lets go of lanes whose replies have been sent. Those in which something
+    /// waits become jobs again; whether there were any.
+    fn release(&self, lanes: &Lanes, held: &mut Vec<LaneId>) -> bool {
+        held.retain(|id| !lanes.let_go(*id));
+        if held.is_empty() {
+            return false;
+        }
+        self.protocol().enqueue(held.drain(..).map(Job::Lane));
+        true
+    }
+}

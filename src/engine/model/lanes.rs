@@ -1,0 +1,342 @@
+//! The small world around lanes: the protocol's transitions together with what
+//! `lanes.rs` and `lane_work.rs` do under the locks of lanes and slots.
+//!
+//! Datagrams are numbered by lane. A reply is sent when the outbox is flushed:
+//! until then it waits with the worker that handled its datagram.
+
+use super::Model;
+use crate::engine::protocol::{Assistance, Bell, Calls, Order, Protocol, Rest, WorkerId};
+
+type LaneId = usize;
+
+/// What is searched.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) workers: usize,
+    pub(super) lanes: usize,
+    /// Datagrams that arrive in all.
+    pub(super) arrivals: u8,
+    /// Datagrams that one receive returns at most.
+    pub(super) batch: usize,
+    /// Handlers that get stuck at most.
+    pub(super) stuck: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Stage {
+    AskNext,
+    Receiving,
+    Waiting,
+    Heard,
+    /// Has received these: to put them into their lanes, one by one.
+    Sorting(Vec<LaneId>),
+    /// To take what waits in this lane.
+    Take(LaneId),
+    /// Has so many datagrams of this lane left to handle.
+    Handling(LaneId, u8),
+    Stuck(LaneId),
+    /// To ask for another lane.
+    NextLane,
+    /// Has sent the replies: to let go of lanes.
+    LetGo,
+    Parked,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+struct Lane {
+    is_taken: bool,
+    waiting: u8,
+    /// Datagrams put in, handled and answered so far.
+    put: u8,
+    handled: u8,
+    answered: u8,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct World {
+    protocol: Protocol<LaneId>,
+    stages: Vec<Stage>,
+    mail: Vec<Option<Order<LaneId>>>,
+    /// Calls that an actor has still to make, the supervisor last.
+    calls: Vec<Calls<LaneId>>,
+    /// What each worker has sorted out to be handed on.
+    ready: Vec<Vec<LaneId>>,
+    /// What each worker keeps hold of.
+    held: Vec<Vec<LaneId>>,
+    /// Replies not sent yet: lane and number.
+    outbox: Vec<Vec<(LaneId, u8)>>,
+    bell: bool,
+    token: bool,
+    is_asleep: bool,
+    lanes: Vec<Lane>,
+    arriving: u8,
+    kernel: Vec<LaneId>,
+    stuck: usize,
+}
+
+impl Model for World {
+    type Bounds = Bounds;
+
+    fn first(bounds: Bounds) -> Self {
+        let mut protocol = Protocol::new(1, bounds.workers, bounds.workers);
+        for worker in 0..bounds.workers {
+            assert_eq!(protocol.hire(), Some(worker), "room for all");
+        }
+        Self {
+            protocol,
+            stages: vec![Stage::AskNext; bounds.workers],
+            mail: vec![None; bounds.workers],
+            calls: vec![Calls::NONE; bounds.workers + 1],
+            ready: vec![Vec::new(); bounds.workers],
+            held: vec![Vec::new(); bounds.workers],
+            outbox: vec![Vec::new(); bounds.workers],
+            bell: false,
+            token: false,
+            is_asleep: false,
+            lanes: vec![Lane::default(); bounds.lanes],
+            arriving: bounds.arrivals,
+            kernel: Vec::new(),
+            stuck: 0,
+        }
+    }
+
+    /// All worlds that one step leads to.
+    fn successors(&self, bounds: Bounds) -> Vec<Self> {
+        let mut worlds = Vec::new();
+        for lane in 0..bounds.lanes {
+            if self.arriving > 0 {
+                let mut world = self.clone();
+                world.arriving -= 1;
+                world.kernel.push(lane);
+                worlds.push(world);
+            }
+        }
+        for worker in 0..bounds.workers {
+            if !self.deliver(worker, &mut worlds) {
+                self.worker_steps(worker, bounds, &mut worlds);
+            }
+        }
+        if !self.deliver(bounds.workers, &mut worlds) {
+            self.supervisor_steps(bounds, &mut worlds);
+        }
+        for world in &mut worlds {
+            world.protocol.normalize();
+        }
+        worlds
+    }
+
+    /// What must hold always.
+    fn check(&self) {
+        for id in 0..self.lanes.len() {
+            let is_in = |stage: &&Stage| matches!(stage, Stage::Handling(lane, _) | Stage::Stuck(lane) if *lane == id);
+            let workers = self.stages.iter().filter(is_in).count();
+            assert!(workers <= 1, "{workers} workers in lane {id}: {self:#?}");
+        }
+    }
+
+    /// What must hold when nothing moves any more.
+    fn check_at_rest(&self, _bounds: Bounds) {
+        if self.stuck == self.stages.len() {
+            return;
+        }
+        assert_eq!(self.kernel, [], "nobody receives: {self:#?}");
+        for (id, lane) in self.lanes.iter().enumerate() {
+            let is_stuck = self.stages.contains(&Stage::Stuck(id));
+            let done = (lane.handled, lane.answered) == (lane.put, lane.put);
+            assert!(done || is_stuck, "lane {id} was left: {self:#?}");
+            assert_eq!(lane.answered, lane.handled, "not answered: {self:#?}");
+        }
+    }
+}
+
+impl World {
+    /// Makes one of an actor's pending calls; whether there was one.
+    fn deliver(&self, actor: usize, worlds: &mut Vec<Self>) -> bool {
+        let mut world = self.clone();
+        let pending = &mut world.calls[actor];
+        if let Some((worker, order)) = pending.wake.take() {
+            assert!(self.mail[worker].is_none(), "mailbox overflow: {self:#?}");
+            world.mail[worker] = Some(order);
+        } else if std::mem::take(&mut pending.supervisor) {
+            world.token = true;
+        } else if std::mem::replace(&mut pending.bell, Bell::Silent) != Bell::Silent {
+            world.bell = true;
+        } else {
+            return false;
+        }
+        worlds.push(world);
+        true
+    }
+
+    fn obey(&mut self, me: WorkerId, order: Order<LaneId>) {
+        self.stages[me] = match order {
+            Order::Receive(_) => Stage::Receiving,
+            Order::Work(lane) => Stage::Take(lane),
+            Order::Park | Order::Leave => Stage::Parked,
+        };
+    }
+
+    fn worker_steps(&self, me: WorkerId, bounds: Bounds, worlds: &mut Vec<Self>) {
+        let mut world = self.clone();
+        match &self.stages[me] {
+            Stage::Stuck(_) => return,
+            Stage::AskNext => {
+                assert!(self.held[me].is_empty(), "idle with lanes: {self:#?}");
+                let (order, calls) = world.protocol.next(me, 0);
+                world.calls[me] = calls;
+                world.obey(me, order);
+            }
+            Stage::Receiving if self.kernel.is_empty() => world.stages[me] = Stage::Waiting,
+            Stage::Receiving => {
+                let count = self.kernel.len().min(bounds.batch);
+                world.stages[me] = Stage::Sorting(world.kernel.drain(..count).collect());
+            }
+            Stage::Waiting if self.bell => {
+                world.bell = false;
+                world.stages[me] = Stage::Heard;
+            }
+            Stage::Waiting if self.kernel.is_empty() => return,
+            Stage::Waiting => world.stages[me] = Stage::Receiving,
+            Stage::Heard => {
+                let (order, calls) = world.protocol.leave_door(me, 0);
+                world.calls[me] = calls;
+                world.obey(me, order);
+            }
+            Stage::Sorting(received) if received.is_empty() => {
+                let ready = std::mem::take(&mut world.ready[me]);
+                world.protocol.enqueue(ready);
+                for assistance in [
+                    Assistance::Nobody,
+                    Assistance::AtTheDoor,
+                    Assistance::WithJobs,
+                ] {
+                    let mut world = world.clone();
+                    world.calls[me] = world.protocol.received(me, 0, assistance);
+                    world.stages[me] = Stage::NextLane;
+                    worlds.push(world);
+                }
+                return;
+            }
+            Stage::Sorting(received) => {
+                let (id, rest) = (received[0], received[1..].to_vec());
+                world.stages[me] = Stage::Sorting(rest);
+                let lane = &mut world.lanes[id];
+                lane.put += 1;
+                lane.waiting += 1;
+                if !std::mem::replace(&mut lane.is_taken, true) {
+                    world.ready[me].push(id);
+                }
+            }
+            Stage::Take(id) => {
+                let lane = &mut world.lanes[*id];
+                let count = std::mem::take(&mut lane.waiting);
+                lane.is_taken = count > 0;
+                world.stages[me] = if count > 0 {
+                    Stage::Handling(*id, count)
+                } else {
+                    Stage::NextLane
+                };
+            }
+            Stage::Handling(id, 0) => {
+                world.held[me].push(*id);
+                world.stages[me] = Stage::NextLane;
+            }
+            Stage::Handling(id, left) => {
+                if self.stuck < bounds.stuck {
+                    let mut stuck = self.clone();
+                    stuck.stuck += 1;
+                    stuck.stages[me] = Stage::Stuck(*id);
+                    worlds.push(stuck);
+                }
+                let lane = &mut world.lanes[*id];
+                lane.handled += 1;
+                world.outbox[me].push((*id, lane.handled));
+                world.stages[me] = Stage::Handling(*id, left - 1);
+            }
+            Stage::NextLane => {
+                world.stages[me] = match world.protocol.next_job() {
+                    Some(id) => Stage::Take(id),
+                    None => {
+                        world.flush(me);
+                        Stage::LetGo
+                    }
+                };
+            }
+            Stage::LetGo => {
+                world.stages[me] = if world.let_go(me) {
+                    Stage::NextLane
+                } else {
+                    Stage::AskNext
+                };
+            }
+            Stage::Parked => {
+                let Some(order) = world.mail[me].take() else {
+                    return;
+                };
+                world.obey(me, order);
+            }
+        }
+        worlds.push(world);
+    }
+
+    /// Sends a worker's replies.
+    fn flush(&mut self, worker: WorkerId) {
+        for (id, number) in std::mem::take(&mut self.outbox[worker]) {
+            let answered = self.lanes[id].answered;
+            assert_eq!(answered + 1, number, "replies out of order: {self:#?}");
+            self.lanes[id].answered = number;
+        }
+    }
+
+    /// Lets go of a worker's lanes; whether something waits in any.
+    fn let_go(&mut self, worker: WorkerId) -> bool {
+        let held = std::mem::take(&mut self.held[worker]);
+        let lanes = &mut self.lanes;
+        let (again, free): (Vec<_>, Vec<_>) =
+            held.into_iter().partition(|id| lanes[*id].waiting > 0);
+        for id in free {
+            lanes[id].is_taken = false;
+        }
+        let is_again = !again.is_empty();
+        self.protocol.enqueue(again);
+        is_again
+    }
+
+    fn supervisor_steps(&self, bounds: Bounds, worlds: &mut Vec<Self>) {
+        let me = bounds.workers;
+        if self.is_asleep {
+            if self.token {
+                let mut world = self.clone();
+                world.token = false;
+                world.protocol.awake();
+                world.is_asleep = false;
+                worlds.push(world);
+            }
+            return;
+        }
+        for is_settled in [true, false] {
+            let mut world = self.clone();
+            world.is_asleep = world.protocol.doze(is_settled) == Rest::Deep;
+            worlds.push(world);
+        }
+        // A look. Anyone in a handler may seem stuck.
+        for (worker, stage) in self.stages.iter().enumerate() {
+            if matches!(stage, Stage::Stuck(_) | Stage::Handling(..)) {
+                let mut world = self.clone();
+                world.flush(worker);
+                world.let_go(worker);
+                worlds.push(world);
+            }
+        }
+        if self.protocol.open_since(0).is_some() {
+            let mut world = self.clone();
+            world.calls[me] = world.protocol.fill_door(0);
+            worlds.push(world);
+        }
+        if self.protocol.has_waiting() {
+            let mut world = self.clone();
+            world.calls[me] = world.protocol.hand_out();
+            worlds.push(world);
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! `order_per_peer`: one peer's datagrams one after another, different peers at
+//! the same time.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use socketserver::{Builder, ThreadingUdpServer};
+
+use crate::support::{ANY_PORT, Client, Gate, TestServer, wait_until};
+
+fn ordered(workers: usize) -> Builder<ThreadingUdpServer> {
+    ThreadingUdpServer::builder()
+        .workers(2.min(workers)..=workers)
+        .order_per_peer(true)
+}
+
+/// The numbers that each peer's datagrams carried, in the order handled, and
+/// how often two of one peer were in a handler at the same time.
+#[derive(Debug, Default)]
+struct Seen {
+    numbers: HashMap<SocketAddr, Vec<u32>>,
+    inside: HashMap<SocketAddr, u32>,
+    overlaps: u32,
+}
+
+fn number(bytes: &[u8]) -> u32 {
+    u32::from_be_bytes(bytes.try_into().expect("four bytes"))
+}
+
+#[test]
+fn one_peers_datagrams_are_handled_and_answered_in_order_while_workers_come_and_go() {
+    const PEERS: usize = 20;
+    const EACH: u32 = 300;
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let journal = Arc::clone(&seen);
+    let server = ordered(16).bind_fn(ANY_PORT, move |bytes, addr, socket| {
+        let number = number(bytes);
+        {
+            let mut seen = journal.lock().expect("no panics");
+            seen.numbers.entry(addr).or_default().push(number);
+            let inside = seen.inside.entry(addr).or_default();
+            *inside += 1;
+            let overlaps = *inside > 1;
+            seen.overlaps += u32::from(overlaps);
+        }
+        // Every kind of handler in turn: quick ones, some that take long, a few
+        // that block for several looks of the supervisor.
+        match number % 50 {
+            49 => thread::sleep(Duration::from_millis(5)),
+            17 => thread::sleep(Duration::from_micros(300)),
+            _ => {}
+        }
+        socket.reply(bytes)?;
+        let mut seen = journal.lock().expect("no panics");
+        *seen.inside.entry(addr).or_default() -= 1;
+        Ok(())
+    });
+    let server = TestServer::spawn(server.expect("bound"));
+    thread::scope(|scope| {
+        for _ in 0..PEERS {
+            let client = Client::of(server.local_addr());
+            scope.spawn(move || {
+                // A window of ten keeps several of one peer in flight.
+                for number in 0..EACH + 10 {
+                    if number < EACH {
+                        client.send(&number.to_be_bytes());
+                    }
+                    if let Some(answered) = number.checked_sub(10) {
+                        client.expect_reply(&answered.to_be_bytes());
+                    }
+                }
+            });
+        }
+    });
+    let stats = server.stop().stats;
+    assert_eq!(stats.handled, PEERS as u64 * u64::from(EACH), "{stats}");
+    let seen = seen.lock().expect("no panics");
+    assert_eq!(seen.overlaps, 0, "never two of one peer at the same time");
+    for (peer, numbers) in &seen.numbers {
+        assert!(numbers.is_sorted(), "{peer}: {numbers:?}");
+    }
+}
+
+#[test]
+fn a_peer_whose_handler_is_stuck_holds_up_only_itself() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let server = ordered(2).bind_fn(ANY_PORT, move |bytes, _, socket| {
+        if bytes == b"stick" {
+            held.pass();
+        }
+        Ok(socket.reply(bytes)?)
+    });
+    let server = TestServer::spawn(server.expect("bound"));
+    let _open = gate.open_on_drop();
+    let stuck = Client::of(server.local_addr());
+    stuck.send(b"stick");
+    gate.wait_for(1);
+    stuck.send(b"behind");
+    // Of so many peers only those in the same lane of 1,024 have to wait.
+    let others: Vec<_> = (0..20).map(|_| Client::of(server.local_addr())).collect();
+    for other in &others {
+        other.send(b"hello");
+    }
+    wait_until("nearly all others are answered", || {
+        server.stats().handled >= 18
+    });
+    assert_eq!(gate.waiting(), 1);
+    gate.open();
+    stuck.expect_reply(b"stick");
+    stuck.expect_reply(b"behind");
+    for other in &others {
+        other.expect_reply(b"hello");
+    }
+}
+
+#[test]
+fn what_finds_its_lane_full_is_shed_and_counted() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let server = ordered(2).bind_fn(ANY_PORT, move |_, _, _| {
+        held.pass();
+        Ok(())
+    });
+    let server = TestServer::spawn(server.expect("bound"));
+    let _open = gate.open_on_drop();
+    let client = Client::of(server.local_addr());
+    client.send(b"stick");
+    gate.wait_for(1);
+    for _ in 0..300 {
+        client.send(b"behind");
+    }
+    wait_until("the lane is full", || server.stats().shed.lane_full == 44);
+    assert_eq!(server.stats().in_flight, 257, "one handled, 256 behind it");
+    gate.open();
+    let stats = {
+        server.wait_until_settled(301);
+        server.stop().stats
+    };
+    assert_eq!((stats.handled, stats.shed.lane_full), (257, 44));
+    assert_eq!(stats.received, 301, "{stats}");
+}
+
+#[test]
+fn a_stop_handles_and_answers_what_waits_in_lanes() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let server = ordered(2).bind_fn(ANY_PORT, move |bytes, _, socket| {
+        held.pass();
+        Ok(socket.reply(bytes)?)
+    });
+    let server = TestServer::spawn(server.expect("bound"));
+    let _open = gate.open_on_drop();
+    let client = Client::of(server.local_addr());
+    client.send(&[0]);
+    gate.wait_for(1);
+    for number in 1..50 {
+        client.send(&[number]);
+    }
+    wait_until("all were received", || server.stats().received == 50);
+    server.shutdown();
+    gate.open();
+    let stats = server.stop().stats;
+    assert_eq!((stats.handled, stats.abandoned), (50, 0), "{stats}");
+    for number in 0..50 {
+        client.expect_reply(&[number]);
+    }
+}
+
+#[test]
+fn at_the_drain_deadline_what_waits_in_lanes_is_abandoned_and_never_handled() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let handled = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&handled);
+    let server = ordered(2).drain_timeout(Duration::from_millis(20));
+    let server = server.bind_fn(ANY_PORT, move |_, _, _| {
+        *count.lock().expect("no panics") += 1;
+        held.pass();
+        Ok(())
+    });
+    let server = TestServer::spawn(server.expect("bound"));
+    let client = Client::of(server.local_addr());
+    for _ in 0..10 {
+        client.send(b"stick");
+    }
+    wait_until("all were received", || server.stats().received == 10);
+    gate.wait_for(1);
+    let report = server.stop();
+    assert_eq!((report.stats.abandoned, report.abandoned_threads), (10, 1));
+    gate.open();
+    wait_until("the handler has gone", || gate.waiting() == 0);
+    assert_eq!(
+        *handled.lock().expect("no panics"),
+        1,
+        "and nobody followed"
+    );
+}
