@@ -122,6 +122,9 @@ mod contain;
 mod engine;
 mod error;
 mod forking;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard;
 mod handler;
 mod log_limit;

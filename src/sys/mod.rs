@@ -39,6 +39,8 @@ mod platform;
 
 pub(crate) use errors::{ReceiveFault, SendFault};
 pub(crate) use open::{Options, bind, is_own_address, set_buffers, share_port};
+#[cfg(any(fuzzing, test))]
+pub(crate) use platform::read_control_messages;
 pub(crate) use platform::{Bell, ReceiveBlock, SendQueue, Socket, ThreadProbe, name_thread};
 pub(crate) use send_loop::{Patience, send_one};
 
@@ -58,6 +60,7 @@ pub(crate) enum Received {
 
 /// What [`Socket::wait_for_any`] came back with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(dead_code, reason = "platforms with one socket never wait for any")]
 pub(crate) enum Ready {
     /// This socket can be received from.
     Socket(usize),

@@ -16,6 +16,7 @@ const RANKS: &[(&str, usize)] = &[
     ("handler", 5),
     ("server", 6),
     ("forking", 7),
+    ("fuzzing", 7),
     ("threading", 7),
     ("lib", 8),
 ];

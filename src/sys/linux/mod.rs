@@ -13,6 +13,8 @@ mod socket;
 mod thread;
 
 pub(crate) use bell::Bell;
+#[cfg(any(fuzzing, test))]
+pub(crate) use control::read_control_messages;
 pub(crate) use receive::ReceiveBlock;
 pub(crate) use send::SendQueue;
 pub(crate) use socket::Socket;

@@ -47,6 +47,10 @@ impl ThreadProbe {
     }
 }
 
+/// There are none, portably.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn read_control_messages(_bytes: &[u8]) {}
+
 /// Shows an IPv4 address that came mapped into IPv6 as what it is.
 fn unmapped(addr: SocketAddr) -> SocketAddr {
     match addr {
