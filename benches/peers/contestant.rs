@@ -3,9 +3,15 @@
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
-use crate::serve::RECEIVE_BUFFER;
+use crate::work::Work;
+
+/// The receive buffer every server asks for, so that none wins by it.
+pub(crate) const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
+
+/// As many threads as this crate's server starts at most, for those pools that
+/// have to know beforehand.
+pub(crate) const POOL: usize = 256;
 
 /// A server to be measured.
 #[derive(Debug)]
@@ -29,12 +35,20 @@ enum Kind {
     C,
 }
 
-/// All of them; the first is the one that the others are compared with.
-pub(crate) const ALL: [Contestant; 11] = [
+/// What the others are compared with.
+pub(crate) const OURS: &str = "ours";
+
+/// All of them.
+pub(crate) const ALL: [Contestant; 12] = [
     Contestant {
-        name: "ours",
+        name: OURS,
         what: "this crate's ThreadingUdpServer",
         kind: Kind::Rust("threading"),
+    },
+    Contestant {
+        name: "ours-1",
+        what: "the same with one worker",
+        kind: Kind::Rust("threading-1"),
     },
     Contestant {
         name: "ours-forking",
@@ -91,10 +105,11 @@ pub(crate) const ALL: [Contestant; 11] = [
 impl Contestant {
     /// What starts it, if this machine has what that takes. The process started
     /// is the one to measure; it ends with this one.
-    pub(crate) fn command(&self, tools: &Tools, block: Duration) -> Option<Command> {
+    pub(crate) fn command(&self, tools: &Tools, work: Work) -> Option<Command> {
         let mut command = Command::new(&tools.this);
-        let block_ms = block.as_millis().to_string();
-        command.args(["--block-ms", &block_ms, "--serve"]);
+        let block_ms = work.block.as_millis().to_string();
+        let spin_us = work.spin.as_micros().to_string();
+        command.args(["--block-ms", &block_ms, "--spin-us", &spin_us, "--serve"]);
         match self.kind {
             Kind::Rust(name) => command.arg(name),
             Kind::Python(class) => {

@@ -1,69 +1,31 @@
-//! The command line, and the order in which all is measured.
+//! The order in which all is measured.
 
 use std::env;
 use std::error::Error;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::command_line::Options;
 use crate::contestant::{self, Contestant, Tools};
-use crate::load;
 use crate::process::Cpus;
+use crate::report::Report;
 use crate::results::{Row, Sample};
 use crate::scenario::{self, Scenario};
-use crate::{chart, output, serve};
-
-/// Measures this crate's servers and others, side by side.
-#[derive(Debug, Parser)]
-struct Options {
-    /// Once and briefly: less than a minute
-    #[arg(long)]
-    quick: bool,
-    /// Only these servers, separated by commas
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    only: Vec<String>,
-    /// Only these scenarios, separated by commas
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    scenario: Vec<String>,
-    /// Say what there is to measure, and end
-    #[arg(long)]
-    list: bool,
-    /// Only scenarios whose name contains this
-    filter: Option<String>,
-    /// Passed by `cargo bench`
-    #[arg(long, hide = true)]
-    bench: bool,
-    /// Passed by test runners: nothing is measured
-    #[arg(long, hide = true)]
-    test: bool,
-    /// Be one of the servers
-    #[arg(long, hide = true, value_name = "NAME")]
-    serve: Option<String>,
-    /// For how long a handler blocks on a datagram that begins with `w`
-    #[arg(long, hide = true, default_value_t = 0)]
-    block_ms: u64,
-    /// The program to become with `--serve exec`
-    #[arg(hide = true, last = true)]
-    command: Vec<String>,
-}
+use crate::work::Work;
+use crate::{load, machine, output, serve};
 
 /// Does what the command line says.
 pub(crate) fn main() -> Result<(), Box<dyn Error>> {
-    // `cargo test` passes what is none of this program's business.
-    let knows = |arg: String| ["--bench", "--serve", "--list", "--help"].contains(&&*arg);
-    if !env::args().any(knows) {
+    let Some(options) = Options::parse() else {
         return Ok(());
-    }
-    let options = Options::parse();
+    };
     if let Some(name) = &options.serve {
-        let block = Duration::from_millis(options.block_ms);
-        return serve::serve(name, block, &options.command);
+        return serve::serve(name, options.work(), &options.command);
     }
     if options.list {
         print!("{}", output::legend());
@@ -72,30 +34,23 @@ pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     if options.test {
         return Ok(());
     }
-    check_names("server", &options.only, contestant::ALL.map(|one| one.name))?;
-    check_names(
-        "scenario",
-        &options.scenario,
-        scenario::ALL.map(|one| one.name),
-    )?;
+    options.check_names()?;
     let folder = folder()?;
     let session = Session::new(&options, &folder)?;
+    let load_before = machine::load_average()?;
     let rows = session.measure_all()?;
-    session.show(&rows, &folder)
-}
-
-fn check_names<const N: usize>(
-    what: &str,
-    asked: &[String],
-    known: [&str; N],
-) -> Result<(), String> {
-    match asked.iter().find(|name| !known.contains(&name.as_str())) {
-        Some(name) => Err(format!(
-            "no {what} called {name}; there are {}",
-            known.join(", ")
-        )),
-        None => Ok(()),
+    let report = Report {
+        rows: &rows,
+        repeats: session.repeats,
+        duration: session.duration,
+        load: [load_before, machine::load_average()?],
+    };
+    report.print();
+    report.write(&folder)?;
+    if options.publish {
+        report.publish()?;
     }
+    Ok(())
 }
 
 /// `target/peers`, wherever `target` is.
@@ -108,26 +63,17 @@ fn folder() -> Result<PathBuf, Box<dyn Error>> {
     Ok(folder)
 }
 
-/// Over the last minute: what else the machine had to do.
-fn load_average() -> io::Result<String> {
-    let all = fs::read_to_string("/proc/loadavg")?;
-    Ok(all.split(' ').next().unwrap_or_default().to_owned())
-}
-
 /// Everything that a run needs.
 struct Session<'a> {
     /// Those asked for that this machine can do.
     scenarios: Vec<&'static Scenario>,
-    /// The servers asked for; all if there are none.
-    only: &'a [String],
+    options: &'a Options,
     tools: Tools,
     cpus: Cpus,
     /// How often each server is measured in each scenario.
     repeats: usize,
     /// Of one measurement.
     duration: Duration,
-    /// The load average when it began.
-    load_before: String,
     bar: ProgressBar,
     /// Ctrl-C was pressed.
     interrupted: Arc<AtomicBool>,
@@ -139,11 +85,8 @@ impl<'a> Session<'a> {
         let scenarios = scenario::ALL
             .iter()
             .filter(|one| {
-                options.scenario.is_empty() || options.scenario.iter().any(|name| name == one.name)
-            })
-            .filter(|one| {
-                let filter = options.filter.as_deref();
-                filter.is_none_or(|part| one.name.contains(part))
+                let mut names = contestant::ALL.iter().map(|server| server.name);
+                names.any(|name| one.has(name) && options.want(one.name, name))
             })
             .filter(|one| {
                 let possible = !one.pinned || cpus.can_pin();
@@ -154,7 +97,7 @@ impl<'a> Session<'a> {
             })
             .collect();
         for contestant in &contestant::ALL {
-            if contestant.command(&tools, Duration::ZERO).is_none() {
+            if contestant.command(&tools, Work::NONE).is_none() {
                 eprintln!(
                     "peers: {} is left out: it takes what is not installed",
                     contestant.name
@@ -166,12 +109,11 @@ impl<'a> Session<'a> {
         ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))?;
         let mut session = Self {
             scenarios,
-            only: &options.only,
+            options,
             tools,
             cpus,
             repeats: if options.quick { 1 } else { REPEATS },
             duration: Duration::ZERO,
-            load_before: load_average()?,
             bar: ProgressBar::hidden(),
             interrupted,
         };
@@ -199,9 +141,9 @@ impl<'a> Session<'a> {
     fn contestants(&self, scenario: &Scenario) -> impl Iterator<Item = &'static Contestant> {
         contestant::ALL
             .iter()
-            .filter(|one| self.only.is_empty() || self.only.iter().any(|name| name == one.name))
             .filter(|one| scenario.has(one.name))
-            .filter(|one| one.command(&self.tools, Duration::ZERO).is_some())
+            .filter(|one| self.options.want(scenario.name, one.name))
+            .filter(|one| one.command(&self.tools, Work::NONE).is_some())
     }
 
     /// Measures each server in turn, as often as there are repeats, for each
@@ -246,7 +188,7 @@ impl<'a> Session<'a> {
         contestant: &Contestant,
     ) -> Result<Sample, Box<dyn Error>> {
         let command = contestant
-            .command(&self.tools, scenario.block)
+            .command(&self.tools, scenario.work)
             .ok_or("not installed")?;
         let server = self.cpus.start(command, scenario.pinned)?;
         let mut watch = |_: &load::Progress<'_>| {
@@ -266,47 +208,16 @@ impl<'a> Session<'a> {
         }
         Ok(Sample::new(&tally, cpu))
     }
-
-    /// Prints the tables, and writes the files.
-    fn show(&self, rows: &[Row], folder: &Path) -> Result<(), Box<dyn Error>> {
-        if rows
-            .iter()
-            .all(|row| row.samples.is_empty() && row.problem.is_none())
-        {
-            return Ok(());
-        }
-        for scenario in &self.scenarios {
-            if !rows.iter().any(|row| row.scenario == scenario.name) {
-                continue;
-            }
-            println!("\n{}: {}", scenario.name, scenario.what);
-            println!("{}", output::table(scenario.name, rows));
-        }
-        println!(
-            "\nMedians of {} × {:.1?}; × is the ratio to {}; the spread is that of the rate.",
-            self.repeats,
-            self.duration,
-            contestant::ALL[0].name
-        );
-        let cpus = std::thread::available_parallelism()?;
-        let [before, after] = [&self.load_before, &load_average()?];
-        println!("{cpus} CPUs; load average {before} before and {after} after.");
-        let (csv, svg) = (folder.join("peers.csv"), folder.join("peers.svg"));
-        fs::write(&csv, output::csv(rows))?;
-        chart::draw(&svg, rows)?;
-        println!("{}\n{}", csv.display(), svg.display());
-        Ok(())
-    }
 }
 
 /// The default; once with `--quick`.
-const REPEATS: usize = 3;
+const REPEATS: usize = 5;
 /// For all measurements together, with time to spare for what is lost on the way.
 const BUDGET: Duration = Duration::from_secs(240);
 /// The same with `--quick`.
 const QUICK_BUDGET: Duration = Duration::from_secs(45);
 /// Of one measurement: starting, warming up, waiting for the last replies.
-const OVERHEAD: Duration = Duration::from_millis(450);
+const OVERHEAD: Duration = Duration::from_millis(300);
 /// Time for a pool to grow.
 const WARM_UP: Duration = Duration::from_millis(150);
 /// Less says nothing.

@@ -1,6 +1,6 @@
 //! The servers in Rust. Each runs in a process of its own: this program again,
-//! with a hidden argument. All do the same work: ASCII to upper case, after
-//! having blocked when the datagram begins with `w`.
+//! with a hidden argument. All do the same: ASCII to upper case, after the
+//! scenario's [`Work`].
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -9,35 +9,31 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
-use std::time::Duration;
 
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{setsockopt, sockopt};
 use socketserver::{
-    DatagramHandler, ForkingStyleUdpServer, HandlerError, SocketHandle, ThreadingUdpServer,
+    DatagramHandler, ForkingStyleUdpServer, HandlerError, SocketHandle, ThreadingUdpServer, Workers,
 };
 
-/// The receive buffer every server asks for, so that none wins by it.
-pub(crate) const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
-
-/// As many threads as this crate's server starts at most, for those pools that
-/// have to know beforehand.
-const POOL: usize = 256;
+use crate::contestant::{POOL, RECEIVE_BUFFER};
+use crate::work::Work;
 
 type Served = Result<(), Box<dyn Error>>;
 
 /// Serves as `name` says, until the process is ended; so it is when the process
 /// that started it ends.
-pub(crate) fn serve(name: &str, block: Duration, rest: &[String]) -> Served {
+pub(crate) fn serve(name: &str, work: Work, rest: &[String]) -> Served {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     match name {
-        "threading" => threading(block),
-        "forking" => forking(block),
-        "std-loop" => std_loop(block),
-        "std-pool" => std_pool(block),
-        "tokio-loop" => tokio_loop(block),
-        "tokio-task" => tokio_task(block),
+        "threading" => threading(None, work),
+        "threading-1" => threading(Some(1.into()), work),
+        "forking" => forking(work),
+        "std-loop" => std_loop(work),
+        "std-pool" => std_pool(work),
+        "tokio-loop" => tokio_loop(work),
+        "tokio-task" => tokio_task(work),
         "exec" => exec(rest),
         _ => Err(format!("no server called {name}").into()),
     }
@@ -51,15 +47,15 @@ fn exec(command: &[String]) -> Served {
 
 /// This crate's handler.
 struct Upper {
-    block: Duration,
+    work: Work,
     /// Kept between datagrams, so that a reply need not be allocated.
     reply: Vec<u8>,
 }
 
 impl Upper {
-    fn new(block: Duration) -> Self {
+    fn new(work: Work) -> Self {
         let reply = Vec::new();
-        Self { block, reply }
+        Self { work, reply }
     }
 }
 
@@ -70,9 +66,7 @@ impl DatagramHandler for Upper {
         _addr: SocketAddr,
         socket: &SocketHandle,
     ) -> Result<(), HandlerError> {
-        if blocks(bytes) {
-            thread::sleep(self.block);
-        }
+        self.work.work(bytes);
         self.reply.clear();
         self.reply.extend_from_slice(bytes);
         self.reply.make_ascii_uppercase();
@@ -80,26 +74,28 @@ impl DatagramHandler for Upper {
     }
 }
 
-fn threading(block: Duration) -> Served {
-    let server = ThreadingUdpServer::builder()
-        .receive_buffer(RECEIVE_BUFFER)
-        .bind("127.0.0.1:0", move || Upper::new(block))?;
+fn threading(workers: Option<Workers>, work: Work) -> Served {
+    let mut builder = ThreadingUdpServer::builder().receive_buffer(RECEIVE_BUFFER);
+    if let Some(workers) = workers {
+        builder = builder.workers(workers);
+    }
+    let server = builder.bind("127.0.0.1:0", move || Upper::new(work))?;
     announce(server.local_addr())?;
     server.serve_forever()?;
     Ok(())
 }
 
-fn forking(block: Duration) -> Served {
+fn forking(work: Work) -> Served {
     let server = ForkingStyleUdpServer::builder()
         .receive_buffer(RECEIVE_BUFFER)
-        .bind("127.0.0.1:0", move || Upper::new(block))?;
+        .bind("127.0.0.1:0", move || Upper::new(work))?;
     announce(server.local_addr())?;
     server.serve_forever()?;
     Ok(())
 }
 
 /// What one writes first: receive, work, send.
-fn std_loop(block: Duration) -> Served {
+fn std_loop(work: Work) -> Served {
     let socket = bind()?;
     let mut bytes = vec![0; LONGEST];
     loop {
@@ -107,16 +103,14 @@ fn std_loop(block: Duration) -> Served {
             continue;
         };
         let bytes = &mut bytes[..len];
-        if blocks(bytes) {
-            thread::sleep(block);
-        }
+        work.work(bytes);
         bytes.make_ascii_uppercase();
         let _ = socket.send_to(bytes, peer);
     }
 }
 
 /// What one writes next: one thread receives, and a pool behind a channel works.
-fn std_pool(block: Duration) -> Served {
+fn std_pool(work: Work) -> Served {
     let socket = Arc::new(bind()?);
     let (jobs, queue) = mpsc::channel::<(Vec<u8>, SocketAddr)>();
     let queue = Arc::new(Mutex::new(queue));
@@ -128,9 +122,7 @@ fn std_pool(block: Duration) -> Served {
                 let Ok(Ok((mut bytes, peer))) = job else {
                     return;
                 };
-                if blocks(&bytes) {
-                    thread::sleep(block);
-                }
+                work.work(&bytes);
                 bytes.make_ascii_uppercase();
                 let _ = socket.send_to(&bytes, peer);
             }
@@ -145,7 +137,7 @@ fn std_pool(block: Duration) -> Served {
 }
 
 /// The loop again, asynchronous: whatever it waits for, it waits for alone.
-fn tokio_loop(block: Duration) -> Served {
+fn tokio_loop(work: Work) -> Served {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -157,9 +149,7 @@ fn tokio_loop(block: Duration) -> Served {
                 continue;
             };
             let bytes = &mut bytes[..len];
-            if blocks(bytes) {
-                tokio::time::sleep(block).await;
-            }
+            work_async(work, bytes).await;
             bytes.make_ascii_uppercase();
             let _ = socket.send_to(bytes, peer).await;
         }
@@ -167,7 +157,7 @@ fn tokio_loop(block: Duration) -> Served {
 }
 
 /// A task for each datagram, on a thread for each CPU.
-fn tokio_task(block: Duration) -> Served {
+fn tokio_task(work: Work) -> Served {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -181,9 +171,7 @@ fn tokio_task(block: Duration) -> Served {
             let mut bytes = bytes[..len].to_vec();
             let socket = Arc::clone(&socket);
             tokio::spawn(async move {
-                if blocks(&bytes) {
-                    tokio::time::sleep(block).await;
-                }
+                work_async(work, &bytes).await;
                 bytes.make_ascii_uppercase();
                 let _ = socket.send_to(&bytes, peer).await;
             });
@@ -211,9 +199,15 @@ fn announce(addr: SocketAddr) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Whether a handler is to block on this datagram.
-fn blocks(bytes: &[u8]) -> bool {
-    bytes.first() == Some(&b'w')
+/// [`Work::work`], but a task sleeps without keeping its thread.
+async fn work_async(work: Work, bytes: &[u8]) {
+    if !Work::is_for(bytes) {
+        return;
+    }
+    if !work.block.is_zero() {
+        tokio::time::sleep(work.block).await;
+    }
+    work.compute();
 }
 
 const LONGEST: usize = 65_535;
