@@ -1,0 +1,72 @@
+//! What criterion is told to measure.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
+
+use crate::handler::{KINDS, Kind, SERVERS};
+use crate::load::{self, Expect, Plan};
+
+/// Every server with every kind of handler, size and number of workers.
+pub(crate) fn all(criterion: &mut Criterion) {
+    for kind in &KINDS {
+        for size in SIZES {
+            group(criterion, kind, size);
+        }
+    }
+}
+
+fn group(criterion: &mut Criterion, kind: &Kind, size: usize) {
+    let mut group = criterion.benchmark_group(format!("{}, {size} bytes", kind.name));
+    group
+        .throughput(Throughput::Elements(1))
+        .sampling_mode(SamplingMode::Flat)
+        .sample_size(SAMPLES)
+        .warm_up_time(RUN)
+        .measurement_time(2 * RUN * SAMPLES as u32)
+        .nresamples(1_000);
+    for (server, start) in SERVERS {
+        for workers in kind.workers {
+            let id = BenchmarkId::new(server, workers);
+            group.bench_function(id, |bencher| {
+                let server = start(workers, kind.work);
+                let plan = plan(server.local_addr(), kind, size);
+                bencher.iter_custom(|datagrams| time_of(&plan, datagrams));
+            });
+        }
+    }
+    group.finish();
+}
+
+/// How long so many datagrams take, by the rate at which they are answered in a
+/// load of fixed length: so every measurement takes the same time, however slow
+/// the handler is.
+fn time_of(plan: &Plan, datagrams: u64) -> Duration {
+    let tally = load::run(plan, &mut |_| true).expect("sockets for the load");
+    assert_eq!(tally.wrong + tally.duplicates, 0, "only proper replies");
+    assert_eq!(tally.lost, 0, "all datagrams answered");
+    Duration::from_secs_f64(datagrams as f64 / tally.rate())
+}
+
+fn plan(server: SocketAddr, kind: &Kind, size: usize) -> Plan {
+    Plan {
+        server,
+        peers: CLIENTS,
+        window: 1,
+        rate: None,
+        size,
+        slow_share: kind.slow_share,
+        duration: RUN,
+        timeout: Duration::from_secs(10),
+        expect: Expect::Upper,
+    }
+}
+
+const CLIENTS: usize = 64;
+/// Of a datagram, in bytes: a short one, and one that about fills an Ethernet frame.
+const SIZES: [usize; 2] = [64, 1_200];
+/// Of one load. Several times what the slowest handler takes.
+const RUN: Duration = Duration::from_millis(250);
+/// As few as criterion allows.
+const SAMPLES: usize = 10;
