@@ -55,6 +55,14 @@ impl Builder<ThreadingUdpServer> {
     /// blocks occupies one worker: with `max` of them blocked, the others'
     /// datagrams wait in the kernel.
     ///
+    /// What they cost, measured on Linux with two CPUs: an idle worker about
+    /// 35 KiB of memory, one that has worked 80 to 130 KiB; all else is address
+    /// space. A worker whose batches were full of the longest datagrams holds
+    /// twice `batch_size` × `max_packet_size`, 4 MiB by default. From 2 to 256 the
+    /// pool grows within 50 ms. With handlers that block for 10 ms, 256 workers
+    /// handle nine tenths of what they could at best, 512 only six tenths: by
+    /// then the threads keep the processors busy.
+    ///
     /// # Examples
     /// ```
     /// use socketserver::ThreadingUdpServer;
