@@ -41,7 +41,23 @@ pub enum Error {
     /// A socket that was handed in cannot be served.
     #[error("cannot take over the socket: {}", reason(.cause))]
     TakeOver {
-        /// What the operating system said.
+        /// What is wrong with it, or what the operating system said.
+        cause: io::Error,
+    },
+    /// What the service manager says about sockets makes no sense.
+    #[error("{variable}: {problem}")]
+    Activation {
+        /// The variable of the environment that says it.
+        variable: &'static str,
+        /// What is wrong with its value.
+        problem: String,
+    },
+    /// A descriptor that this process was started with cannot be served.
+    #[error("cannot take over descriptor {descriptor}: {}", reason(.cause))]
+    Inherited {
+        /// Its number.
+        descriptor: i32,
+        /// What is wrong with it, or what the operating system said.
         cause: io::Error,
     },
     /// A knob of the builder was set to something that makes no sense.
@@ -131,10 +147,12 @@ impl Error {
             Self::Resolve { cause }
             | Self::Bind { cause, .. }
             | Self::TakeOver { cause }
+            | Self::Inherited { cause, .. }
             | Self::StartServer { cause, .. }
             | Self::Receive { cause, .. }
             | Self::Send { cause, .. } => cause.kind(),
             Self::Config { .. }
+            | Self::Activation { .. }
             | Self::TooLong { .. }
             | Self::AddressFamily { .. }
             | Self::PortZero { .. } => io::ErrorKind::InvalidInput,

@@ -117,7 +117,9 @@
 //! `--cfg socketserver_portable` builds that form.
 #![doc = include_str!("docs/architecture.md")]
 #![doc = include_str!("docs/migration.md")]
+#![doc = include_str!("docs/sockets.md")]
 
+mod activation;
 mod contain;
 mod engine;
 mod error;
@@ -134,6 +136,7 @@ mod stats;
 mod sys;
 mod threading;
 
+pub use activation::{ActivatedSocket, activated_sockets};
 pub use error::Error;
 pub use forking::ForkingStyleUdpServer;
 pub use handler::{DatagramHandler, HandlerError};

@@ -344,8 +344,9 @@ impl<S: Style> Builder<S> {
     /// and when a datagram was received.
     ///
     /// # Errors
-    /// [`Error::TakeOver`] if it cannot be served, [`Error::Config`] as for
-    /// `bind` and for knobs that a bound socket cannot follow any more.
+    /// [`Error::TakeOver`] if it cannot be served: if it is not a UDP socket of
+    /// IPv4 or IPv6, not bound, or connected. [`Error::Config`] as for `bind`
+    /// and for knobs that a bound socket cannot follow any more.
     ///
     /// # Examples
     /// ```

@@ -175,7 +175,9 @@ fn open_sockets(
         SocketSource::Given(inner) => {
             settings.check_taken_over()?;
             let options = settings.taken_over_options();
-            sys::set_buffers(&inner, &options).map_err(|cause| Error::TakeOver { cause })?;
+            sys::check_servable(&inner)
+                .and_then(|()| sys::set_buffers(&inner, &options))
+                .map_err(|cause| Error::TakeOver { cause })?;
             (vec![inner], options)
         }
     };

@@ -89,7 +89,8 @@ macro_rules! server_methods {
             /// are, but for what tells the server where a datagram was sent to.
             ///
             /// # Errors
-            /// [`Error::TakeOver`](crate::Error::TakeOver) if it cannot be served.
+            /// [`Error::TakeOver`](crate::Error::TakeOver) if it cannot be
+            /// served: if it is not a UDP socket, not bound, or connected.
             ///
             /// # Examples
             /// ```

@@ -26,8 +26,10 @@
 //! under `--cfg socketserver_portable`, where it passes the same tests.
 
 mod errors;
+mod inherited;
 mod open;
 mod send_loop;
+mod servable;
 
 #[cfg(all(target_os = "linux", not(socketserver_portable)))]
 #[path = "linux/mod.rs"]
@@ -38,11 +40,13 @@ mod platform;
 mod platform;
 
 pub(crate) use errors::{ReceiveFault, SendFault};
+pub(crate) use inherited::take_inherited;
 pub(crate) use open::{Options, bind, is_own_address, set_buffers, share_port};
 #[cfg(any(fuzzing, test))]
 pub(crate) use platform::read_control_messages;
 pub(crate) use platform::{Bell, ReceiveBlock, SendQueue, Socket, ThreadProbe, name_thread};
 pub(crate) use send_loop::{Patience, send_one};
+pub(crate) use servable::check_servable;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;

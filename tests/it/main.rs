@@ -15,6 +15,8 @@
 //! | `shards` | several sockets, one server |
 //! | `trains` | several datagrams that the kernel delivers as one |
 //! | `config` | knobs, defaults, errors of `bind` |
+//! | `takeover` | sockets that were handed in or passed to the process |
+//! | `privileges` | binding as root, serving as nobody |
 //! | `load` | many clients, stuck handlers, threads, idleness |
 //!
 //! Tests that are generic over [`support::UdpServer`] run for both servers.
@@ -32,6 +34,8 @@ mod lifecycle;
 mod load;
 mod one_by_one;
 mod order;
+#[cfg(target_os = "linux")]
+mod privileges;
 mod replies;
 mod resources;
 mod robustness;
@@ -39,6 +43,8 @@ mod robustness;
 #[cfg(all(target_os = "linux", not(socketserver_portable)))]
 mod shards;
 mod support;
+#[cfg(target_os = "linux")]
+mod takeover;
 /// The portable twin receives one datagram at a time.
 #[cfg(all(target_os = "linux", not(socketserver_portable)))]
 mod trains;

@@ -11,6 +11,7 @@ const RANKS: &[(&str, usize)] = &[
     ("guard", 1),
     ("log_limit", 1),
     ("stats", 2),
+    ("activation", 2),
     ("engine", 3),
     ("socket_handle", 4),
     ("handler", 5),

@@ -19,6 +19,12 @@
 //! - on Windows, the beginning of a truncated datagram: the receive fails with
 //!   `WSAEMSGSIZE` and is counted as a receive error. (On Unix truncation is
 //!   known: the buffer is one byte longer than the largest datagram.)
+//!
+//! # What it shares
+//! A socket that another process has, too, while one hands over to the other:
+//! the timeouts of receives and sends belong to the socket, and the bell's
+//! datagram may reach the other process, whose handler is given 16 odd bytes.
+//! Then this one hears its bell at the end of the long timeout.
 
 mod bell;
 mod receive;

@@ -1,0 +1,224 @@
+//! Sockets that whoever started this process opened for it.
+
+use std::env;
+use std::net::UdpSocket;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use crate::error::Error;
+use crate::sys;
+
+/// A socket that this process was started with.
+///
+/// # Examples
+/// ```
+/// for activated in socketserver::activated_sockets()? {
+///     println!("{:?}: {:?}", activated.name, activated.socket.local_addr());
+/// }
+/// # Ok::<(), socketserver::Error>(())
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ActivatedSocket {
+    /// What it is called: for systemd the socket unit's `FileDescriptorName=`,
+    /// or the unit. `None` if no names were given.
+    pub name: Option<String>,
+    /// The socket, bound, and not inherited by children of this process.
+    pub socket: UdpSocket,
+}
+
+/// The sockets that this process was started with, by systemd's socket
+/// activation or whoever keeps to its protocol (sd_listen_fds(3)), in the order
+/// in which they were given.
+///
+/// The list is empty if there are none for this process: `LISTEN_PID` or
+/// `LISTEN_FDS` is not set, or the former names another process. All sockets
+/// have to be bound UDP sockets of IPv4 or IPv6, as
+/// [`from_socket`](crate::ThreadingUdpServer::from_socket) takes them; each is
+/// served by a server of its own.
+///
+/// The environment stays as it is. Children inherit the variables, but neither
+/// the sockets nor the process id that these were meant for. Only the first
+/// call takes the sockets.
+///
+/// # Errors
+/// [`Error::Activation`] if the variables make no sense, or if an earlier call
+/// took the sockets. [`Error::Inherited`] for the first descriptor that is not
+/// open or cannot be served; sockets taken before it are closed, it and those
+/// behind it are left as they are.
+///
+/// # Platform notes
+/// Elsewhere than on Unix, sockets for this process are an [`Error::Inherited`]
+/// of the kind [`Unsupported`](std::io::ErrorKind::Unsupported).
+///
+/// # Examples
+/// ```no_run
+/// use socketserver::{HandlerError, SocketHandle, ThreadingUdpServer};
+/// use std::net::SocketAddr;
+///
+/// fn echo(bytes: &[u8], _: SocketAddr, socket: &SocketHandle) -> Result<(), HandlerError> {
+///     Ok(socket.reply(bytes)?)
+/// }
+///
+/// let server = match socketserver::activated_sockets()?.pop() {
+///     Some(activated) => ThreadingUdpServer::from_socket(activated.socket, || echo)?,
+///     None => ThreadingUdpServer::bind_fn("127.0.0.1:8080", echo)?,
+/// };
+/// server.serve_forever()?;
+/// # Ok::<(), socketserver::Error>(())
+/// ```
+pub fn activated_sockets() -> Result<Vec<ActivatedSocket>, Error> {
+    let passed = Passed::read(std::process::id(), variable)?;
+    if passed.names.is_empty() {
+        return Ok(Vec::new());
+    }
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    if TAKEN.swap(true, Relaxed) {
+        return Err(activation(FDS, "an earlier call took these sockets"));
+    }
+    let named = (FIRST_DESCRIPTOR..).zip(passed.names);
+    named
+        .map(|(descriptor, name)| match sys::take_inherited(descriptor) {
+            Ok(socket) => Ok(ActivatedSocket { name, socket }),
+            Err(cause) => Err(Error::Inherited { descriptor, cause }),
+        })
+        .collect()
+}
+
+/// What was passed to this process, by name; descriptors count up from 3.
+#[derive(Debug, PartialEq, Eq)]
+struct Passed {
+    names: Vec<Option<String>>,
+}
+
+impl Passed {
+    const NOTHING: Self = Self { names: Vec::new() };
+
+    /// Reads what the variables say to the process `own_pid`.
+    fn read(
+        own_pid: u32,
+        variable: impl Fn(&'static str) -> Result<Option<String>, Error>,
+    ) -> Result<Self, Error> {
+        let Some(pid) = variable(PID)? else {
+            return Ok(Self::NOTHING);
+        };
+        match pid.parse::<u32>() {
+            Ok(pid) if pid == own_pid => {}
+            Ok(_) => return Ok(Self::NOTHING),
+            Err(_) => return Err(activation(PID, format!("{pid:?} is no process id"))),
+        }
+        let Some(count) = variable(FDS)? else {
+            return Ok(Self::NOTHING);
+        };
+        let count = match count.parse::<usize>() {
+            Ok(sane) if (1..=MOST_DESCRIPTORS).contains(&sane) => sane,
+            _ => {
+                let problem = format!("{count:?} is not between 1 and {MOST_DESCRIPTORS}");
+                return Err(activation(FDS, problem));
+            }
+        };
+        let Some(names) = variable(NAMES)? else {
+            let names = vec![None; count];
+            return Ok(Self { names });
+        };
+        let names: Vec<_> = names.split(':').map(|name| Some(name.to_owned())).collect();
+        if names.len() != count {
+            let problem = format!("{} names for {count} sockets", names.len());
+            return Err(activation(NAMES, problem));
+        }
+        Ok(Self { names })
+    }
+}
+
+fn variable(name: &'static str) -> Result<Option<String>, Error> {
+    match env::var(name) {
+        Ok(value) => Ok(Some(value)),
+        Err(env::VarError::NotPresent) => Ok(None),
+        Err(env::VarError::NotUnicode(_)) => Err(activation(name, "it is not text")),
+    }
+}
+
+fn activation(variable: &'static str, problem: impl Into<String>) -> Error {
+    Error::Activation {
+        variable,
+        problem: problem.into(),
+    }
+}
+
+const PID: &str = "LISTEN_PID";
+const FDS: &str = "LISTEN_FDS";
+const NAMES: &str = "LISTEN_FDNAMES";
+
+/// `SD_LISTEN_FDS_START`: behind standard input, output and error.
+const FIRST_DESCRIPTOR: i32 = 3;
+/// Linux's own limit for a process (`fs.nr_open`), unless it is raised.
+const MOST_DESCRIPTORS: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What process 7 reads.
+    fn read(variables: &[(&str, &str)]) -> Result<Passed, String> {
+        let look_up = |name: &str| {
+            let found = variables.iter().find(|(variable, _)| *variable == name);
+            Ok(found.map(|(_, value)| (*value).to_owned()))
+        };
+        Passed::read(7, look_up).map_err(|error| error.to_string())
+    }
+
+    fn names<const N: usize>(names: [Option<&str>; N]) -> Result<Passed, String> {
+        let names = names.map(|name| name.map(str::to_owned)).into();
+        Ok(Passed { names })
+    }
+
+    #[test]
+    fn what_is_not_for_this_process_is_nothing() {
+        for variables in [
+            &[][..],
+            &[(FDS, "1")],
+            &[(PID, "8"), (FDS, "1")],
+            &[(PID, "8"), (FDS, "nonsense")],
+            &[(PID, "7")],
+        ] {
+            assert_eq!(read(variables), names([]), "{variables:?}");
+        }
+    }
+
+    #[test]
+    fn sockets_come_with_their_names_or_without() {
+        let two = [(PID, "7"), (FDS, "2")];
+        assert_eq!(read(&two), names([None, None]));
+        let [pid, fds] = two;
+        assert_eq!(
+            read(&[pid, fds, (NAMES, "dns:")]),
+            names([Some("dns"), Some("")])
+        );
+    }
+
+    #[test]
+    fn nonsense_is_refused_by_the_variables_name() {
+        let pid = (PID, "7");
+        for (variables, problem) in [
+            (&[(PID, "me")][..], "LISTEN_PID: \"me\" is no process id"),
+            (&[(PID, "")], "LISTEN_PID: \"\" is no process id"),
+            (
+                &[pid, (FDS, "0")],
+                "LISTEN_FDS: \"0\" is not between 1 and 1048576",
+            ),
+            (
+                &[pid, (FDS, "-1")],
+                "LISTEN_FDS: \"-1\" is not between 1 and 1048576",
+            ),
+            (
+                &[pid, (FDS, "1048577")],
+                "LISTEN_FDS: \"1048577\" is not between 1 and 1048576",
+            ),
+            (
+                &[pid, (FDS, "2"), (NAMES, "one")],
+                "LISTEN_FDNAMES: 1 names for 2 sockets",
+            ),
+        ] {
+            assert_eq!(read(variables), Err(problem.to_owned()));
+        }
+    }
+}

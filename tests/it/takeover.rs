@@ -1,0 +1,237 @@
+//! Sockets that somebody else opened: handed in, or passed to the process.
+//! Each test about the latter runs again in a process that is passed some.
+
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::Command;
+
+use command_fds::{CommandFdExt, FdMapping};
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
+use socketserver::{Error, HandlerError, SocketHandle, ThreadingUdpServer, activated_sockets};
+
+use crate::support::{ANY_PORT, Client, TestServer, echo};
+
+type Handler = fn(&[u8], SocketAddr, &SocketHandle) -> Result<(), HandlerError>;
+
+fn from_socket(socket: impl Into<OwnedFd>) -> Result<ThreadingUdpServer, Error> {
+    let socket = UdpSocket::from(socket.into());
+    ThreadingUdpServer::from_socket(socket, || echo as Handler)
+}
+
+#[track_caller]
+fn refusal(socket: impl Into<OwnedFd>) -> String {
+    let error = from_socket(socket).expect_err("it cannot be served");
+    assert!(matches!(error, Error::TakeOver { .. }), "not {error}");
+    error.to_string()
+}
+
+#[test]
+fn what_cannot_be_served_is_refused_in_words() {
+    let stream = TcpListener::bind(ANY_PORT).expect("bound");
+    let unix = UnixDatagram::unbound().expect("a socket");
+    let open = |family, kind| socket(family, kind, SockFlag::SOCK_CLOEXEC, None);
+    let netlink = open(AddressFamily::Netlink, SockType::Datagram).expect("a socket");
+    let unbound = open(AddressFamily::Inet, SockType::Datagram).expect("a socket");
+    let file = File::open("/dev/null").expect("a file");
+    for (text, descriptor) in [
+        (
+            "it is a socket for streams, not for datagrams",
+            stream.into(),
+        ),
+        (
+            "it is a Unix domain socket, without IP addresses",
+            unix.into(),
+        ),
+        ("its addresses are neither IPv4 nor IPv6", netlink),
+        ("it is not bound to a port", unbound),
+        (
+            "Socket operation on non-socket (os error 88)",
+            OwnedFd::from(file),
+        ),
+    ] {
+        let expected = format!("cannot take over the socket: {text}");
+        assert_eq!(refusal(descriptor), expected);
+    }
+}
+
+#[test]
+fn a_connected_socket_is_refused() {
+    let peer = UdpSocket::bind(ANY_PORT).expect("bound");
+    let addr = peer.local_addr().expect("bound");
+    let connected = UdpSocket::bind(ANY_PORT).expect("bound");
+    connected.connect(addr).expect("loopback");
+    let expected =
+        format!("cannot take over the socket: it is connected to {addr} and hears nobody else");
+    assert_eq!(refusal(connected), expected);
+}
+
+/// Who may open them is said for each network namespace, so it is asked for in
+/// one of its own.
+#[test]
+fn a_socket_for_pings_is_refused() {
+    if !nix::unistd::Uid::effective().is_root() {
+        println!("skipped: only root has network namespaces to itself");
+        return;
+    }
+    let alone = std::thread::spawn(|| {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).expect("root may");
+        std::fs::write("/proc/sys/net/ipv4/ping_group_range", "0 0").expect("root may");
+        let icmp = Some(SockProtocol::Icmp);
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let pings = socket(AddressFamily::Inet, SockType::Datagram, flags, icmp);
+        refusal(pings.expect("the group is in range"))
+    });
+    let text = "cannot take over the socket: its protocol is number 1, not UDP";
+    assert_eq!(alone.join().expect("it does not panic"), text);
+}
+
+/// Runs the calling test again in a process that is passed these descriptors,
+/// from 3 on. `true` says that this is that process: go on.
+#[track_caller]
+fn is_passed<const N: usize>(
+    test: &str,
+    descriptors: impl FnOnce() -> [OwnedFd; N],
+    variables: &[(&str, &str)],
+) -> bool {
+    const CHILD: &str = "SOCKETSERVER_TEST_PASSED";
+    if std::env::var_os(CHILD).is_some() {
+        return true;
+    }
+    let mappings = descriptors().into_iter().zip(3..);
+    let mappings = mappings.map(|(parent_fd, child_fd)| FdMapping {
+        parent_fd,
+        child_fd,
+    });
+    // The process id is known in that process alone: its shell says it, and
+    // becomes the test.
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "LISTEN_PID=${WANTED:-$$} exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().expect("this test"))
+        .args([&format!("takeover::{test}"), "--exact", "--nocapture"])
+        .envs(variables.iter().copied())
+        .env(CHILD, "yes")
+        .fd_mappings(mappings.collect())
+        .expect("no two are the same");
+    let output = command.output().expect("a process for the test");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let cried = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "in a process of its own, the test failed:\n{said}\n{cried}"
+    );
+    false
+}
+
+fn bound() -> OwnedFd {
+    UdpSocket::bind(ANY_PORT).expect("bound").into()
+}
+
+fn is_open(descriptor: i32) -> bool {
+    // Also when what it leads to is no file.
+    Path::new(&format!("/proc/self/fd/{descriptor}"))
+        .symlink_metadata()
+        .is_ok()
+}
+
+#[test]
+fn sockets_passed_are_taken_once_and_served() {
+    let variables = [("LISTEN_FDS", "2"), ("LISTEN_FDNAMES", "echo:other")];
+    if !is_passed(
+        "sockets_passed_are_taken_once_and_served",
+        || [bound(), bound()],
+        &variables,
+    ) {
+        return;
+    }
+    let passed = activated_sockets().expect("they can be served");
+    let names: Vec<_> = passed.iter().map(|one| one.name.as_deref()).collect();
+    assert_eq!(names, [Some("echo"), Some("other")]);
+    for activated in passed {
+        let flags = nix::fcntl::fcntl(&activated.socket, nix::fcntl::FcntlArg::F_GETFD);
+        let on_exec = nix::fcntl::FdFlag::FD_CLOEXEC.bits();
+        assert_eq!(flags, Ok(on_exec), "children do not inherit it");
+        let server = TestServer::spawn(from_socket(activated.socket).expect("checked"));
+        assert_eq!(Client::of(server.local_addr()).ask(b"there?"), b"there?");
+    }
+    let error = activated_sockets().expect_err("not twice");
+    let text = "LISTEN_FDS: an earlier call took these sockets";
+    assert_eq!(error.to_string(), text);
+}
+
+#[test]
+fn sockets_for_another_process_are_left_alone() {
+    let variables = [("LISTEN_FDS", "1"), ("WANTED", "1")];
+    if !is_passed(
+        "sockets_for_another_process_are_left_alone",
+        || [bound()],
+        &variables,
+    ) {
+        return;
+    }
+    assert!(activated_sockets().expect("no error").is_empty());
+    assert!(is_open(3), "it is somebody's");
+    assert!(activated_sockets().expect("nor the next time").is_empty());
+}
+
+#[test]
+fn a_socket_that_cannot_be_served_is_named_and_those_before_it_are_closed() {
+    let stream = || TcpListener::bind(ANY_PORT).expect("bound").into();
+    if !is_passed(
+        "a_socket_that_cannot_be_served_is_named_and_those_before_it_are_closed",
+        || [bound(), stream(), bound()],
+        &[("LISTEN_FDS", "3")],
+    ) {
+        return;
+    }
+    let error = activated_sockets().expect_err("4 is a listener");
+    let text = "cannot take over descriptor 4: it is a socket for streams, not for datagrams";
+    assert_eq!(error.to_string(), text);
+    assert_eq!([3, 4, 5].map(is_open), [false, true, true]);
+}
+
+#[test]
+fn a_descriptor_that_is_not_open_is_named() {
+    if !is_passed(
+        "a_descriptor_that_is_not_open_is_named",
+        || [bound()],
+        &[("LISTEN_FDS", "2")],
+    ) {
+        return;
+    }
+    let error = activated_sockets().expect_err("4 is not open");
+    let text = "cannot take over descriptor 4: Bad file descriptor (os error 9)";
+    assert_eq!(error.to_string(), text);
+}
+
+#[test]
+fn nonsense_in_the_environment_is_refused() {
+    if !is_passed(
+        "nonsense_in_the_environment_is_refused",
+        || [bound()],
+        &[("LISTEN_FDS", "many")],
+    ) {
+        return;
+    }
+    let error = activated_sockets().expect_err("not a number");
+    let text = "LISTEN_FDS: \"many\" is not between 1 and 1048576";
+    assert_eq!(error.to_string(), text);
+}
+
+#[test]
+fn a_second_descriptor_keeps_the_socket_open() {
+    let socket = UdpSocket::bind(ANY_PORT).expect("bound");
+    let kept = socket.try_clone().expect("a clone");
+    let server = TestServer::spawn(from_socket(socket).expect("taken over"));
+    let client = Client::of(server.local_addr());
+    assert_eq!(client.ask(b"first"), b"first");
+    server.stop();
+    client.send(b"nobody serves");
+    assert!(kept.as_raw_fd() > 2);
+    let server = TestServer::spawn(from_socket(kept).expect("taken over again"));
+    client.expect_reply(b"nobody serves");
+    assert_eq!(server.stop().stats.handled, 1, "it had waited");
+}
