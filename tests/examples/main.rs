@@ -4,6 +4,8 @@
 #![cfg(unix)]
 
 mod client;
+#[cfg(target_os = "linux")]
+mod handover;
 mod others;
 mod program;
 mod server;

@@ -89,6 +89,20 @@ impl Program {
         assert!(status.expect("there is a shell").success(), "{kill}");
     }
 
+    /// Waits until it has ended, also if others go on writing where it wrote.
+    #[cfg(target_os = "linux")]
+    #[track_caller]
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "{} does not end", self.name);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Waits until it has ended.
     #[track_caller]
     pub(crate) fn end(mut self) -> End {
@@ -195,7 +209,7 @@ pub(crate) fn has(tool: &str) -> bool {
 }
 
 /// Examples lie beside the folder of test executables.
-fn example_path(name: &str) -> PathBuf {
+pub(crate) fn example_path(name: &str) -> PathBuf {
     let this = std::env::current_exe().expect("a test has a path");
     let profile = this
         .parent()

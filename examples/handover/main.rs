@@ -1,0 +1,129 @@
+//! Hands its socket over to a successor while it is under load, and loses
+//! nothing: how a server is upgraded without an interruption.
+//!
+//! Two terminals:
+//! ```text
+//! cargo run --release --example handover
+//! cargo run --release --example udp_load -- 127.0.0.1:8080 --expect any --duration 30s
+//! ```
+//! and in the first one, `next` and Enter: the process starts its successor on
+//! the same socket, waits until that serves, answers what it has received, and
+//! ends. What it has not received, the successor will: both have the same
+//! queue. Every reply begins with the id of the process that sent it.
+//!
+//! A successor has no terminal. Its own successor is called for with `kill -HUP`,
+//! and `kill` ends it; both lines are printed.
+//!
+//! | room | what it does |
+//! |---|---|
+//! | `main` | serves, until it is told to end or to hand over |
+//! | `orders` | hears signals and the terminal |
+//! | `successor` | starts the next process, with the socket, and waits for it |
+//! | `ready` | says and hears that a process serves |
+
+#[cfg(unix)]
+mod orders;
+#[cfg(unix)]
+mod ready;
+#[cfg(unix)]
+mod successor;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// A UDP server that hands its socket over to a successor without losing a datagram.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Options {
+    /// The address to serve on; a successor takes the socket that it is passed
+    #[arg(default_value = "127.0.0.1:8080")]
+    addr: String,
+    /// How long each answer takes, in microseconds: so that there always are some
+    /// that were asked for and not sent yet
+    #[arg(long, value_name = "MICROSECONDS", default_value_t = 0)]
+    work: u32,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    env_logger::init();
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("handover ({}): {error}", std::process::id());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(unix)]
+fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    use std::os::fd::AsFd;
+
+    use orders::{Order, Orders};
+
+    // Asked now, while it is true: when the program is replaced by its next
+    // version, the path stays.
+    let program = std::env::current_exe()?;
+    let orders = Orders::listen()?;
+    let server = open(options)?;
+    // It keeps the socket open, and its queue, until the successor has it.
+    let socket = server.as_fd().try_clone_to_owned()?;
+    let running = server.spawn();
+    announce(running.local_addr());
+    ready::say()?;
+    loop {
+        match orders.next() {
+            Order::End => break,
+            Order::HandOver => match successor::start(&program, options, &socket) {
+                Ok(pid) => {
+                    println!("{}: {pid} serves now", std::process::id());
+                    break;
+                }
+                // Nothing has changed: the socket is still served here.
+                Err(error) => eprintln!("{}: not handed over: {error}", std::process::id()),
+            },
+        }
+    }
+    let report = running.stop()?;
+    let (pid, stats) = (std::process::id(), report.stats);
+    println!(
+        "{pid}: ended, {} handled, {} replies sent",
+        stats.handled, stats.replies.sent
+    );
+    Ok(())
+}
+
+/// A server on the socket that this process was passed, or else on its own.
+#[cfg(unix)]
+fn open(options: &Options) -> Result<socketserver::ThreadingUdpServer, socketserver::Error> {
+    use socketserver::{HandlerError, SocketHandle, ThreadingUdpServer};
+    use std::net::SocketAddr;
+
+    let pid = std::process::id();
+    let work = std::time::Duration::from_micros(options.work.into());
+    let answer = move |bytes: &[u8], _: SocketAddr, socket: &SocketHandle| {
+        if !work.is_zero() {
+            std::thread::sleep(work);
+        }
+        let reply = [pid.to_string().as_bytes(), b" ", bytes].concat();
+        Ok::<_, HandlerError>(socket.reply(&reply)?)
+    };
+    match socketserver::activated_sockets()?.pop() {
+        Some(passed) => ThreadingUdpServer::from_socket(passed.socket, move || answer),
+        None => ThreadingUdpServer::bind_fn(&options.addr, answer),
+    }
+}
+
+#[cfg(unix)]
+fn announce(addr: std::net::SocketAddr) {
+    let pid = std::process::id();
+    println!("{pid}: serving {addr}; kill -HUP {pid} hands over, kill {pid} ends it");
+}
+
+#[cfg(not(unix))]
+fn run(_options: &Options) -> Result<(), Box<dyn Error>> {
+    Err("descriptors are passed to another program on Unix only".into())
+}
