@@ -1,7 +1,9 @@
 //! The one error type: what was being done, with what, and why it failed.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::sys::Interface;
 
 /// What can go wrong with a server or a send.
 ///
@@ -58,6 +60,18 @@ pub enum Error {
         /// Its number.
         descriptor: i32,
         /// What is wrong with it, or what the operating system said.
+        cause: io::Error,
+    },
+    /// The system would not let a multicast group be joined or left.
+    #[error("cannot {action} {group} on {interface}: {}", reason(.cause))]
+    Membership {
+        /// What was tried: `"join"` or `"leave"`.
+        action: &'static str,
+        /// The group.
+        group: IpAddr,
+        /// Where it was tried.
+        interface: Interface,
+        /// What the operating system said.
         cause: io::Error,
     },
     /// A knob of the builder was set to something that makes no sense.
@@ -148,6 +162,7 @@ impl Error {
             | Self::Bind { cause, .. }
             | Self::TakeOver { cause }
             | Self::Inherited { cause, .. }
+            | Self::Membership { cause, .. }
             | Self::StartServer { cause, .. }
             | Self::Receive { cause, .. }
             | Self::Send { cause, .. } => cause.kind(),

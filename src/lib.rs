@@ -145,6 +145,7 @@ pub use server::{
 };
 pub use socket_handle::{DetachedHandle, SocketHandle};
 pub use stats::{ReceiveBuffer, Refused, Replies, SendFailures, Shed, Stats};
+pub use sys::Interface;
 pub use threading::{ThreadingUdpServer, Workers};
 
 use std::net::{SocketAddr, ToSocketAddrs};

@@ -68,6 +68,11 @@ impl SharedSocket {
         lines.is_some().then_some(BorrowedSocket { lines, door })
     }
 
+    /// Borrows the socket for what belongs to no door.
+    pub(crate) fn borrow_first(&self) -> Option<BorrowedSocket<'_>> {
+        self.borrow(FIRST)
+    }
+
     /// Wakes whoever waits at a door, or the next that would.
     pub(crate) fn ring(&self, door: DoorId) {
         if let Some(socket) = self.borrow(door) {
@@ -180,7 +185,7 @@ impl SharedSocket {
         from: Option<LocalEnd>,
         patience: Patience,
     ) -> io::Result<()> {
-        let Some(socket) = self.borrow(FIRST) else {
+        let Some(socket) = self.borrow_first() else {
             self.tally.closed(1);
             return Err(Error::Closed.into());
         };
@@ -239,7 +244,7 @@ impl std::ops::Deref for BorrowedSocket<'_> {
     }
 }
 
-/// The socket for what belongs to no door. There is one in every server.
+/// There is one in every server.
 const FIRST: DoorId = 0;
 
 /// How long a flush or a single send waits for room in the send buffer before

@@ -9,8 +9,9 @@ use std::net::{IpAddr, SocketAddr};
 /// - To the unspecified address Linux sends to *this host*, without an error.
 /// - Multicast and broadcast addresses are never sources (RFC 1122, 3.2.1.3).
 /// - A reply to oneself is received again, for ever. A server bound to a
-///   wildcard has all addresses of the host: `is_own` is asked whether the
-///   peer's is one of them, only if the port is the server's.
+///   wildcard has all addresses of the host, and one bound to a group sends from
+///   any of them: `is_own` is asked whether the peer's is one, only if the port
+///   is the server's.
 pub(crate) fn is_impossible_source(
     peer: SocketAddr,
     local: SocketAddr,
@@ -22,7 +23,11 @@ pub(crate) fn is_impossible_source(
         || ip.is_multicast()
         || matches!(ip, IpAddr::V4(v4) if v4.is_broadcast())
         || (peer.port() == local.port()
-            && (ip == local.ip() || (local.ip().is_unspecified() && is_own(ip))))
+            && (ip == local.ip() || (has_many_addresses(local.ip()) && is_own(ip))))
+}
+
+fn has_many_addresses(local: IpAddr) -> bool {
+    local.is_unspecified() || local.is_multicast()
 }
 
 #[cfg(test)]
@@ -60,6 +65,7 @@ mod tests {
     fn a_server_on_a_wildcard_knows_itself_by_any_address_of_the_host() {
         assert!(judge_at("192.0.2.1:4000", "0.0.0.0:4000"));
         assert!(judge_at("192.0.2.1:4000", "[::]:4000"));
+        assert!(judge_at("192.0.2.1:4000", "239.1.2.3:4000"), "a group's");
         assert!(!judge_at("192.0.2.1:4001", "0.0.0.0:4000"), "another port");
         assert!(!judge_at("192.0.2.2:4000", "0.0.0.0:4000"), "another host");
     }

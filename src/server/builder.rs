@@ -6,6 +6,8 @@
 
 mod flow;
 
+mod multicast;
+
 use std::marker::PhantomData;
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 use std::ops::RangeInclusive;
@@ -340,8 +342,9 @@ impl<S: Style> Builder<S> {
     }
 
     /// Serves on a socket that is bound already. Its options stay as they are,
-    /// but for buffer sizes that were set here, and what tells the server where
-    /// and when a datagram was received.
+    /// but for buffer sizes and what concerns multicast and broadcast if they
+    /// were set here, and what tells the server where and when a datagram was
+    /// received.
     ///
     /// # Errors
     /// [`Error::TakeOver`] if it cannot be served: if it is not a UDP socket of

@@ -181,6 +181,12 @@ fn open_sockets(
             (vec![inner], options)
         }
     };
+    for socket in &inner {
+        settings.multicast.set_up(socket)?;
+    }
+    // Each member of a group has a copy of what is sent there: of several
+    // sockets one is enough.
+    settings.multicast.join_all(&inner[0])?;
     let take_over = sys::TakeOver {
         is_own,
         stamps: settings.shed_older_than.is_some(),

@@ -1,11 +1,14 @@
 //! What is left to hold while a server serves, and what it leaves behind.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::dispatch::HookFaults;
+use super::multicast;
 use crate::engine::{Closing, Engine};
+use crate::error::Error;
 use crate::stats::Stats;
+use crate::sys::Interface;
 
 /// Watches and stops a server from any thread, also from its own handlers.
 ///
@@ -92,6 +95,42 @@ impl ServerHandle {
     /// ```
     pub fn active_children(&self) -> usize {
         self.engine.busy_workers()
+    }
+
+    /// Joins a multicast group, as
+    /// [`Builder::join_multicast`](crate::Builder::join_multicast) does at `bind`.
+    ///
+    /// # Errors
+    /// As there, and [`Error::Closed`] once the server is closed.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// use socketserver::Interface;
+    /// use std::net::Ipv4Addr;
+    ///
+    /// let server = ThreadingUdpServer::bind_fn("0.0.0.0:0", |_, _, _| Ok(()))?.spawn();
+    /// let here = Interface::Address(Ipv4Addr::LOCALHOST);
+    /// server.join_multicast([239, 255, 70, 85].into(), here.clone())?;
+    /// server.leave_multicast([239, 255, 70, 85].into(), here)?;
+    /// # Ok::<(), socketserver::Error>(())
+    /// ```
+    pub fn join_multicast(&self, group: IpAddr, interface: Interface) -> Result<(), Error> {
+        let socket = self.engine.socket().borrow_first().ok_or(Error::Closed)?;
+        multicast::join(&socket, group, &interface)
+    }
+
+    /// Leaves a multicast group that was joined on that interface, at `bind` or later.
+    ///
+    /// # Errors
+    /// [`Error::Membership`] when it was not joined there, [`Error::Config`]
+    /// for what is no group or no interface, [`Error::Closed`] once the server is closed.
+    ///
+    /// # Examples
+    /// As for [`join_multicast`](Self::join_multicast).
+    pub fn leave_multicast(&self, group: IpAddr, interface: Interface) -> Result<(), Error> {
+        let socket = self.engine.socket().borrow_first().ok_or(Error::Closed)?;
+        multicast::leave(&socket, group, &interface)
     }
 }
 

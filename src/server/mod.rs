@@ -3,6 +3,7 @@
 //! | room | what it holds |
 //! |---|---|
 //! | `builder` | the knobs |
+//! | `multicast` | what is set, joined and left for sending to many and hearing it |
 //! | `settings` | their values, defaults and limits |
 //! | `hooks` | what users may hook in, contained |
 //! | `dispatch` | one datagram: guard, verify, handler, fate |
@@ -18,6 +19,7 @@ mod dispatch;
 mod facade;
 mod handle;
 mod hooks;
+mod multicast;
 mod own_addresses;
 mod running;
 mod settings;

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::multicast::Multicast;
 use crate::error::Error;
 use crate::sys;
 
@@ -48,6 +49,7 @@ pub(crate) struct Settings {
     pub(crate) drain_timeout: Duration,
     pub(crate) thread_name: String,
     pub(crate) stack_size: Option<usize>,
+    pub(crate) multicast: Multicast,
 }
 
 impl Settings {
@@ -74,6 +76,7 @@ impl Settings {
             drain_timeout: Duration::from_secs(10),
             thread_name: "socketserver".to_owned(),
             stack_size: None,
+            multicast: Multicast::default(),
         }
     }
 
@@ -133,7 +136,7 @@ impl Settings {
         if let Some(size) = self.stack_size {
             range("stack_size", size, LARGEST_STACK, "bytes")?;
         }
-        Ok(())
+        self.multicast.check()
     }
 
     /// Refuses knobs that only a socket not yet bound can follow.

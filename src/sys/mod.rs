@@ -27,6 +27,8 @@
 
 mod errors;
 mod inherited;
+mod interface;
+mod multicast;
 mod open;
 mod send_loop;
 mod servable;
@@ -41,7 +43,12 @@ mod platform;
 
 pub(crate) use errors::{ReceiveFault, SendFault};
 pub(crate) use inherited::take_inherited;
-pub(crate) use open::{Options, bind, is_own_address, set_buffers, share_port};
+pub use interface::Interface;
+pub(crate) use multicast::{
+    hears_group, join_group, leave_group, set_broadcast, set_multicast_interface,
+    set_multicast_loop, set_multicast_ttl,
+};
+pub(crate) use open::{Options, bind, is_own_address, reaches_v4, set_buffers, share_port};
 #[cfg(any(fuzzing, test))]
 pub(crate) use platform::read_control_messages;
 pub(crate) use platform::{Bell, ReceiveBlock, SendQueue, Socket, ThreadProbe, name_thread};

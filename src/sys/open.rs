@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use socket2::{Domain, Protocol, SockRef, Type};
 
+use super::multicast::hear_joined_groups_only;
+
 /// What is asked of a socket before it is bound.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Options {
@@ -32,6 +34,7 @@ pub(crate) fn bind(addr: SocketAddr, options: &Options) -> io::Result<UdpSocket>
     if options.reuse_port {
         set_reuse_port(&SockRef::from(&socket))?;
     }
+    hear_joined_groups_only(&socket, addr.is_ipv6());
     set_buffers(&socket, options)?;
     socket.bind(&addr.into())?;
     Ok(socket.into())
@@ -85,7 +88,7 @@ pub(crate) fn is_own_address(ip: IpAddr) -> io::Result<bool> {
 }
 
 /// Whether IPv4 peers can be reached from this socket.
-pub(super) fn reaches_v4(socket: &UdpSocket) -> io::Result<bool> {
+pub(crate) fn reaches_v4(socket: &UdpSocket) -> io::Result<bool> {
     let is_v4 = socket.local_addr()?.is_ipv4();
     Ok(is_v4 || !SockRef::from(socket).only_v6()?)
 }

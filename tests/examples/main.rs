@@ -5,6 +5,8 @@
 
 mod client;
 #[cfg(target_os = "linux")]
+mod discovery;
+#[cfg(target_os = "linux")]
 mod handover;
 mod others;
 mod program;

@@ -17,6 +17,7 @@
 //! | `config` | knobs, defaults, errors of `bind` |
 //! | `takeover` | sockets that were handed in or passed to the process |
 //! | `privileges` | binding as root, serving as nobody |
+//! | `multicast` | groups and broadcasts |
 //! | `load` | many clients, stuck handlers, threads, idleness |
 //!
 //! Tests that are generic over [`support::UdpServer`] run for both servers.
@@ -32,6 +33,8 @@ mod handlers;
 mod hooks;
 mod lifecycle;
 mod load;
+#[cfg(target_os = "linux")]
+mod multicast;
 mod one_by_one;
 mod order;
 #[cfg(target_os = "linux")]

@@ -27,7 +27,9 @@ impl Bell {
     /// Makes the bell for whoever waits at `socket`.
     pub(crate) fn new(socket: &Socket) -> io::Result<Self> {
         let mut target = socket.local_addr();
-        if target.ip().is_unspecified() {
+        // A socket bound to a group hears no other address: it learns of the
+        // bell at the end of its long read timeout, and the secret stays here.
+        if target.ip().is_unspecified() || target.ip().is_multicast() {
             target.set_ip(match target {
                 SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
                 SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),

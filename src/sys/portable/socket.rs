@@ -144,6 +144,13 @@ impl std::os::fd::AsFd for Socket {
     }
 }
 
+#[cfg(windows)]
+impl std::os::windows::io::AsSocket for Socket {
+    fn as_socket(&self) -> std::os::windows::io::BorrowedSocket<'_> {
+        self.inner.as_socket()
+    }
+}
+
 /// How long a receive blocks at most before it looks at the bell's flag.
 const BACKSTOP: Duration = Duration::from_millis(500);
 const SHORTEST: Duration = Duration::from_millis(1);

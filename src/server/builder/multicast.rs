@@ -1,0 +1,127 @@
+//! The knobs for sending to many and hearing what was sent to many.
+
+use std::net::IpAddr;
+
+use super::{Builder, Style};
+use crate::sys::Interface;
+
+#[expect(
+    private_bounds,
+    reason = "a builder of anything but the two servers cannot be made"
+)]
+impl<S: Style> Builder<S> {
+    /// Joins a multicast group on an interface: the server hears what is sent
+    /// to it there (`IP_ADD_MEMBERSHIP`, `IPV6_JOIN_GROUP`). May be called
+    /// several times. Defaults to no group.
+    ///
+    /// The server has to be bound to a wildcard, or to the group itself; bound
+    /// to anything else it would hear nothing, which is refused on Unix.
+    /// Replies leave from an address of this host, as any. The system limits
+    /// the groups of a socket: on Linux to 20 for IPv4
+    /// (`net.ipv4.igmp_max_memberships`). While serving,
+    /// [`ServerHandle::join_multicast`](crate::ServerHandle::join_multicast) does the same.
+    ///
+    /// # Errors
+    /// At `bind`: [`Error::Config`](crate::Error::Config) for an address that
+    /// is not multicast, an interface that does not exist, and a group that the
+    /// socket cannot hear; [`Error::Membership`](crate::Error::Membership) when
+    /// the system refuses, as it does for the same group on the same interface twice.
+    ///
+    /// # Platform notes
+    /// On Linux a socket that the server opened hears the groups that it joined
+    /// and no others (`IP_MULTICAST_ALL` and its twin for IPv6 are switched
+    /// off). A socket that was handed in keeps its setting: Linux's default
+    /// lets it hear any group that any program of this host joined. On a
+    /// dual-stack socket only Linux joins IPv4 groups.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// use socketserver::Interface;
+    /// use std::net::Ipv4Addr;
+    ///
+    /// let server = ThreadingUdpServer::builder()
+    ///     .join_multicast([239, 255, 70, 85].into(), Interface::Address(Ipv4Addr::LOCALHOST))
+    ///     .bind_fn("0.0.0.0:0", |bytes, _, socket| Ok(socket.reply(bytes)?))?;
+    ///
+    /// let nonsense = ThreadingUdpServer::builder()
+    ///     .join_multicast([192, 0, 2, 1].into(), Interface::Any)
+    ///     .bind_fn("0.0.0.0:0", |_, _, _| Ok(()));
+    /// assert_eq!(
+    ///     nonsense.unwrap_err().to_string(),
+    ///     "join_multicast: 192.0.2.1 is not a multicast address"
+    /// );
+    /// # Ok::<(), socketserver::Error>(())
+    /// ```
+    pub fn join_multicast(mut self, group: IpAddr, interface: Interface) -> Self {
+        self.settings.multicast.groups.push((group, interface));
+        self
+    }
+
+    /// How far what the server sends to groups may go: the number of routers it
+    /// may pass, and one (`IP_MULTICAST_TTL`; `IPV6_MULTICAST_HOPS`). From 0,
+    /// this host, to 255. Defaults to the system's 1, the local network.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let builder = ThreadingUdpServer::builder().multicast_ttl(4);
+    /// ```
+    pub fn multicast_ttl(mut self, ttl: u32) -> Self {
+        self.settings.multicast.ttl = Some(ttl);
+        self
+    }
+
+    /// Whether programs on this host hear what the server sends to groups, if
+    /// they joined them (`IP_MULTICAST_LOOP`, `IPV6_MULTICAST_LOOP`). Defaults
+    /// to the system's true. The server itself refuses what comes from its own
+    /// address and port, and counts it.
+    ///
+    /// # Platform notes
+    /// On Windows the option is the receiver's: whether it hears this host.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let builder = ThreadingUdpServer::builder().multicast_loop(false);
+    /// ```
+    pub fn multicast_loop(mut self, on: bool) -> Self {
+        self.settings.multicast.loopback = Some(on);
+        self
+    }
+
+    /// Where what the server sends to groups goes out (`IP_MULTICAST_IF`,
+    /// `IPV6_MULTICAST_IF`). Defaults to what the routes say, which on a host
+    /// with several networks is one of them. An
+    /// [`Interface::Address`] concerns IPv4 alone.
+    ///
+    /// # Platform notes
+    /// For IPv4, other systems than Linux take the interface by its address.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// use socketserver::Interface;
+    ///
+    /// let builder = ThreadingUdpServer::builder().multicast_interface(Interface::Name("eth0".to_owned()));
+    /// ```
+    pub fn multicast_interface(mut self, interface: Interface) -> Self {
+        self.settings.multicast.interface = Some(interface);
+        self
+    }
+
+    /// Whether the server may send to broadcast addresses (`SO_BROADCAST`).
+    /// Without, such sends fail and are counted as not permitted. Hearing
+    /// broadcasts needs no permission, but a server bound to a wildcard.
+    /// Defaults to the system's false.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let builder = ThreadingUdpServer::builder().allow_broadcast(true);
+    /// ```
+    pub fn allow_broadcast(mut self, allow: bool) -> Self {
+        self.settings.multicast.broadcast = Some(allow);
+        self
+    }
+}

@@ -1,0 +1,155 @@
+//! Network interfaces, as users name them and as the system numbers them.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// One of this host's network interfaces: where a multicast group is joined,
+/// or what is sent to groups goes out.
+///
+/// # Platform notes
+/// Linux knows all of these. Names are known on Unix alone. For IPv4, most
+/// others take an address for sending, and some for joining, too; what they do
+/// not take is an error where it is used.
+///
+/// # Examples
+/// ```
+/// use socketserver::Interface;
+/// use std::net::Ipv4Addr;
+///
+/// assert_eq!(Interface::Name("eth0".to_owned()).to_string(), "interface \"eth0\"");
+/// assert_eq!(Interface::Address(Ipv4Addr::LOCALHOST).to_string(), "the interface of 127.0.0.1");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Interface {
+    /// Whichever the system chooses, by its routes. The default.
+    #[default]
+    Any,
+    /// The one with this number, from 1 on, as `ip link` shows it.
+    Index(u32),
+    /// The one of this name: `"lo"`, `"eth0"`.
+    Name(String),
+    /// The one that has this address. For IPv4 groups alone.
+    Address(Ipv4Addr),
+}
+
+impl fmt::Display for Interface {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("any interface"),
+            Self::Index(index) => write!(f, "interface {index}"),
+            Self::Name(name) => write!(f, "interface {name:?}"),
+            Self::Address(ip) => write!(f, "the interface of {ip}"),
+        }
+    }
+}
+
+/// An interface in the terms of the system's calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Resolved {
+    /// By number; 0 leaves the choice to the system.
+    Index(u32),
+    Address(Ipv4Addr),
+}
+
+impl Interface {
+    /// Why there is no such interface, in words.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let exists = match self {
+            Self::Any => true,
+            Self::Index(index) => has_index(*index),
+            Self::Name(name) => match index_of(name) {
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                    return Err(error.to_string());
+                }
+                found => found.is_ok(),
+            },
+            Self::Address(ip) => super::is_own_address(IpAddr::V4(*ip)).unwrap_or(false),
+        };
+        match self {
+            _ if exists => Ok(()),
+            Self::Address(ip) => Err(format!("no interface has the address {ip}")),
+            Self::Any | Self::Index(_) | Self::Name(_) => Err(format!("there is no {self}")),
+        }
+    }
+
+    pub(super) fn resolve(&self) -> io::Result<Resolved> {
+        match self {
+            Self::Any => Ok(Resolved::Index(0)),
+            Self::Index(index) => Ok(Resolved::Index(*index)),
+            Self::Name(name) => index_of(name).map(Resolved::Index),
+            Self::Address(ip) => Ok(Resolved::Address(*ip)),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn index_of(name: &str) -> io::Result<u32> {
+    let name = std::ffi::CString::new(name)?;
+    // SAFETY: the name ends with a zero byte and lives through the call.
+    match unsafe { libc::if_nametoindex(name.as_ptr()) } {
+        0 => Err(io::Error::last_os_error()),
+        index => Ok(index),
+    }
+}
+
+#[cfg(unix)]
+fn has_index(index: u32) -> bool {
+    let mut name = [0; libc::IF_NAMESIZE];
+    // SAFETY: there is room for the longest name (if_indextoname(3)).
+    let found = unsafe { libc::if_indextoname(index, name.as_mut_ptr()) };
+    !found.is_null()
+}
+
+#[cfg(not(unix))]
+fn index_of(_name: &str) -> io::Result<u32> {
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "interfaces have no names on this platform: say its index",
+    ))
+}
+
+/// Not to be known portably: the call that uses it will tell.
+#[cfg(not(unix))]
+fn has_index(index: u32) -> bool {
+    index > 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_exist_is_said_in_words() {
+        let problem = |interface: Interface| interface.check().unwrap_err();
+        assert_eq!(problem(Interface::Index(0)), "there is no interface 0");
+        let ip = Ipv4Addr::new(192, 0, 2, 1);
+        assert_eq!(
+            problem(Interface::Address(ip)),
+            "no interface has the address 192.0.2.1"
+        );
+        #[cfg(unix)]
+        for name in ["no-such-interface", "zero\0byte", ""] {
+            let interface = Interface::Name(name.to_owned());
+            assert_eq!(
+                problem(interface),
+                format!("there is no interface {name:?}")
+            );
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_interface_is_known_by_its_number() {
+        let loopback = ["lo", "lo0"].into_iter().find_map(|name| {
+            let index = index_of(name).ok()?;
+            Some((name, index))
+        });
+        let (name, index) = loopback.expect("a loopback interface");
+        assert_eq!(Interface::Index(index).check(), Ok(()));
+        let named = Interface::Name(name.to_owned());
+        assert_eq!(named.check(), Ok(()));
+        assert_eq!(named.resolve().ok(), Some(Resolved::Index(index)));
+    }
+}

@@ -1,0 +1,245 @@
+//! Options of a socket that sends to many or hears what was sent to many.
+//!
+//! All take any socket: one that was just bound, one that was handed in, one
+//! that is being served.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use socket2::SockRef;
+
+use super::Interface;
+use super::interface::Resolved;
+
+/// Whether a socket bound to `local` can hear what is sent to `group`: if not,
+/// joining would succeed, and nothing would ever come.
+///
+/// Unix compares the address a datagram was sent to with the one that the
+/// socket is bound to. Elsewhere a socket bound to an interface's address hears
+/// the groups that are joined there.
+pub(crate) fn hears_group(local: SocketAddr, group: IpAddr) -> bool {
+    !cfg!(unix) || local.ip().is_unspecified() || local.ip() == group
+}
+
+/// Joins a group on an interface.
+pub(crate) fn join_group<'s>(
+    socket: impl Into<SockRef<'s>>,
+    group: IpAddr,
+    on: &Interface,
+) -> io::Result<()> {
+    let socket = socket.into();
+    match group {
+        IpAddr::V4(group) => v4::join(&socket, group, on.resolve()?),
+        IpAddr::V6(group) => socket.join_multicast_v6(&group, v6_interface(on)?),
+    }
+}
+
+/// Leaves a group that was joined on that interface.
+pub(crate) fn leave_group<'s>(
+    socket: impl Into<SockRef<'s>>,
+    group: IpAddr,
+    on: &Interface,
+) -> io::Result<()> {
+    let socket = socket.into();
+    match group {
+        IpAddr::V4(group) => v4::leave(&socket, group, on.resolve()?),
+        IpAddr::V6(group) => socket.leave_multicast_v6(&group, v6_interface(on)?),
+    }
+}
+
+/// How many routers what is sent to groups may pass (`IP_MULTICAST_TTL`,
+/// `IPV6_MULTICAST_HOPS`).
+pub(crate) fn set_multicast_ttl<'s>(socket: impl Into<SockRef<'s>>, ttl: u32) -> io::Result<()> {
+    for_families(
+        socket.into(),
+        |socket| socket.set_multicast_ttl_v4(ttl),
+        |socket| socket.set_multicast_hops_v6(ttl),
+    )
+}
+
+/// Whether this host hears what it sends to groups itself (`IP_MULTICAST_LOOP`,
+/// `IPV6_MULTICAST_LOOP`).
+pub(crate) fn set_multicast_loop<'s>(socket: impl Into<SockRef<'s>>, on: bool) -> io::Result<()> {
+    for_families(
+        socket.into(),
+        |socket| socket.set_multicast_loop_v4(on),
+        |socket| socket.set_multicast_loop_v6(on),
+    )
+}
+
+/// Where what is sent to groups goes out (`IP_MULTICAST_IF`, `IPV6_MULTICAST_IF`).
+pub(crate) fn set_multicast_interface<'s>(
+    socket: impl Into<SockRef<'s>>,
+    on: &Interface,
+) -> io::Result<()> {
+    let resolved = on.resolve()?;
+    for_families(
+        socket.into(),
+        |socket| match resolved {
+            Resolved::Address(ip) => socket.set_multicast_if_v4(&ip),
+            Resolved::Index(0) => socket.set_multicast_if_v4(&Ipv4Addr::UNSPECIFIED),
+            Resolved::Index(index) => set_v4_interface_index(socket, index),
+        },
+        |socket| match resolved {
+            Resolved::Index(index) => socket.set_multicast_if_v6(index),
+            // It says where IPv4 goes out; for IPv6 the system still chooses.
+            Resolved::Address(_) => Ok(()),
+        },
+    )
+}
+
+/// Whether sending to broadcast addresses is allowed (`SO_BROADCAST`).
+pub(crate) fn set_broadcast<'s>(socket: impl Into<SockRef<'s>>, allow: bool) -> io::Result<()> {
+    socket.into().set_broadcast(allow)
+}
+
+/// Makes a socket hear the groups that it joined itself, and no others.
+///
+/// Linux delivers to a socket bound to a wildcard what is sent to any group
+/// that any program of the host joined (ip(7), `IP_MULTICAST_ALL`; ipv6(7) does
+/// not tell of its twin). Elsewhere that is not so. Kernels before 4.20 have
+/// the option for IPv4 alone.
+#[cfg(target_os = "linux")]
+pub(super) fn hear_joined_groups_only(socket: &socket2::Socket, is_v6: bool) {
+    let told = |option: &str, result: io::Result<()>| {
+        if let Err(error) = result {
+            log::debug!("other programs' groups will be heard, too: {error} ({option})");
+        }
+    };
+    told("IP_MULTICAST_ALL", socket.set_multicast_all_v4(false));
+    if is_v6 {
+        told("IPV6_MULTICAST_ALL", socket.set_multicast_all_v6(false));
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn hear_joined_groups_only(_socket: &socket2::Socket, _is_v6: bool) {}
+
+/// Sets the options of each family that a socket sends to.
+///
+/// A dual-stack socket has both on Linux. Elsewhere its IPv4 side cannot be set.
+fn for_families(
+    socket: SockRef<'_>,
+    v4: impl FnOnce(&SockRef<'_>) -> io::Result<()>,
+    v6: impl FnOnce(&SockRef<'_>) -> io::Result<()>,
+) -> io::Result<()> {
+    let local = socket.local_addr()?;
+    if local.is_ipv4() {
+        return v4(&socket);
+    }
+    v6(&socket)?;
+    if cfg!(any(target_os = "linux", target_os = "android")) && !socket.only_v6()? {
+        v4(&socket)?;
+    }
+    Ok(())
+}
+
+fn v6_interface(on: &Interface) -> io::Result<u32> {
+    match on.resolve()? {
+        Resolved::Index(index) => Ok(index),
+        Resolved::Address(_) => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "an IPv6 group is joined on an interface by its index or name",
+        )),
+    }
+}
+
+/// Says by its number where IPv4 goes out.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn set_v4_interface_index(socket: &SockRef<'_>, index: u32) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+
+    // `socket2` knows the older form of this option, which has an address.
+    let request = libc::ip_mreqn {
+        imr_multiaddr: libc::in_addr { s_addr: 0 },
+        imr_address: libc::in_addr { s_addr: 0 },
+        imr_ifindex: i32::try_from(index)
+            .map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?,
+    };
+    // SAFETY: the option value is a local structure, read during the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_MULTICAST_IF,
+            (&raw const request).cast(),
+            std::mem::size_of::<libc::ip_mreqn>() as libc::socklen_t,
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn set_v4_interface_index(_socket: &SockRef<'_>, _index: u32) -> io::Result<()> {
+    Err(address_wanted())
+}
+
+/// Memberships where an interface is known by its number.
+#[cfg(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "macos",
+    target_os = "ios",
+    target_os = "freebsd",
+    windows
+))]
+mod v4 {
+    use super::{Ipv4Addr, Resolved, SockRef, io};
+    use socket2::InterfaceIndexOrAddress;
+
+    pub(super) fn join(socket: &SockRef<'_>, group: Ipv4Addr, on: Resolved) -> io::Result<()> {
+        socket.join_multicast_v4_n(&group, &interface(on))
+    }
+
+    pub(super) fn leave(socket: &SockRef<'_>, group: Ipv4Addr, on: Resolved) -> io::Result<()> {
+        socket.leave_multicast_v4_n(&group, &interface(on))
+    }
+
+    fn interface(on: Resolved) -> InterfaceIndexOrAddress {
+        match on {
+            Resolved::Index(0) => InterfaceIndexOrAddress::Address(Ipv4Addr::UNSPECIFIED),
+            Resolved::Index(index) => InterfaceIndexOrAddress::Index(index),
+            Resolved::Address(ip) => InterfaceIndexOrAddress::Address(ip),
+        }
+    }
+}
+
+/// Memberships where an interface is known by its address alone.
+#[cfg(not(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "macos",
+    target_os = "ios",
+    target_os = "freebsd",
+    windows
+)))]
+mod v4 {
+    use super::{Ipv4Addr, Resolved, SockRef, io};
+
+    pub(super) fn join(socket: &SockRef<'_>, group: Ipv4Addr, on: Resolved) -> io::Result<()> {
+        socket.join_multicast_v4(&group, &address(on)?)
+    }
+
+    pub(super) fn leave(socket: &SockRef<'_>, group: Ipv4Addr, on: Resolved) -> io::Result<()> {
+        socket.leave_multicast_v4(&group, &address(on)?)
+    }
+
+    fn address(on: Resolved) -> io::Result<Ipv4Addr> {
+        match on {
+            Resolved::Index(0) => Ok(Ipv4Addr::UNSPECIFIED),
+            Resolved::Index(_) => Err(super::address_wanted()),
+            Resolved::Address(ip) => Ok(ip),
+        }
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn address_wanted() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::Unsupported,
+        "for IPv4 this platform takes an interface by its address",
+    )
+}
