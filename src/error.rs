@@ -144,6 +144,15 @@ pub enum Error {
         /// Where it should have gone.
         to: SocketAddr,
     },
+    /// The [`AmplificationLimit`](crate::AmplificationLimit) forbids it: the
+    /// address has not proved itself, and too little has come from there.
+    #[error("cannot send {len} bytes to {to}: too much for an address that is not validated")]
+    Withheld {
+        /// The length of the payload, in bytes.
+        len: usize,
+        /// Where it should have gone.
+        to: SocketAddr,
+    },
     /// The server is closed, its socket with it.
     #[error("the server is closed")]
     Closed,
@@ -172,6 +181,7 @@ impl Error {
             | Self::AddressFamily { .. }
             | Self::PortZero { .. } => io::ErrorKind::InvalidInput,
             Self::StartWorkers { .. } => io::ErrorKind::WouldBlock,
+            Self::Withheld { .. } => io::ErrorKind::PermissionDenied,
             Self::Closed => io::ErrorKind::NotConnected,
         }
     }

@@ -96,6 +96,7 @@
 //! Refused before any handler, always: datagrams from port 0, from unspecified,
 //! multicast and broadcast addresses, and from the server's own address. Nobody
 //! sends from there; they are forged or a fault, and answering does harm.
+//! [On a hostile network](#on-a-hostile-network) more can be asked for.
 //!
 //! # Handlers that block
 //! They may. Each occupies one worker; the others go on, and the pool grows up
@@ -115,6 +116,7 @@
 //! kernel dropped. Elsewhere everything works with one datagram per call on what
 //! `std` offers; `kernel_drops` and `unread_bytes` are `None` there. On Linux
 //! `--cfg socketserver_portable` builds that form.
+#![doc = include_str!("docs/guards.md")]
 #![doc = include_str!("docs/architecture.md")]
 #![doc = include_str!("docs/migration.md")]
 #![doc = include_str!("docs/sockets.md")]
@@ -139,12 +141,13 @@ mod threading;
 pub use activation::{ActivatedSocket, activated_sockets};
 pub use error::Error;
 pub use forking::ForkingStyleUdpServer;
+pub use guard::{AmplificationLimit, RateLimit, ReplyLoops, Token};
 pub use handler::{DatagramHandler, HandlerError};
 pub use server::{
     Builder, FailureCause, HandlerFailure, OnTruncated, RunningServer, ServerHandle, ShutdownReport,
 };
 pub use socket_handle::{DetachedHandle, SocketHandle};
-pub use stats::{ReceiveBuffer, Refused, Replies, SendFailures, Shed, Stats};
+pub use stats::{ReceiveBuffer, Refused, RefusedSources, Replies, SendFailures, Shed, Stats};
 pub use sys::Interface;
 pub use threading::{ThreadingUdpServer, Workers};
 

@@ -1,13 +1,16 @@
 //! What a handler answers with.
 
+mod proof;
+
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::engine::{Outbox, SharedSocket};
 use crate::error::Error;
+use crate::guard::Proofs;
 use crate::sys::{Datagram, LocalEnd, max_payload};
 
 /// The server's socket, in a handler's hands: replies to the datagram at hand
@@ -35,6 +38,7 @@ pub struct SocketHandle {
     outbox: Arc<Outbox>,
     current: Cell<Current>,
     draft: RefCell<Draft>,
+    proofs: Arc<Proofs>,
     /// Keeps it on its thread.
     _not_send: std::marker::PhantomData<Rc<()>>,
 }
@@ -57,7 +61,7 @@ struct Draft {
 }
 
 impl SocketHandle {
-    pub(crate) fn new(outbox: Arc<Outbox>) -> Self {
+    pub(crate) fn new(outbox: Arc<Outbox>, proofs: Arc<Proofs>) -> Self {
         Self {
             outbox,
             current: Cell::new(Current {
@@ -66,6 +70,7 @@ impl SocketHandle {
                 is_truncated: false,
             }),
             draft: RefCell::default(),
+            proofs,
             _not_send: std::marker::PhantomData,
         }
     }
@@ -108,7 +113,8 @@ impl SocketHandle {
     /// # Errors
     /// What can be known at once: [`Error::TooLong`] above 65,507 bytes for IPv4
     /// and 65,527 for IPv6, [`Error::Closed`]. What fails later is counted by
-    /// reason in [`Stats::replies`](crate::Stats::replies) and logged at `warn`, at a limited rate.
+    /// reason in [`Stats::replies`](crate::Stats::replies) and logged at `warn`, at a limited rate;
+    /// so is what an [`AmplificationLimit`](crate::AmplificationLimit) withholds.
     ///
     /// # Examples
     /// ```
@@ -151,7 +157,9 @@ impl SocketHandle {
     ///
     /// # Errors
     /// The operating system's error as it is; `WouldBlock` when the send buffer
-    /// is full. Once the server is closed, an error of kind `NotConnected`.
+    /// is full. Once the server is closed, an error of kind `NotConnected`; one
+    /// of kind `PermissionDenied` with [`Error::Withheld`] in it for what an
+    /// [`AmplificationLimit`](crate::AmplificationLimit) forbids.
     ///
     /// # Examples
     /// ```
@@ -260,6 +268,7 @@ impl SocketHandle {
             socket: Arc::clone(self.outbox.socket()),
             peer,
             local,
+            proofs: Arc::downgrade(&self.proofs),
         }
     }
 }
@@ -311,6 +320,8 @@ pub struct DetachedHandle {
     socket: Arc<SharedSocket>,
     peer: SocketAddr,
     local: Option<LocalEnd>,
+    /// Gone with the server: it may have a lot of memory.
+    proofs: Weak<Proofs>,
 }
 
 impl DetachedHandle {
@@ -362,8 +373,9 @@ impl DetachedHandle {
     ///
     /// # Errors
     /// [`Error::Closed`] once the server is closed, [`Error::TooLong`],
-    /// [`Error::AddressFamily`], [`Error::PortZero`], and [`Error::Send`] for
-    /// what the operating system refuses.
+    /// [`Error::AddressFamily`], [`Error::PortZero`], [`Error::Withheld`] for
+    /// what an [`AmplificationLimit`](crate::AmplificationLimit) forbids, and
+    /// [`Error::Send`] for what the operating system refuses.
     ///
     /// # Examples
     /// ```

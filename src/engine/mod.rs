@@ -49,7 +49,7 @@ mod watch;
 mod worker;
 
 pub(crate) use outbox::Outbox;
-pub(crate) use shared_socket::SharedSocket;
+pub(crate) use shared_socket::{SendGuard, SharedSocket};
 pub(crate) use solo::{SoloEnd, SoloKey};
 pub(crate) use supervisor::{Closing, Upkeep};
 

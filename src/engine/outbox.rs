@@ -60,6 +60,11 @@ impl Outbox {
         from: Option<LocalEnd>,
     ) -> Result<(), Error> {
         self.socket.check(bytes.len(), to, &self.tally)?;
+        if !self.socket.permits(to, bytes.len()) {
+            // Like what fails later: counted, and nothing a handler fails of.
+            self.tally.withheld();
+            return Ok(());
+        }
         let mut slot = self.queue();
         // Asked under the lock under which `close` takes the queue away.
         if self.socket.is_closed() {

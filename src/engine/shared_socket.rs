@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, Weak};
 use std::time::{Duration, Instant};
 
 use super::protocol::DoorId;
@@ -11,6 +11,12 @@ use crate::error::Error;
 use crate::log_limit::LogLimit;
 use crate::stats::{Padded, ReplyTally};
 use crate::sys::{Bell, LocalEnd, Patience, Ready, Socket, max_payload, send_one};
+
+/// Is asked before each datagram is sent.
+pub(crate) trait SendGuard: std::fmt::Debug + Send + Sync {
+    /// Whether so many bytes may go there now. What was permitted counts as sent.
+    fn permits(&self, to: SocketAddr, len: usize) -> bool;
+}
 
 /// The one place that owns the server's sockets: one, or several that share
 /// their address.
@@ -30,6 +36,9 @@ pub(crate) struct SharedSocket {
     /// Sends that belong to no worker.
     tally: Padded<ReplyTally>,
     send_errors: LogLimit,
+    /// Whom to ask before sending, if anyone. It may have a lot of memory, and
+    /// handles outlive the server: so it is not kept by this.
+    guard: OnceLock<Weak<dyn SendGuard>>,
 }
 
 impl SharedSocket {
@@ -47,7 +56,23 @@ impl SharedSocket {
             closed: AtomicBool::new(false),
             tally: Padded::default(),
             send_errors: LogLimit::new(),
+            guard: OnceLock::new(),
         })
+    }
+
+    /// From now on, `guard` is asked before each datagram is sent. The first
+    /// one stays.
+    pub(crate) fn guard_sends(&self, guard: Weak<dyn SendGuard>) {
+        self.guard.get_or_init(|| guard);
+    }
+
+    /// Whether so many bytes may be sent there now. A guard goes with its
+    /// server, once nothing can be sent any more.
+    pub(crate) fn permits(&self, to: SocketAddr, len: usize) -> bool {
+        match self.guard.get() {
+            None => true,
+            Some(guard) => guard.upgrade().is_none_or(|guard| guard.permits(to, len)),
+        }
     }
 
     pub(crate) fn local_addr(&self) -> SocketAddr {
@@ -189,6 +214,11 @@ impl SharedSocket {
             self.tally.closed(1);
             return Err(Error::Closed.into());
         };
+        if !self.permits(to, bytes.len()) {
+            self.tally.withheld();
+            let len = bytes.len();
+            return Err(Error::Withheld { len, to }.into());
+        }
         match send_one(&socket, bytes, to, from, patience) {
             Ok(()) => {
                 self.tally.sent(1, bytes.len() as u64, 1);

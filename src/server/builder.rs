@@ -8,6 +8,8 @@ mod flow;
 
 mod multicast;
 
+mod guards;
+
 use std::marker::PhantomData;
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 use std::ops::RangeInclusive;

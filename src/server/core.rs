@@ -4,13 +4,16 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::dispatch::{Dispatch, Dispatchers, HookFaults, Lifetime};
+use super::dispatch::{Dispatch, Dispatchers, Lifetime};
+use super::guards::Guards;
 use super::handle::{ServerHandle, ShutdownReport};
 use super::hooks::{DefaultHandleError, Hooks};
 use super::own_addresses::OwnAddresses;
 use super::settings::Settings;
+use super::side_counts::SideCounts;
 use crate::engine::{Engine, EngineConfig, SoloEnd, SoloKey, Upkeep};
 use crate::error::Error;
+use crate::guard::Keys;
 use crate::handler::Factory;
 use crate::log_limit::LogLimit;
 use crate::sys::{self, Socket};
@@ -22,7 +25,7 @@ pub(crate) struct Core {
     socket: Option<Arc<Socket>>,
     engine: Arc<Engine>,
     hooks: Arc<Hooks>,
-    faults: Arc<HookFaults>,
+    counts: Arc<SideCounts>,
     poll_interval: Duration,
     /// What `handle_request` keeps between calls.
     solo: SoloKey,
@@ -50,7 +53,10 @@ impl Core {
         let addr = socket.local_addr();
         warn_of_small_buffer(&socket, asked);
         let hooks = Arc::new(hooks);
-        let faults = Arc::new(HookFaults::new());
+        let counts = Arc::new(SideCounts::new());
+        let keys = draw_keys().map_err(|cause| Error::Bind { addr, cause })?;
+        let guards = Guards::new(&settings.guards, addr, &keys, Arc::clone(&counts))?;
+        let guards = Arc::new(guards);
         let dispatch = Dispatch {
             factory,
             lifetime,
@@ -59,7 +65,8 @@ impl Core {
             on_truncated: settings.on_truncated,
             shed_older_than: settings.shed_older_than,
             max_packet_size: settings.max_packet_size,
-            faults: Arc::clone(&faults),
+            counts: Arc::clone(&counts),
+            guards: Arc::clone(&guards),
             truncated: LogLimit::new(),
             uncommitted: LogLimit::new(),
             default_handle_error: DefaultHandleError::new(),
@@ -82,11 +89,15 @@ impl Core {
         let dispatchers = Arc::new(Dispatchers(Arc::new(dispatch)));
         let engine = Engine::new(config, sockets, dispatchers)
             .map_err(|cause| Error::Bind { addr, cause })?;
+        if guards.watch_sends() {
+            let guards = Arc::downgrade(&guards);
+            engine.socket().guard_sends(guards);
+        }
         Ok(Self {
             socket: Some(socket),
             engine: Arc::new(engine),
             hooks,
-            faults,
+            counts,
             poll_interval: settings.poll_interval,
             solo: SoloKey::new(),
         })
@@ -97,7 +108,7 @@ impl Core {
     }
 
     pub(crate) fn handle(&self) -> ServerHandle {
-        ServerHandle::new(Arc::clone(&self.engine), Arc::clone(&self.faults))
+        ServerHandle::new(Arc::clone(&self.engine), Arc::clone(&self.counts))
     }
 
     /// Ends the handler instance that `handle_request` keeps on this thread.
@@ -111,7 +122,7 @@ impl Core {
         self.socket = None;
         let upkeep = self.upkeep();
         let closing = self.engine.serve(upkeep.as_ref())?;
-        Ok(ShutdownReport::new(closing, self.faults.count()))
+        Ok(ShutdownReport::new(closing, &self.counts))
     }
 
     /// Handles one datagram on the calling thread.
@@ -121,7 +132,7 @@ impl Core {
             SoloEnd::Stopped => Ok(false),
             SoloEnd::TimedOut => {
                 if let Some(hook) = &self.hooks.handle_timeout {
-                    self.faults.contain("handle_timeout", hook);
+                    self.counts.contain("handle_timeout", hook);
                 }
                 Ok(false)
             }
@@ -140,13 +151,13 @@ impl Core {
 
     fn upkeep(&self) -> Option<Upkeep> {
         let hook = Arc::clone(self.hooks.service_actions.as_ref()?);
-        let faults = Arc::clone(&self.faults);
+        let counts = Arc::clone(&self.counts);
         Some(Upkeep {
             interval: self.poll_interval,
             action: Box::new(move |stats| {
                 let mut stats = *stats;
-                stats.hook_panics = faults.count();
-                faults.contain("service_actions", || hook(&stats));
+                counts.complete(&mut stats);
+                counts.contain("service_actions", || hook(&stats));
             }),
         })
     }
@@ -240,6 +251,13 @@ fn bind_first(addresses: &[SocketAddr], options: &sys::Options) -> Result<UdpSoc
         }
     }
     Err(last)
+}
+
+/// The secrets of one server, from the operating system.
+fn draw_keys() -> std::io::Result<Keys> {
+    let mut secret = [0; Keys::BYTES];
+    getrandom::fill(&mut secret)?;
+    Ok(Keys::new(secret))
 }
 
 fn warn_of_small_buffer(socket: &Socket, asked: Option<usize>) {

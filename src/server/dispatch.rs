@@ -2,15 +2,16 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
+use super::guards::Guards;
 use super::hooks::{DefaultHandleError, FailureCause, HandlerFailure, Hooks};
 use super::own_addresses::OwnAddresses;
 use super::settings::OnTruncated;
+use super::side_counts::SideCounts;
 use crate::contain::contain;
 use crate::engine::{Executor, ExecutorFactory, Outbox};
-use crate::guard::{is_impossible_source, is_stale};
+use crate::guard::{ImpossibleSource, impossible_source, is_stale};
 use crate::handler::{DatagramHandler, Factory, HandlerError};
 use crate::log_limit::LogLimit;
 use crate::socket_handle::SocketHandle;
@@ -35,40 +36,11 @@ pub(crate) struct Dispatch {
     pub(crate) on_truncated: OnTruncated,
     pub(crate) shed_older_than: Option<Duration>,
     pub(crate) max_packet_size: usize,
-    pub(crate) faults: Arc<HookFaults>,
+    pub(crate) guards: Arc<Guards>,
+    pub(crate) counts: Arc<SideCounts>,
     pub(crate) truncated: LogLimit,
     pub(crate) uncommitted: LogLimit,
     pub(crate) default_handle_error: DefaultHandleError,
-}
-
-/// Panics of hooks and of `finish`.
-#[derive(Debug)]
-pub(crate) struct HookFaults {
-    count: AtomicU64,
-    limit: LogLimit,
-}
-
-impl HookFaults {
-    pub(crate) const fn new() -> Self {
-        Self {
-            count: AtomicU64::new(0),
-            limit: LogLimit::new(),
-        }
-    }
-
-    pub(crate) fn count(&self) -> u64 {
-        self.count.load(Relaxed)
-    }
-
-    /// Runs a hook; a panic is counted and logged.
-    pub(crate) fn contain(&self, name: &str, hook: impl FnOnce()) {
-        if let Err(message) = contain(hook) {
-            self.count.fetch_add(1, Relaxed);
-            if let Some(admitted) = self.limit.admit() {
-                log::error!("{name} panicked: {message}{admitted}");
-            }
-        }
-    }
 }
 
 /// The engine's view of [`Dispatch`].
@@ -78,7 +50,7 @@ impl ExecutorFactory for Dispatchers {
     fn executor(&self, outbox: &Arc<Outbox>) -> Box<dyn Executor> {
         Box::new(Dispatcher {
             local_addr: outbox.socket().local_addr(),
-            handle: SocketHandle::new(Arc::clone(outbox)),
+            handle: SocketHandle::new(Arc::clone(outbox), Arc::clone(self.0.guards.proofs())),
             dispatch: Arc::clone(&self.0),
             instance: None,
         })
@@ -94,10 +66,17 @@ struct Dispatcher {
 }
 
 impl Executor for Dispatcher {
+    /// What costs least and refuses most comes first. The guards stand before
+    /// the looks at length and age: a flood must not spare its sender's share
+    /// of the rate by being cut or late. Users' code comes last.
     fn execute(&mut self, datagram: &Datagram<'_>) -> Fate {
-        let peer = match datagram.peer {
-            Some(peer) if !self.is_impossible(peer) => peer,
-            _ => return Fate::Refused(Refusal::Source),
+        let peer = match self.possible_peer(datagram) {
+            Ok(peer) => peer,
+            Err(reason) => return Fate::Refused(Refusal::Source(reason)),
+        };
+        let arrival = match self.dispatch.guards.judge(peer, datagram.bytes) {
+            Ok(arrival) => arrival,
+            Err(refusal) => return Fate::Refused(refusal),
         };
         if datagram.glued {
             return Fate::Refused(Refusal::Glued);
@@ -120,6 +99,7 @@ impl Executor for Dispatcher {
                 }
             }
         }
+        self.dispatch.guards.credit(arrival, bytes.len());
         self.handle.begin(peer, datagram);
         match contain(|| self.call(bytes, peer)) {
             Ok(Ok(())) => {
@@ -140,17 +120,21 @@ impl Executor for Dispatcher {
 
     fn finish(&mut self) {
         if let Some(mut instance) = self.instance.take() {
-            let faults = &self.dispatch.faults;
-            faults.contain("finish", || instance.finish());
-            faults.contain("dropping a handler", || drop(instance));
+            let counts = &self.dispatch.counts;
+            counts.contain("finish", || instance.finish());
+            counts.contain("dropping a handler", || drop(instance));
         }
     }
 }
 
 impl Dispatcher {
-    fn is_impossible(&self, peer: SocketAddr) -> bool {
+    fn possible_peer(&self, datagram: &Datagram<'_>) -> Result<SocketAddr, ImpossibleSource> {
+        let peer = datagram.peer.ok_or(ImpossibleSource::Unnamed)?;
         let own = &self.dispatch.own_addresses;
-        is_impossible_source(peer, self.local_addr, |ip| own.contains(ip))
+        match impossible_source(peer, self.local_addr, |ip| own.contains(ip)) {
+            None => Ok(peer),
+            Some(reason) => Err(reason),
+        }
     }
 
     fn is_stale(&self, datagram: &Datagram<'_>) -> bool {
@@ -195,8 +179,8 @@ impl Dispatcher {
     /// Drops an instance whose `setup` failed or that panicked, without `finish`.
     fn drop_instance(&mut self) {
         if let Some(instance) = self.instance.take() {
-            let faults = &self.dispatch.faults;
-            faults.contain("dropping a handler", || drop(instance));
+            let counts = &self.dispatch.counts;
+            counts.contain("dropping a handler", || drop(instance));
         }
     }
 
@@ -205,13 +189,13 @@ impl Dispatcher {
         let dispatch = &self.dispatch;
         // Also the default runs users' code: the error's own `Display`.
         dispatch
-            .faults
+            .counts
             .contain("handle_error", || match &dispatch.hooks.handle_error {
                 Some(hook) => hook(&failure),
                 None => dispatch.default_handle_error.handle(&failure),
             });
         dispatch
-            .faults
+            .counts
             .contain("dropping a handler's error", || drop(failure));
     }
 

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::dispatch::HookFaults;
 use super::multicast;
+use super::side_counts::SideCounts;
 use crate::engine::{Closing, Engine};
 use crate::error::Error;
 use crate::stats::Stats;
@@ -28,12 +28,12 @@ use crate::sys::Interface;
 #[derive(Debug, Clone)]
 pub struct ServerHandle {
     engine: Arc<Engine>,
-    faults: Arc<HookFaults>,
+    counts: Arc<SideCounts>,
 }
 
 impl ServerHandle {
-    pub(super) fn new(engine: Arc<Engine>, faults: Arc<HookFaults>) -> Self {
-        Self { engine, faults }
+    pub(super) fn new(engine: Arc<Engine>, counts: Arc<SideCounts>) -> Self {
+        Self { engine, counts }
     }
 
     /// Tells the server to stop: nothing more is received, what was received is
@@ -66,7 +66,7 @@ impl ServerHandle {
     /// ```
     pub fn stats(&self) -> Stats {
         let mut stats = self.engine.stats();
-        stats.hook_panics = self.faults.count();
+        self.counts.complete(&mut stats);
         stats
     }
 
@@ -163,9 +163,9 @@ pub struct ShutdownReport {
 }
 
 impl ShutdownReport {
-    pub(super) fn new(closing: Closing, hook_panics: u64) -> Self {
+    pub(super) fn new(closing: Closing, counts: &SideCounts) -> Self {
         let mut stats = closing.stats;
-        stats.hook_panics = hook_panics;
+        counts.complete(&mut stats);
         Self {
             abandoned: stats.abandoned,
             stats,

@@ -7,6 +7,8 @@
 //! | `settings` | their values, defaults and limits |
 //! | `hooks` | what users may hook in, contained |
 //! | `dispatch` | one datagram: guard, verify, handler, fate |
+//! | `guards` | what stands between a hostile network and the handlers |
+//! | `side_counts` | what is counted beside the law of conservation |
 //! | `own_addresses` | which addresses are this host's, remembered |
 //! | `core` | the life of a server: bound, serving, draining, closed |
 //! | `handle` | the handle and the report |
@@ -17,12 +19,14 @@ mod builder;
 mod core;
 mod dispatch;
 mod facade;
+mod guards;
 mod handle;
 mod hooks;
 mod multicast;
 mod own_addresses;
 mod running;
 mod settings;
+mod side_counts;
 
 pub(crate) use self::core::Core;
 pub use builder::Builder;

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::guards::GuardSettings;
 use super::multicast::Multicast;
 use crate::error::Error;
 use crate::sys;
@@ -50,6 +51,7 @@ pub(crate) struct Settings {
     pub(crate) thread_name: String,
     pub(crate) stack_size: Option<usize>,
     pub(crate) multicast: Multicast,
+    pub(crate) guards: GuardSettings,
 }
 
 impl Settings {
@@ -77,6 +79,7 @@ impl Settings {
             thread_name: "socketserver".to_owned(),
             stack_size: None,
             multicast: Multicast::default(),
+            guards: GuardSettings::default(),
         }
     }
 
@@ -136,7 +139,8 @@ impl Settings {
         if let Some(size) = self.stack_size {
             range("stack_size", size, LARGEST_STACK, "bytes")?;
         }
-        self.multicast.check()
+        self.multicast.check()?;
+        self.guards.check()
     }
 
     /// Refuses knobs that only a socket not yet bound can follow.

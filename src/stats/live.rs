@@ -7,7 +7,8 @@ use std::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
-use super::{Replies, SendFailures, Stats};
+use super::{Refused, Replies, SendFailures, Stats};
+use crate::guard::ImpossibleSource;
 use crate::sys::SendFault;
 
 /// How a datagram ended.
@@ -27,9 +28,14 @@ pub(crate) enum Fate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
     Verify,
-    Source,
+    Source(ImpossibleSource),
     Truncated,
     Glued,
+    ResponderPort,
+    Denied,
+    NotAllowed,
+    ReplyLoop,
+    RateLimited,
 }
 
 /// Keeps its content away from its neighbours' cache lines: two lines, since
@@ -62,10 +68,7 @@ pub(crate) struct WorkerTally {
     handled: AtomicU64,
     failed: AtomicU64,
     panicked: AtomicU64,
-    refused_verify: AtomicU64,
-    refused_source: AtomicU64,
-    refused_truncated: AtomicU64,
-    refused_glued: AtomicU64,
+    refused: RefusedTally,
     shed_stale: AtomicU64,
     shed_lane_full: AtomicU64,
 }
@@ -77,10 +80,7 @@ impl WorkerTally {
             Fate::Handled => &self.handled,
             Fate::Failed => &self.failed,
             Fate::Panicked => &self.panicked,
-            Fate::Refused(Refusal::Verify) => &self.refused_verify,
-            Fate::Refused(Refusal::Source) => &self.refused_source,
-            Fate::Refused(Refusal::Truncated) => &self.refused_truncated,
-            Fate::Refused(Refusal::Glued) => &self.refused_glued,
+            Fate::Refused(refusal) => self.refused.counter(refusal),
             Fate::Stale => &self.shed_stale,
             Fate::LaneFull => &self.shed_lane_full,
         };
@@ -98,10 +98,7 @@ impl WorkerTally {
         stats.handled += self.handled.load(Acquire);
         stats.failed += self.failed.load(Acquire);
         stats.panicked += self.panicked.load(Acquire);
-        stats.refused.verify += self.refused_verify.load(Acquire);
-        stats.refused.source += self.refused_source.load(Acquire);
-        stats.refused.truncated += self.refused_truncated.load(Acquire);
-        stats.refused.glued += self.refused_glued.load(Acquire);
+        self.refused.add_to(&mut stats.refused);
         stats.shed.stale += self.shed_stale.load(Acquire);
         stats.shed.lane_full += self.shed_lane_full.load(Acquire);
     }
@@ -112,6 +109,67 @@ impl WorkerTally {
         stats.bytes_received += self.bytes_received.load(Relaxed);
         stats.batches += self.batches.load(Relaxed);
         stats.receive_errors += self.receive_errors.load(Relaxed);
+    }
+}
+
+/// What one worker refused, by reason.
+#[derive(Debug, Default)]
+struct RefusedTally {
+    verify: AtomicU64,
+    truncated: AtomicU64,
+    glued: AtomicU64,
+    responder_port: AtomicU64,
+    denied: AtomicU64,
+    not_allowed: AtomicU64,
+    reply_loop: AtomicU64,
+    rate_limited: AtomicU64,
+    port_zero: AtomicU64,
+    unspecified: AtomicU64,
+    multicast: AtomicU64,
+    broadcast: AtomicU64,
+    own_address: AtomicU64,
+    unnamed: AtomicU64,
+}
+
+impl RefusedTally {
+    fn counter(&self, refusal: Refusal) -> &AtomicU64 {
+        match refusal {
+            Refusal::Verify => &self.verify,
+            Refusal::Truncated => &self.truncated,
+            Refusal::Glued => &self.glued,
+            Refusal::ResponderPort => &self.responder_port,
+            Refusal::Denied => &self.denied,
+            Refusal::NotAllowed => &self.not_allowed,
+            Refusal::ReplyLoop => &self.reply_loop,
+            Refusal::RateLimited => &self.rate_limited,
+            Refusal::Source(source) => match source {
+                ImpossibleSource::PortZero => &self.port_zero,
+                ImpossibleSource::Unspecified => &self.unspecified,
+                ImpossibleSource::Multicast => &self.multicast,
+                ImpossibleSource::Broadcast => &self.broadcast,
+                ImpossibleSource::OwnAddress => &self.own_address,
+                ImpossibleSource::Unnamed => &self.unnamed,
+            },
+        }
+    }
+
+    /// Adds to a snapshot, with the same order as [`WorkerTally::add_fates`].
+    fn add_to(&self, refused: &mut Refused) {
+        refused.verify += self.verify.load(Acquire);
+        refused.truncated += self.truncated.load(Acquire);
+        refused.glued += self.glued.load(Acquire);
+        refused.responder_port += self.responder_port.load(Acquire);
+        refused.denied += self.denied.load(Acquire);
+        refused.not_allowed += self.not_allowed.load(Acquire);
+        refused.reply_loop += self.reply_loop.load(Acquire);
+        refused.rate_limited += self.rate_limited.load(Acquire);
+        let source = &mut refused.source;
+        source.port_zero += self.port_zero.load(Acquire);
+        source.unspecified += self.unspecified.load(Acquire);
+        source.multicast += self.multicast.load(Acquire);
+        source.broadcast += self.broadcast.load(Acquire);
+        source.own_address += self.own_address.load(Acquire);
+        source.unnamed += self.unnamed.load(Acquire);
     }
 }
 
@@ -130,6 +188,7 @@ pub(crate) struct ReplyTally {
     no_memory: AtomicU64,
     closed: AtomicU64,
     other: AtomicU64,
+    withheld: AtomicU64,
 }
 
 impl ReplyTally {
@@ -161,6 +220,10 @@ impl ReplyTally {
         self.bad_address.fetch_add(1, Relaxed);
     }
 
+    pub(crate) fn withheld(&self) {
+        self.withheld.fetch_add(1, Relaxed);
+    }
+
     pub(crate) fn closed(&self, count: u64) {
         self.closed.fetch_add(count, Relaxed);
     }
@@ -169,6 +232,7 @@ impl ReplyTally {
         replies.sent += self.sent.load(Relaxed);
         replies.bytes_sent += self.bytes_sent.load(Relaxed);
         replies.send_calls += self.send_calls.load(Relaxed);
+        replies.withheld += self.withheld.load(Relaxed);
         let failed: &mut SendFailures = &mut replies.failed;
         failed.too_long += self.too_long.load(Relaxed);
         failed.unreachable += self.unreachable.load(Relaxed);

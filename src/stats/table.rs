@@ -21,7 +21,18 @@ impl fmt::Display for Stats {
         table.row("  panicked", self.panicked, "")?;
         table.row("  refused", self.refused.total(), "")?;
         table.some("    by verify_request", self.refused.verify)?;
-        table.some("    for their source", self.refused.source)?;
+        let source = &self.refused.source;
+        table.some("    from port 0", source.port_zero)?;
+        table.some("    from unspecified", source.unspecified)?;
+        table.some("    from multicast", source.multicast)?;
+        table.some("    from broadcast", source.broadcast)?;
+        table.some("    from the server", source.own_address)?;
+        table.some("    from nobody", source.unnamed)?;
+        table.some("    from responders", self.refused.responder_port)?;
+        table.some("    denied", self.refused.denied)?;
+        table.some("    not allowed", self.refused.not_allowed)?;
+        table.some("    in reply loops", self.refused.reply_loop)?;
+        table.some("    over the rate", self.refused.rate_limited)?;
         table.some("    truncated", self.refused.truncated)?;
         table.some("    glued together", self.refused.glued)?;
         table.row("  shed", self.shed.total(), "")?;
@@ -50,6 +61,7 @@ impl fmt::Display for Stats {
         table.some("    server closed", replies.failed.closed)?;
         table.some("    other errors", replies.failed.other)?;
         table.some("replies withheld", replies.withheld)?;
+        table.some("would be over the rate", self.would_be_rate_limited)?;
         table.some("receive errors", self.receive_errors)?;
         table.some("panics in hooks", self.hook_panics)?;
         let peak = format!("{} at most", self.peak_workers);
@@ -138,6 +150,35 @@ mod tests {
         assert_eq!(grouped(12_345_678), "12,345,678");
         assert_eq!(bytes(1023), "1023 B");
         assert_eq!(bytes(4 << 20), "4.0 MiB");
+    }
+
+    #[test]
+    fn every_reason_to_refuse_has_its_row() {
+        let mut stats = Stats::default();
+        let refused = &mut stats.refused;
+        let source = &mut refused.source;
+        let counters = [
+            &mut source.port_zero,
+            &mut source.unspecified,
+            &mut source.multicast,
+            &mut source.broadcast,
+            &mut source.own_address,
+            &mut source.unnamed,
+            &mut refused.verify,
+            &mut refused.truncated,
+            &mut refused.responder_port,
+            &mut refused.denied,
+            &mut refused.not_allowed,
+            &mut refused.reply_loop,
+            &mut refused.rate_limited,
+        ];
+        for (counter, power) in counters.into_iter().zip(0..) {
+            *counter = 1 << power;
+        }
+        assert_eq!(stats.refused.total(), (1 << 13) - 1, "all are in the sum");
+        let table = stats.to_string();
+        let rows = table.lines().filter(|row| row.starts_with("    "));
+        assert_eq!(rows.count(), 13, "{table}");
     }
 
     #[test]

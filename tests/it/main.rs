@@ -15,6 +15,7 @@
 //! | `shards` | several sockets, one server |
 //! | `trains` | several datagrams that the kernel delivers as one |
 //! | `config` | knobs, defaults, errors of `bind` |
+//! | `guards` | what a hostile network gets |
 //! | `takeover` | sockets that were handed in or passed to the process |
 //! | `privileges` | binding as root, serving as nobody |
 //! | `multicast` | groups and broadcasts |
@@ -29,6 +30,7 @@ mod addresses;
 mod config;
 mod datagrams;
 mod draining;
+mod guards;
 mod handlers;
 mod hooks;
 mod lifecycle;

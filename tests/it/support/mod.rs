@@ -111,11 +111,17 @@ pub(crate) struct Client {
 impl Client {
     #[track_caller]
     pub(crate) fn of(server: SocketAddr) -> Self {
-        let own: SocketAddr = if server.is_ipv4() {
-            "127.0.0.1:0".parse().expect("an address")
+        let own = if server.is_ipv4() {
+            ANY_PORT
         } else {
-            "[::1]:0".parse().expect("an address")
+            "[::1]:0"
         };
+        Self::at(own, server)
+    }
+
+    /// A client that sends from this address.
+    #[track_caller]
+    pub(crate) fn at(own: &str, server: SocketAddr) -> Self {
         let socket = UdpSocket::bind(own).expect("a client's socket");
         socket
             .set_read_timeout(Some(DEADLINE / 2))

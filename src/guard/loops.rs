@@ -1,0 +1,257 @@
+//! Two servers that answer each other for ever.
+
+use std::time::Duration;
+
+use super::hash::Hashed;
+use super::moment::{Moment, nanos};
+use super::table::{Entry, Table, check_entries};
+
+/// When two servers that answer each other are taken apart, for
+/// [`Builder::break_reply_loops`](crate::Builder::break_reply_loops).
+///
+/// One datagram forged from the address of another server that answers
+/// anything, say with an error, and the two exchange the same two datagrams for
+/// ever (CVE-2024-2169). A loop is known by this: one peer sends the *same*
+/// datagram again and again, each time within [`gap`](Self::gap) after it was
+/// sent something. After [`exchanges`](Self::exchanges) of these in a row that
+/// datagram is refused from that peer for [`mute`](Self::mute), which ends the
+/// loop, also if several copies of it are under way.
+///
+/// Two things it cannot tell apart or see: a client that asks the same question
+/// over and over, as soon as it has the answer, looks like a loop, and loses
+/// the time of the mute (what else it asks passes); and a loop whose datagrams
+/// change each time is none here. [`rate_limit`](crate::Builder::rate_limit) is
+/// for those.
+///
+/// The table of peers has a fixed size: 49 bytes for each entry, 0.8 MiB by
+/// default.
+///
+/// # Examples
+/// ```
+/// use socketserver::{ReplyLoops, ThreadingUdpServer};
+/// use std::time::Duration;
+///
+/// let builder = ThreadingUdpServer::builder()
+///     .break_reply_loops(ReplyLoops::new().exchanges(8).mute(Duration::from_secs(5)));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "it does nothing until a builder is given it"]
+pub struct ReplyLoops {
+    exchanges: u32,
+    gap: Duration,
+    mute: Duration,
+    entries: usize,
+}
+
+impl ReplyLoops {
+    /// All at its default.
+    ///
+    /// # Examples
+    /// ```
+    /// let loops = socketserver::ReplyLoops::new();
+    /// ```
+    pub fn new() -> Self {
+        Self {
+            exchanges: 32,
+            gap: Duration::from_millis(100),
+            mute: Duration::from_secs(1),
+            entries: 16_384,
+        }
+    }
+
+    /// After how many exchanges of the same datagram in a row it is refused,
+    /// from 2 to 1,000,000. Defaults to 32.
+    ///
+    /// # Examples
+    /// ```
+    /// let loops = socketserver::ReplyLoops::new().exchanges(8);
+    /// ```
+    pub fn exchanges(mut self, in_a_row: u32) -> Self {
+        self.exchanges = in_a_row;
+        self
+    }
+
+    /// How soon after it was sent something a peer has to write for that to be
+    /// an exchange, above zero. Defaults to 100 ms: longer than most ways
+    /// through the network, shorter than most clients wait.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::time::Duration;
+    /// let loops = socketserver::ReplyLoops::new().gap(Duration::from_millis(500));
+    /// ```
+    pub fn gap(mut self, longest: Duration) -> Self {
+        self.gap = longest;
+        self
+    }
+
+    /// How long the datagram is then refused from that peer, above zero.
+    /// Defaults to 1 s: any loop is over by then.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::time::Duration;
+    /// let loops = socketserver::ReplyLoops::new().mute(Duration::from_secs(10));
+    /// ```
+    pub fn mute(mut self, length: Duration) -> Self {
+        self.mute = length;
+        self
+    }
+
+    /// How many peers are watched at the same time, from 1 to 16,777,216;
+    /// rounded up to eight times a power of two. Defaults to 16,384.
+    ///
+    /// # Examples
+    /// ```
+    /// let loops = socketserver::ReplyLoops::new().table_entries(65_536);
+    /// ```
+    pub fn table_entries(mut self, entries: usize) -> Self {
+        self.entries = entries;
+        self
+    }
+
+    /// Says what makes no sense.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if !(2..=MOST_EXCHANGES).contains(&self.exchanges) {
+            let count = self.exchanges;
+            return Err(format!("{count} exchanges; from 2 to {MOST_EXCHANGES}"));
+        }
+        for (length, what) in [(self.gap, "a gap"), (self.mute, "a mute")] {
+            if length.is_zero() {
+                return Err(format!("{what} of 0 seconds breaks no loop"));
+            }
+        }
+        check_entries(self.entries)
+    }
+}
+
+impl Default for ReplyLoops {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Finds loops and breaks them.
+#[derive(Debug)]
+pub(crate) struct LoopBreaker {
+    exchanges: u32,
+    gap: u64,
+    mute: u64,
+    table: Table<Exchange>,
+}
+
+/// What the breaker makes of a datagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Overheard {
+    Talk,
+    Loop,
+}
+
+impl LoopBreaker {
+    /// With settings that were checked.
+    pub(crate) fn new(loops: &ReplyLoops) -> Self {
+        Self {
+            exchanges: loops.exchanges,
+            gap: nanos(loops.gap),
+            mute: nanos(loops.mute),
+            table: Table::new(loops.entries),
+        }
+    }
+
+    /// A datagram has come from there.
+    pub(crate) fn received(&self, peer: Hashed, bytes: &[u8], now: Moment) -> Overheard {
+        let print = fingerprint(bytes);
+        self.table
+            .enter(peer, now, |exchange| self.judge(exchange, print, now))
+    }
+
+    /// Something was sent there. Only those who write are watched.
+    pub(crate) fn sent(&self, peer: Hashed, now: Moment) {
+        self.table.find(peer, |exchange| {
+            exchange.sent = now;
+            exchange.is_answered = true;
+        });
+    }
+
+    fn judge(&self, exchange: &mut Exchange, print: u64, now: Moment) -> Overheard {
+        if now < exchange.muted_until {
+            return match print == exchange.print {
+                true => Overheard::Loop,
+                false => Overheard::Talk,
+            };
+        }
+        let is_prompt = exchange.is_answered && now.since(exchange.sent) <= self.gap;
+        if is_prompt && print == exchange.print {
+            exchange.in_a_row += 1;
+        } else {
+            exchange.in_a_row = 0;
+            exchange.print = print;
+        }
+        exchange.is_answered = false;
+        exchange.heard = now;
+        if exchange.in_a_row < self.exchanges {
+            return Overheard::Talk;
+        }
+        exchange.in_a_row = 0;
+        exchange.muted_until = now.plus(self.mute);
+        Overheard::Loop
+    }
+}
+
+/// What has passed between the server and one peer.
+#[derive(Debug, Clone, Copy, Default)]
+struct Exchange {
+    /// Of the peer's last datagram.
+    print: u64,
+    heard: Moment,
+    sent: Moment,
+    muted_until: Moment,
+    in_a_row: u32,
+    /// Whether something was sent since the last datagram came.
+    is_answered: bool,
+}
+
+impl Entry for Exchange {
+    /// Whoever is muted or well into a loop stays; of the others, who was heard last.
+    fn worth(&self, now: Moment) -> u64 {
+        if now < self.muted_until {
+            return u64::MAX;
+        }
+        // A row of exchanges weighs as much as having been heard that many
+        // seconds later: enough against any flood, and it passes.
+        let row = u64::from(self.in_a_row) * 1_000_000_000;
+        self.heard.nanos().saturating_add(row)
+    }
+}
+
+/// Tells different datagrams apart, quickly: four words a step, which the
+/// processor multiplies side by side. Whoever makes up two that look alike has
+/// himself refused, so it need not withstand that.
+fn fingerprint(bytes: &[u8]) -> u64 {
+    let mix = |print: u64, word: u64| (print ^ word).wrapping_mul(ODD).rotate_left(29);
+    let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+    let mut lanes = [ODD, !ODD, ODD << 1, !ODD << 1];
+    let mut rest = bytes;
+    while let Some((block, behind)) = rest.split_first_chunk::<32>() {
+        for (lane, at) in lanes.iter_mut().zip((0..32).step_by(8)) {
+            if let Some(bytes) = block[at..].first_chunk() {
+                *lane = mix(*lane, word(bytes));
+            }
+        }
+        rest = behind;
+    }
+    let mut last = [0; 32];
+    last[..rest.len()].copy_from_slice(rest);
+    let print = mix(ODD, bytes.len() as u64);
+    let print = lanes.into_iter().fold(print, mix);
+    let words = last.chunks_exact(8).filter_map(|chunk| chunk.first_chunk());
+    words.map(word).fold(print, mix)
+}
+
+/// 2^64 divided by the golden ratio, which spreads bits well.
+const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+const MOST_EXCHANGES: u32 = 1_000_000;
+
+#[cfg(test)]
+#[path = "loops/tests.rs"]
+mod tests;

@@ -1,0 +1,146 @@
+//! The breaker with a clock of its own.
+
+use std::net::SocketAddr;
+
+use super::*;
+use crate::guard::hash::Keys;
+
+fn peer(port: u16) -> Hashed {
+    let key = Keys::new([1; Keys::BYTES]).table;
+    key.peer(SocketAddr::from(([192, 0, 2, 1], port)))
+}
+
+fn at(millis: u64) -> Moment {
+    Moment::after(Duration::from_millis(millis))
+}
+
+/// Breaks loops after 4 exchanges, for a second.
+fn breaker() -> LoopBreaker {
+    LoopBreaker::new(&ReplyLoops::new().exchanges(4))
+}
+
+/// Receives and answers once a millisecond, from `start` on; how many were let through.
+fn talk<'a>(
+    breaker: &LoopBreaker,
+    start: u64,
+    datagrams: impl IntoIterator<Item = &'a [u8]>,
+) -> usize {
+    let mut passed = 0;
+    for (bytes, millis) in datagrams.into_iter().zip(start..) {
+        if breaker.received(peer(1), bytes, at(millis)) == Overheard::Talk {
+            breaker.sent(peer(1), at(millis));
+            passed += 1;
+        }
+    }
+    passed
+}
+
+#[test]
+fn a_loop_ends_after_so_many_exchanges_and_stays_ended_for_the_mute() {
+    let breaker = breaker();
+    let error = [b"error: what?".as_slice(); 900];
+    assert_eq!(talk(&breaker, 0, error), 4, "then it is over");
+    assert_eq!(
+        talk(&breaker, 901, [b"hello".as_slice()]),
+        1,
+        "not a word else"
+    );
+    let again = [error[0]; 8];
+    assert_eq!(talk(&breaker, 1_005, again), 4, "heard out again later");
+    let other = breaker.received(peer(2), error[0], at(1_010));
+    assert_eq!(other, Overheard::Talk, "another peer");
+}
+
+#[test]
+fn copies_under_way_end_with_it() {
+    let breaker = breaker();
+    let mut under_way = 10;
+    for round in 0..20 {
+        let mut answered = 0;
+        for _ in 0..under_way {
+            if breaker.received(peer(1), b"error", at(round)) == Overheard::Talk {
+                breaker.sent(peer(1), at(round));
+                answered += 1;
+            }
+        }
+        under_way = answered;
+    }
+    assert_eq!(under_way, 0);
+}
+
+#[test]
+fn what_changes_is_no_loop() {
+    let numbers: Vec<_> = (0..500).map(|n: u32| n.to_string()).collect();
+    let changing = numbers.iter().map(|text| text.as_bytes());
+    assert_eq!(talk(&breaker(), 0, changing), 500);
+}
+
+#[test]
+fn who_takes_its_time_or_gets_no_answer_is_in_no_loop() {
+    let slow = breaker();
+    for step in 0..100 {
+        let now = at(step * 101);
+        assert_eq!(slow.received(peer(1), b"tick", now), Overheard::Talk);
+        slow.sent(peer(1), now);
+    }
+    let silent = breaker();
+    for step in 0..100 {
+        let heard = silent.received(peer(1), b"tick", at(step));
+        assert_eq!(heard, Overheard::Talk, "we are not in it");
+    }
+}
+
+#[test]
+fn a_flood_of_sources_hides_no_loop() {
+    let breaker = LoopBreaker::new(&ReplyLoops::new().exchanges(8).table_entries(64));
+    let mut passed = 0;
+    for step in 0..100 {
+        if breaker.received(peer(1), b"error", at(step)) == Overheard::Talk {
+            breaker.sent(peer(1), at(step));
+            passed += 1;
+        }
+        for port in 0..5 {
+            let stranger = peer(2 + (step as u16) * 5 + port);
+            breaker.received(stranger, b"flood", at(step));
+        }
+    }
+    assert_eq!(passed, 8);
+}
+
+#[test]
+fn fingerprints_tell_datagrams_apart() {
+    let mut prints = vec![fingerprint(b"")];
+    for len in [1, 7, 8, 9, 16, 100] {
+        let zeros = vec![0; len];
+        prints.push(fingerprint(&zeros));
+        for at in 0..len {
+            let mut other = zeros.clone();
+            other[at] = 1;
+            prints.push(fingerprint(&other));
+        }
+    }
+    let count = prints.len();
+    prints.sort_unstable();
+    prints.dedup();
+    assert_eq!(prints.len(), count);
+}
+
+#[test]
+fn nonsense_is_refused_in_words() {
+    let loops = ReplyLoops::new;
+    for (loops, words) in [
+        (loops().exchanges(1), "1 exchanges"),
+        (loops().gap(Duration::ZERO), "a gap of 0"),
+        (loops().mute(Duration::ZERO), "a mute of 0"),
+        (loops().table_entries(0), "a table of 0 entries"),
+    ] {
+        let problem = loops.check().expect_err(words);
+        assert!(problem.starts_with(words), "{problem}");
+    }
+    assert_eq!(loops().check(), Ok(()));
+}
+
+#[test]
+fn memory_is_as_documented() {
+    assert_eq!(Table::<Exchange>::bytes(16_384), 16_384 * 49);
+}

@@ -1,0 +1,130 @@
+//! Who is named in the log, and who is only counted.
+
+use super::moment::Moment;
+use super::prefix::Prefix;
+
+/// Those refused in one period, for one reason: the first few by name, the rest
+/// in one number. So a flood from anywhere takes no memory and few lines.
+#[derive(Debug, Default)]
+pub(crate) struct Offenders {
+    began: Option<Moment>,
+    named: [Option<Offender>; MOST_NAMED],
+    others: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Offender {
+    who: Prefix,
+    /// Since the line that named them.
+    more: u64,
+}
+
+/// What a period came to, beyond what was logged at once.
+#[derive(Debug, Default)]
+pub(crate) struct Summary {
+    named: [Option<Offender>; MOST_NAMED],
+    /// Refusals of everybody else.
+    pub(crate) others: u64,
+}
+
+impl Summary {
+    /// Everyone who was refused more than once, and how often after the first.
+    pub(crate) fn repeated(&self) -> impl Iterator<Item = (Prefix, u64)> + '_ {
+        let all = self.named.iter().flatten();
+        all.filter(|offender| offender.more > 0)
+            .map(|offender| (offender.who, offender.more))
+    }
+}
+
+impl Offenders {
+    /// Counts a refusal; `true` says that it is worth a line at once.
+    pub(crate) fn note(&mut self, who: Prefix, now: Moment) -> bool {
+        self.began.get_or_insert(now);
+        for place in &mut self.named {
+            match place {
+                Some(offender) if offender.who == who => {
+                    offender.more += 1;
+                    return false;
+                }
+                Some(_) => {}
+                None => {
+                    *place = Some(Offender { who, more: 0 });
+                    return true;
+                }
+            }
+        }
+        self.others += 1;
+        false
+    }
+
+    /// Adds refusals of which nobody knows whose they were.
+    pub(crate) fn note_unknown(&mut self, count: u64) {
+        self.others += count;
+    }
+
+    /// When the period that is under way ends.
+    pub(crate) fn due(&self) -> Option<Moment> {
+        self.began.map(|began| began.plus(PERIOD_NANOS))
+    }
+
+    /// The summary, if a period is over. The next refusal begins a new one.
+    pub(crate) fn sum_up(&mut self, now: Moment) -> Option<Summary> {
+        let is_over = self.due().is_some_and(|due| due <= now);
+        is_over.then(|| self.end())
+    }
+
+    /// The summary of the period so far, which is over.
+    pub(crate) fn end(&mut self) -> Summary {
+        let Self { named, others, .. } = std::mem::take(self);
+        Summary { named, others }
+    }
+}
+
+/// Seconds from the first refusal to the summary.
+pub(crate) const PERIOD_SECONDS: u64 = 10;
+const PERIOD_NANOS: u64 = PERIOD_SECONDS * 1_000_000_000;
+const MOST_NAMED: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn who(number: u32) -> Prefix {
+        Prefix::customary(Ipv4Addr::from(number).into())
+    }
+
+    fn second(at: u64) -> Moment {
+        Moment::after(Duration::from_secs(at))
+    }
+
+    #[test]
+    fn the_first_refusal_is_told_at_once_and_the_rest_when_the_period_is_over() {
+        let mut offenders = Offenders::default();
+        assert!(offenders.sum_up(second(99)).is_none(), "nothing happened");
+        assert!(offenders.note(who(1), second(100)));
+        assert!(!offenders.note(who(1), second(101)));
+        assert!(!offenders.note(who(1), second(102)));
+        assert!(offenders.note(who(2), second(103)), "another");
+        assert!(offenders.sum_up(second(109)).is_none(), "not over");
+        let summary = offenders.sum_up(second(110)).expect("it is over");
+        let repeated: Vec<_> = summary.repeated().collect();
+        assert_eq!(repeated, [(who(1), 2)], "nothing more of the other");
+        assert_eq!(summary.others, 0);
+        assert!(offenders.sum_up(second(999)).is_none(), "told once");
+        assert!(offenders.note(who(1), second(999)), "a new period");
+    }
+
+    #[test]
+    fn a_flood_of_sources_is_one_number() {
+        let mut offenders = Offenders::default();
+        let told = (0..10_000).filter(|n| offenders.note(who(*n), second(1)));
+        assert_eq!(told.count(), MOST_NAMED);
+        offenders.note_unknown(8);
+        let summary = offenders.end();
+        assert_eq!(summary.repeated().count(), 0);
+        assert_eq!(summary.others, 10_000, "nothing is left out");
+    }
+}

@@ -1,0 +1,114 @@
+//! An address as far as it says who somebody is.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::hash::octets;
+
+/// The network part of an address: whoever has one address of it may well have
+/// them all. An IPv4 address written as IPv6 is an IPv4 address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Prefix {
+    network: IpAddr,
+    len: u8,
+}
+
+impl Prefix {
+    /// The first bits of an address, so many for each family.
+    pub(crate) fn of(ip: IpAddr, ipv4_bits: u8, ipv6_bits: u8) -> Self {
+        match ip.to_canonical() {
+            IpAddr::V4(v4) => {
+                let kept = u32::MAX.checked_shl(32 - u32::from(ipv4_bits)).unwrap_or(0);
+                Self {
+                    network: Ipv4Addr::from(u32::from(v4) & kept).into(),
+                    len: ipv4_bits,
+                }
+            }
+            IpAddr::V6(v6) => {
+                let kept = u128::MAX
+                    .checked_shl(128 - u32::from(ipv6_bits))
+                    .unwrap_or(0);
+                Self {
+                    network: Ipv6Addr::from(u128::from(v6) & kept).into(),
+                    len: ipv6_bits,
+                }
+            }
+        }
+    }
+
+    /// Who somebody is by default: an IPv4 address is one host or one line,
+    /// while an IPv6 line has a /64 at least (RFC 6177, RFC 7421).
+    pub(crate) fn customary(ip: IpAddr) -> Self {
+        Self::of(ip, IPV4_BITS, IPV6_BITS)
+    }
+
+    pub(super) fn encode(self) -> [u8; 17] {
+        let mut bytes = [0; 17];
+        bytes[..16].copy_from_slice(&octets(self.network));
+        bytes[16] = self.len;
+        bytes
+    }
+}
+
+impl std::fmt::Display for Prefix {
+    /// `192.0.2.7`, `2001:db8::/64`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { network, len } = self;
+        match (network, len) {
+            (IpAddr::V4(_), 32) | (IpAddr::V6(_), 128) => write!(f, "{network}"),
+            _ => write!(f, "{network}/{len}"),
+        }
+    }
+}
+
+/// What counts as one IPv4 source, in bits, if nothing else is said.
+pub(crate) const IPV4_BITS: u8 = 32;
+/// What counts as one IPv6 source.
+pub(crate) const IPV6_BITS: u8 = 64;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[track_caller]
+    fn shown(ip: &str, ipv4_bits: u8, ipv6_bits: u8) -> String {
+        let ip = ip.parse().expect("an address");
+        Prefix::of(ip, ipv4_bits, ipv6_bits).to_string()
+    }
+
+    #[test]
+    fn a_prefix_keeps_the_first_bits() {
+        assert_eq!(shown("192.0.2.255", 32, 64), "192.0.2.255");
+        assert_eq!(shown("192.0.2.255", 25, 64), "192.0.2.128/25");
+        assert_eq!(shown("::ffff:192.0.2.255", 24, 64), "192.0.2.0/24");
+        assert_eq!(shown("2001:db8::1:2:3:4", 32, 64), "2001:db8::/64");
+        assert_eq!(shown("2001:db8::1:2:3:4", 32, 128), "2001:db8::1:2:3:4");
+        assert_eq!(shown("2001:db8:0:ff42::1", 32, 56), "2001:db8:0:ff00::/56");
+        assert_eq!(shown("192.0.2.1", 0, 0), "0.0.0.0/0", "no overflow");
+        assert_eq!(shown("2001:db8::1", 0, 0), "::/0", "no overflow");
+    }
+
+    proptest! {
+        #[test]
+        fn addresses_are_one_source_if_they_share_the_bits(a: u128, b: u128, bits in 0..=128_u8) {
+            let of = |address: u128| Prefix::of(Ipv6Addr::from(address).into(), 32, bits);
+            // Mapped addresses are IPv4 and have other bits.
+            prop_assume!(a >> 32 != 0xffff && b >> 32 != 0xffff);
+            let shared = (a ^ b).leading_zeros() >= u32::from(bits);
+            prop_assert_eq!(of(a) == of(b), shared);
+        }
+
+        #[test]
+        fn ipv4_addresses_as_well(a: u32, b: u32, bits in 0..=32_u8) {
+            let of = |address: u32| Prefix::of(Ipv4Addr::from(address).into(), bits, 64);
+            let mapped = |address: u32| {
+                let ip = Ipv4Addr::from(address).to_ipv6_mapped();
+                Prefix::of(ip.into(), bits, 64)
+            };
+            let shared = (a ^ b).leading_zeros() >= u32::from(bits);
+            prop_assert_eq!(of(a) == of(b), shared);
+            prop_assert_eq!(of(a), mapped(a));
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The addresses that have proved to receive what is sent there.
+
+use std::net::SocketAddr;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use super::hash::{Hashed, Keys, TableKey};
+use super::moment::{Moment, Timeline, nanos};
+use super::table::{Entry, Table};
+use super::token::{Token, Tokens};
+
+/// Tokens, and who has sent one back.
+///
+/// The table is apart from all that forged datagrams fill, so that no flood
+/// pushes a proved address out. It is made for the first proof: a server that
+/// never validates anything has none.
+#[derive(Debug)]
+pub(crate) struct Proofs {
+    timeline: Timeline,
+    key: TableKey,
+    tokens: Tokens,
+    terms: Terms,
+    proved: OnceLock<Table<Proof>>,
+}
+
+/// What a proof is worth, and how many are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Terms {
+    pub(crate) validity: Duration,
+    pub(crate) entries: usize,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self {
+            validity: Duration::from_secs(3_600),
+            entries: 65_536,
+        }
+    }
+}
+
+impl Proofs {
+    pub(crate) fn new(keys: &Keys, timeline: Timeline, terms: Terms) -> Self {
+        Self {
+            timeline,
+            key: keys.table,
+            tokens: Tokens::new(keys),
+            terms,
+            proved: OnceLock::new(),
+        }
+    }
+
+    /// A token for this peer.
+    pub(crate) fn token(&self, peer: SocketAddr, now: Instant) -> Token {
+        self.tokens.issue(peer, self.timeline.at(now))
+    }
+
+    /// Whether these bytes are a token of this peer; if so, it is proved.
+    pub(crate) fn validate(&self, peer: SocketAddr, bytes: &[u8], now: Instant) -> bool {
+        let is_token = self.tokens.accepts(peer, bytes, self.timeline.at(now));
+        if is_token {
+            self.vouch_for(peer, now);
+        }
+        is_token
+    }
+
+    /// Takes an address for proved.
+    pub(crate) fn vouch_for(&self, peer: SocketAddr, now: Instant) {
+        let now = self.timeline.at(now);
+        let until = now.plus(nanos(self.terms.validity));
+        self.proved
+            .get_or_init(|| Table::new(self.terms.entries))
+            .enter(self.key.peer(peer), now, |proof| proof.until = until);
+    }
+
+    pub(crate) fn is_validated(&self, peer: SocketAddr, now: Instant) -> bool {
+        self.is_proved(self.key.peer(peer), self.timeline.at(now))
+    }
+
+    pub(crate) fn is_proved(&self, peer: Hashed, now: Moment) -> bool {
+        let until = self
+            .proved
+            .get()
+            .and_then(|table| table.find(peer, |proof| proof.until));
+        until.is_some_and(|until| now < until)
+    }
+}
+
+/// How long an address counts as proved.
+#[derive(Debug, Clone, Copy, Default)]
+struct Proof {
+    until: Moment,
+}
+
+impl Entry for Proof {
+    /// The time that is left: the oldest proof makes room for a new one.
+    fn worth(&self, now: Moment) -> u64 {
+        self.until.since(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addr(port: u16) -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, 1], port))
+    }
+
+    fn proofs(began: Instant) -> Proofs {
+        let terms = Terms {
+            validity: Duration::from_secs(10),
+            entries: 8,
+        };
+        Proofs::new(&Keys::new([1; Keys::BYTES]), Timeline::new(began), terms)
+    }
+
+    #[test]
+    fn who_sends_its_token_back_is_proved_for_a_while() {
+        let now = Instant::now();
+        let proofs = proofs(now);
+        let token = proofs.token(addr(1), now);
+        assert!(
+            !proofs.is_validated(addr(1), now),
+            "a token alone is no proof"
+        );
+        assert!(
+            !proofs.validate(addr(2), token.as_ref(), now),
+            "not its own"
+        );
+        assert!(!proofs.is_validated(addr(2), now));
+        assert!(proofs.proved.get().is_none(), "no table without a proof");
+        assert!(proofs.validate(addr(1), token.as_ref(), now));
+        assert!(proofs.is_validated(addr(1), now + Duration::from_secs(9)));
+        assert!(!proofs.is_validated(addr(1), now + Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn the_oldest_proof_makes_room() {
+        let now = Instant::now();
+        let proofs = proofs(now);
+        for port in 1..=9 {
+            proofs.vouch_for(addr(port), now + Duration::from_millis(port.into()));
+        }
+        let later = now + Duration::from_secs(1);
+        let kept = (1..=9).filter(|port| proofs.is_validated(addr(*port), later));
+        assert_eq!(kept.collect::<Vec<_>>(), (2..=9).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn memory_is_as_documented() {
+        assert_eq!(Table::<Proof>::bytes(65_536), 65_536 * 17);
+    }
+}

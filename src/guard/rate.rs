@@ -1,0 +1,263 @@
+//! How many datagrams each prefix may send.
+
+use std::net::IpAddr;
+
+use super::hash::TableKey;
+use super::moment::Moment;
+use super::prefix::{self, Prefix};
+use super::table::{Entry, Table, check_entries};
+
+/// How many datagrams each source may send, for
+/// [`Builder::rate_limit`](crate::Builder::rate_limit).
+///
+/// Each source has a token bucket: it may send [`burst`](Self::burst)
+/// datagrams at once and [`per_second`](Self::per_second) in the long run. A
+/// source is an IPv4 address or an IPv6 /64, because an attacker with one
+/// address of a /64 has them all.
+///
+/// Sources can be forged: whoever floods a server in the name of another uses
+/// up that other's share. So a part of what exceeds the rate [leaks](Self::leak)
+/// through, and a client whose name is abused is slowed down and not silenced.
+///
+/// The table of sources has a fixed size, whatever comes: 25 bytes for each
+/// entry, 1.6 MiB by default. When it overflows, the source that has least used
+/// up is forgotten, and so starts with a full bucket.
+///
+/// # Examples
+/// ```
+/// use socketserver::{RateLimit, ThreadingUdpServer};
+///
+/// let builder = ThreadingUdpServer::builder().rate_limit(RateLimit::per_second(100).burst(500));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a limit does nothing until a builder is given it"]
+pub struct RateLimit {
+    per_second: u32,
+    burst: Option<u32>,
+    ipv4_bits: u8,
+    ipv6_bits: u8,
+    leak: u32,
+    dry_run: bool,
+    entries: usize,
+}
+
+impl RateLimit {
+    /// So many datagrams per second from each source, from 1 to 1,000,000.
+    ///
+    /// # Examples
+    /// ```
+    /// let limit = socketserver::RateLimit::per_second(100);
+    /// ```
+    pub fn per_second(datagrams: u32) -> Self {
+        Self {
+            per_second: datagrams,
+            burst: None,
+            ipv4_bits: prefix::IPV4_BITS,
+            ipv6_bits: prefix::IPV6_BITS,
+            leak: DEFAULT_LEAK,
+            dry_run: false,
+            entries: DEFAULT_ENTRIES,
+        }
+    }
+
+    /// How many a source that was quiet may send at once, from 1 to 1,000,000.
+    /// Defaults to what it may send in a second.
+    ///
+    /// # Examples
+    /// ```
+    /// let limit = socketserver::RateLimit::per_second(1).burst(20);
+    /// ```
+    pub fn burst(mut self, datagrams: u32) -> Self {
+        self.burst = Some(datagrams);
+        self
+    }
+
+    /// How many bits of an IPv4 address say who somebody is, from 24 to 32.
+    /// Defaults to 32. With fewer, those behind one /24 share a bucket.
+    ///
+    /// # Examples
+    /// ```
+    /// let limit = socketserver::RateLimit::per_second(100).ipv4_prefix(28);
+    /// ```
+    pub fn ipv4_prefix(mut self, bits: u8) -> Self {
+        self.ipv4_bits = bits;
+        self
+    }
+
+    /// How many bits of an IPv6 address say who somebody is, from 56 to 128.
+    /// Defaults to 64, the smallest network that one customer gets; many get a /56.
+    ///
+    /// # Examples
+    /// ```
+    /// let limit = socketserver::RateLimit::per_second(100).ipv6_prefix(56);
+    /// ```
+    pub fn ipv6_prefix(mut self, bits: u8) -> Self {
+        self.ipv6_bits = bits;
+        self
+    }
+
+    /// Of what exceeds the rate, one in this many passes all the same; 0 lets
+    /// none pass, and 1 makes no sense. Defaults to 10: a flood is cut to a
+    /// tenth, while a client whose address is forged in it gets one request in
+    /// ten through, which a few retries make good.
+    ///
+    /// # Examples
+    /// ```
+    /// let limit = socketserver::RateLimit::per_second(100).leak(0);
+    /// ```
+    pub fn leak(mut self, one_in: u32) -> Self {
+        self.leak = one_in;
+        self
+    }
+
+    /// Only counts, in [`Stats::would_be_rate_limited`](crate::Stats::would_be_rate_limited),
+    /// what would be refused, to find the right rate with real traffic.
+    /// Defaults to false.
+    ///
+    /// # Examples
+    /// ```
+    /// let limit = socketserver::RateLimit::per_second(100).dry_run(true);
+    /// ```
+    pub fn dry_run(mut self, only_count: bool) -> Self {
+        self.dry_run = only_count;
+        self
+    }
+
+    /// How many sources are remembered at the same time, from 1 to 16,777,216;
+    /// rounded up to eight times a power of two. Defaults to 65,536.
+    ///
+    /// # Examples
+    /// ```
+    /// let limit = socketserver::RateLimit::per_second(100).table_entries(1 << 20);
+    /// ```
+    pub fn table_entries(mut self, entries: usize) -> Self {
+        self.entries = entries;
+        self
+    }
+
+    pub(crate) fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
+
+    /// Says what makes no sense.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if !(1..=FASTEST).contains(&self.per_second) {
+            let rate = self.per_second;
+            return Err(format!("{rate} datagrams per second; from 1 to {FASTEST}"));
+        }
+        let burst = self.effective_burst();
+        if !(1..=FASTEST).contains(&burst) {
+            return Err(format!("a burst of {burst} datagrams; from 1 to {FASTEST}"));
+        }
+        if !(24..=32).contains(&self.ipv4_bits) {
+            return Err(format!(
+                "an IPv4 prefix of {} bits; from 24 to 32",
+                self.ipv4_bits
+            ));
+        }
+        if !(56..=128).contains(&self.ipv6_bits) {
+            return Err(format!(
+                "an IPv6 prefix of {} bits; from 56 to 128",
+                self.ipv6_bits
+            ));
+        }
+        if self.leak == 1 {
+            return Err("a leak of one in 1 lets everything pass; 0, or 2 and more".to_owned());
+        }
+        check_entries(self.entries)
+    }
+
+    fn effective_burst(&self) -> u32 {
+        self.burst.unwrap_or(self.per_second)
+    }
+}
+
+/// The limit at work.
+#[derive(Debug)]
+pub(crate) struct RateLimiter {
+    limit: RateLimit,
+    /// The time in which one datagram is earned, in nanoseconds. Rounded up:
+    /// rather a little less than was asked for than more.
+    interval: u64,
+    /// How far ahead of time a source may be: a burst, less the datagram at hand.
+    tolerance: u64,
+    buckets: Table<Bucket>,
+}
+
+/// What the limiter makes of a datagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Within,
+    /// Too many, but this one passes.
+    Leaked,
+    Over,
+}
+
+impl RateLimiter {
+    /// With a limit that was checked.
+    pub(crate) fn new(limit: RateLimit) -> Self {
+        let interval = NANOS_PER_SECOND.div_ceil(u64::from(limit.per_second));
+        Self {
+            interval,
+            tolerance: interval * u64::from(limit.effective_burst() - 1),
+            buckets: Table::new(limit.entries),
+            limit,
+        }
+    }
+
+    /// Whom a datagram from this address is charged to.
+    pub(crate) fn source(&self, ip: IpAddr) -> Prefix {
+        Prefix::of(ip, self.limit.ipv4_bits, self.limit.ipv6_bits)
+    }
+
+    /// Charges a datagram to its source.
+    pub(crate) fn judge(&self, source: Prefix, key: &TableKey, now: Moment) -> Verdict {
+        self.buckets
+            .enter(key.prefix(source), now, |bucket| self.charge(bucket, now))
+    }
+
+    fn charge(&self, bucket: &mut Bucket, now: Moment) -> Verdict {
+        if bucket.full_at.since(now) <= self.tolerance {
+            bucket.full_at = bucket.full_at.max(now).plus(self.interval);
+            return Verdict::Within;
+        }
+        if self.limit.leak == 0 {
+            return Verdict::Over;
+        }
+        bucket.excess += 1;
+        if bucket.excess < self.limit.leak {
+            return Verdict::Over;
+        }
+        bucket.excess = 0;
+        Verdict::Leaked
+    }
+}
+
+/// A token bucket, kept as the moment at which it will be full again: the
+/// "theoretical arrival time" of the generic cell rate algorithm (ITU-T I.371).
+/// So it fills up without anybody touching it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Bucket {
+    full_at: Moment,
+    /// What has exceeded the rate since something last leaked through.
+    excess: u32,
+}
+
+impl Entry for Bucket {
+    /// What is left to be earned back. A bucket that is full is worth nothing:
+    /// a new one is full, too. So whoever floods from many sources makes room
+    /// for itself by having its own buckets forgotten, and those that have sent
+    /// most are remembered longest.
+    fn worth(&self, now: Moment) -> u64 {
+        self.full_at.since(now)
+    }
+}
+
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+const FASTEST: u32 = 1_000_000;
+const DEFAULT_LEAK: u32 = 10;
+const DEFAULT_ENTRIES: usize = 65_536;
+
+#[cfg(test)]
+#[path = "rate/tests.rs"]
+mod tests;

@@ -1,0 +1,181 @@
+//! The limiter with a clock of its own.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::guard::hash::Keys;
+
+fn key() -> TableKey {
+    Keys::new([5; Keys::BYTES]).table
+}
+
+fn at(millis: u64) -> Moment {
+    Moment::after(Duration::from_millis(millis))
+}
+
+fn host(number: u32) -> IpAddr {
+    Ipv4Addr::from(number).into()
+}
+
+/// How many of `count` datagrams at one moment pass.
+fn passed(limiter: &RateLimiter, ip: IpAddr, count: u32, now: Moment) -> u32 {
+    let verdicts = (0..count).map(|_| limiter.judge(limiter.source(ip), &key(), now));
+    verdicts.filter(|v| *v != Verdict::Over).count() as u32
+}
+
+#[test]
+fn a_burst_passes_and_then_the_rate() {
+    let limiter = RateLimiter::new(RateLimit::per_second(10).burst(5).leak(0));
+    assert_eq!(passed(&limiter, host(1), 100, at(0)), 5, "the burst");
+    assert_eq!(passed(&limiter, host(1), 100, at(99)), 0, "nothing earned");
+    assert_eq!(passed(&limiter, host(1), 100, at(100)), 1, "one earned");
+    assert_eq!(passed(&limiter, host(1), 100, at(400)), 3, "three earned");
+    assert_eq!(
+        passed(&limiter, host(1), 100, at(60_000)),
+        5,
+        "no more than a burst"
+    );
+    assert_eq!(
+        passed(&limiter, host(2), 100, at(60_000)),
+        5,
+        "another source"
+    );
+}
+
+#[test]
+fn the_burst_is_a_seconds_worth_unless_said_otherwise() {
+    let limiter = RateLimiter::new(RateLimit::per_second(10).leak(0));
+    assert_eq!(passed(&limiter, host(1), 100, at(0)), 10);
+}
+
+#[test]
+fn one_in_so_many_leaks_through() {
+    let limiter = RateLimiter::new(RateLimit::per_second(1).leak(4));
+    assert_eq!(passed(&limiter, host(1), 1 + 40, at(0)), 1 + 10);
+}
+
+#[test]
+fn a_prefix_shares_one_bucket() {
+    let limiter = RateLimiter::new(RateLimit::per_second(1).burst(3).leak(0).ipv4_prefix(24));
+    let sum: u32 = (0..256)
+        .map(|ip| passed(&limiter, host(ip), 1, at(0)))
+        .sum();
+    assert_eq!(sum, 3, "256 addresses are one source");
+    let v6 = |ip: &str| ip.parse().expect("an address");
+    let limiter = RateLimiter::new(RateLimit::per_second(1).burst(1).leak(0));
+    assert_eq!(passed(&limiter, v6("2001:db8::1"), 1, at(0)), 1);
+    assert_eq!(
+        passed(&limiter, v6("2001:db8::ffff:1:2:3"), 1, at(0)),
+        0,
+        "the same /64"
+    );
+    assert_eq!(
+        passed(&limiter, v6("2001:db8:0:1::1"), 1, at(0)),
+        1,
+        "another"
+    );
+}
+
+#[test]
+fn under_a_flood_of_sources_a_known_client_is_served_and_an_offender_remembered() {
+    let limiter = RateLimiter::new(
+        RateLimit::per_second(10)
+            .burst(10)
+            .leak(0)
+            .table_entries(1_024),
+    );
+    let (client, offender) = (host(1), host(2));
+    assert_eq!(passed(&limiter, offender, 1_000, at(0)), 10, "used up");
+    let mut served = 0;
+    for step in 0..30_u32 {
+        let now = at(u64::from(step) * 10);
+        for number in 0..1_000 {
+            passed(&limiter, host(1_000 + step * 1_000 + number), 1, now);
+        }
+        if step % 10 == 0 {
+            served += passed(&limiter, client, 1, now);
+        }
+    }
+    assert_eq!(served, 3, "every request of the client");
+    let again = passed(&limiter, offender, 1_000, at(300));
+    assert_eq!(again, 3, "what it has earned, and no new bucket");
+}
+
+#[test]
+fn nonsense_is_refused_in_words() {
+    let limit = || RateLimit::per_second(1);
+    for (limit, words) in [
+        (RateLimit::per_second(0), "0 datagrams per second"),
+        (
+            RateLimit::per_second(1_000_001),
+            "1000001 datagrams per second",
+        ),
+        (limit().burst(0), "a burst of 0"),
+        (limit().ipv4_prefix(23), "an IPv4 prefix of 23 bits"),
+        (limit().ipv4_prefix(33), "an IPv4 prefix of 33 bits"),
+        (limit().ipv6_prefix(55), "an IPv6 prefix of 55 bits"),
+        (limit().ipv6_prefix(129), "an IPv6 prefix of 129 bits"),
+        (limit().leak(1), "a leak of one in 1"),
+        (limit().table_entries(0), "a table of 0 entries"),
+    ] {
+        let problem = limit.check().expect_err(words);
+        assert!(problem.starts_with(words), "{problem}");
+    }
+    assert_eq!(limit().check(), Ok(()));
+}
+
+#[test]
+fn memory_is_as_documented() {
+    assert_eq!(Table::<Bucket>::bytes(DEFAULT_ENTRIES), 65_536 * 25);
+}
+
+proptest! {
+    /// The law of the token bucket: in any window of time there pass at most a
+    /// burst, what is earned in that time, and one in so many of the rest.
+    #[test]
+    fn never_more_than_burst_and_rate_and_leak_in_any_window(
+        rate in 1..2_000_u32,
+        burst in 1..50_u32,
+        leak in prop_oneof![Just(0), 2..12_u32],
+        gaps in prop::collection::vec(0..5_000_000_u64, 1..200),
+    ) {
+        let limiter = RateLimiter::new(RateLimit::per_second(rate).burst(burst).leak(leak));
+        let mut now = Moment::BEGINNING;
+        let mut seen = Vec::new();
+        for gap in gaps {
+            now = now.plus(gap);
+            seen.push((now, limiter.judge(limiter.source(host(1)), &key(), now)));
+        }
+        for from in 0..seen.len() {
+            let (mut within, mut leaked, mut over) = (0_u64, 0_u64, 0_u64);
+            for (when, verdict) in &seen[from..] {
+                match verdict {
+                    Verdict::Within => within += 1,
+                    Verdict::Leaked => leaked += 1,
+                    Verdict::Over => over += 1,
+                }
+                let earned = when.since(seen[from].0) as f64 / 1e9 * f64::from(rate);
+                prop_assert!(within as f64 <= f64::from(burst) + earned + 1e-6);
+                prop_assert!(leaked <= (leaked + over) / u64::from(leak.max(1)) + 1);
+            }
+        }
+        if leak == 0 {
+            prop_assert!(seen.iter().all(|(_, verdict)| *verdict != Verdict::Leaked));
+        }
+    }
+
+    /// And not less either: who keeps to the rate is never refused.
+    #[test]
+    fn who_keeps_to_the_rate_is_never_refused(rate in 1..=1_000_000_u32, burst in 1..50_u32) {
+        let limiter = RateLimiter::new(RateLimit::per_second(rate).burst(burst));
+        let gap = 1_000_000_000_u64.div_ceil(u64::from(rate));
+        for step in 0..200 {
+            let now = Moment::BEGINNING.plus(step * gap);
+            let verdict = limiter.judge(limiter.source(host(1)), &key(), now);
+            prop_assert_eq!(verdict, Verdict::Within);
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! A table that never grows, whatever is put into it.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::hash::Hashed;
+use super::moment::Moment;
+
+/// A set-associative table: a key has its place in one small set, and a new one
+/// takes there the place of the entry that is worth least. So memory is fixed,
+/// and a look costs the same in an empty table and under a flood.
+///
+/// Each set has a lock of its own, held for a handful of instructions.
+pub(crate) struct Table<V> {
+    sets: Box<[Mutex<Set<V>>]>,
+}
+
+/// What a table holds.
+pub(crate) trait Entry: Copy + Default {
+    /// How much it matters that this entry stays, compared with its
+    /// neighbours. 0 says that a new one in its place would be no different.
+    fn worth(&self, now: Moment) -> u64;
+}
+
+type Set<V> = [Way<V>; WAYS];
+
+#[derive(Clone, Copy, Default)]
+struct Way<V> {
+    /// 0 if nobody has been here.
+    tag: u64,
+    value: V,
+}
+
+impl<V: Entry> Table<V> {
+    /// A table with room for at least this many entries.
+    pub(crate) fn new(entries: usize) -> Self {
+        let sets = (0..sets_for(entries)).map(|_| Mutex::new(Set::default()));
+        Self {
+            sets: sets.collect(),
+        }
+    }
+
+    /// The memory that a table for so many entries takes, in bytes.
+    #[cfg(test)]
+    pub(crate) fn bytes(entries: usize) -> usize {
+        sets_for(entries) * size_of::<Mutex<Set<V>>>()
+    }
+
+    /// Does something with the entry of this key. A key that has none gets one.
+    pub(crate) fn enter<T>(&self, key: Hashed, now: Moment, act: impl FnOnce(&mut V) -> T) -> T {
+        let mut set = self.set(key);
+        let place = set
+            .iter()
+            .position(|way| way.tag == key.tag())
+            .unwrap_or_else(|| {
+                let place = least_worth(&set, now);
+                set[place] = Way {
+                    tag: key.tag(),
+                    value: V::default(),
+                };
+                place
+            });
+        act(&mut set[place].value)
+    }
+
+    /// Does something with the entry of this key, if it has one.
+    pub(crate) fn find<T>(&self, key: Hashed, act: impl FnOnce(&mut V) -> T) -> Option<T> {
+        let mut set = self.set(key);
+        let way = set.iter_mut().find(|way| way.tag == key.tag())?;
+        Some(act(&mut way.value))
+    }
+
+    fn set(&self, key: Hashed) -> MutexGuard<'_, Set<V>> {
+        // A power of two of them, so these are the lower bits.
+        let index = key.tag() as usize & (self.sets.len() - 1);
+        self.sets[index]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<V> std::fmt::Debug for Table<V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Table")
+            .field("entries", &(self.sets.len() * WAYS))
+            .finish_non_exhaustive()
+    }
+}
+
+/// An empty place, or that of the entry worth least.
+fn least_worth<V: Entry>(set: &Set<V>, now: Moment) -> usize {
+    let mut least = (u64::MAX, 0);
+    for (place, way) in set.iter().enumerate() {
+        if way.tag == 0 {
+            return place;
+        }
+        least = least.min((way.value.worth(now), place));
+    }
+    least.1
+}
+
+fn sets_for(entries: usize) -> usize {
+    entries.div_ceil(WAYS).next_power_of_two()
+}
+
+/// Refuses sizes that make no sense.
+pub(super) fn check_entries(entries: usize) -> Result<(), String> {
+    if (1..=MOST_ENTRIES).contains(&entries) {
+        return Ok(());
+    }
+    Err(format!(
+        "a table of {entries} entries; from 1 to {MOST_ENTRIES}"
+    ))
+}
+
+/// Entries of one set. With eight to choose from, the one that goes is rarely
+/// missed; more would take more cache lines to look through.
+const WAYS: usize = 8;
+const MOST_ENTRIES: usize = 1 << 24;
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::guard::hash::Keys;
+
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+    struct Prize(u64);
+
+    impl Entry for Prize {
+        fn worth(&self, _now: Moment) -> u64 {
+            self.0
+        }
+    }
+
+    fn key(number: u32) -> Hashed {
+        let [a, b, c, d] = number.to_be_bytes();
+        Keys::new([3; Keys::BYTES])
+            .table
+            .peer(SocketAddr::from(([a, b, c, d], 9)))
+    }
+
+    const NOW: Moment = Moment::BEGINNING;
+
+    #[test]
+    fn entries_are_kept_and_found() {
+        let table = Table::<Prize>::new(64);
+        assert_eq!(table.find(key(1), |prize| *prize), None);
+        table.enter(key(1), NOW, |prize| prize.0 = 7);
+        assert_eq!(table.enter(key(1), NOW, |prize| prize.0), 7);
+        assert_eq!(table.find(key(1), |prize| prize.0), Some(7));
+        assert_eq!(table.find(key(2), |prize| *prize), None);
+    }
+
+    #[test]
+    fn what_is_worth_most_survives_a_flood() {
+        let table = Table::<Prize>::new(64);
+        for number in 0..8 {
+            table.enter(key(number), NOW, |prize| prize.0 = 1_000);
+        }
+        for number in 100..100_000 {
+            table.enter(key(number), NOW, |prize| prize.0 = 1);
+        }
+        for number in 0..8 {
+            assert_eq!(table.find(key(number), |prize| prize.0), Some(1_000));
+        }
+    }
+
+    #[test]
+    fn no_flood_makes_it_grow() {
+        for (entries, sets) in [(1, 1), (8, 1), (9, 2), (65_536, 8_192)] {
+            assert_eq!(Table::<Prize>::new(entries).sets.len(), sets, "{entries}");
+        }
+    }
+
+    #[test]
+    fn sizes_that_make_no_sense_are_refused() {
+        assert!(check_entries(0).is_err());
+        assert!(check_entries(1).is_ok());
+        assert!(check_entries(MOST_ENTRIES + 1).is_err());
+    }
+}

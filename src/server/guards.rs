@@ -1,0 +1,206 @@
+//! The guards of one server, in their order.
+
+mod journal;
+mod settings;
+
+pub(crate) use settings::GuardSettings;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use self::journal::{Journal, Topic};
+use super::side_counts::SideCounts;
+use crate::engine::SendGuard;
+use crate::error::Error;
+use crate::guard::{
+    Access, Credits, Hashed, Keys, LoopBreaker, Moment, Networks, Overheard, Prefix, Proofs,
+    RateLimiter, TableKey, Timeline, Verdict, is_responder_port,
+};
+use crate::stats::Refusal;
+
+/// What stands between a hostile network and the handlers. What was not asked
+/// for costs a branch.
+#[derive(Debug)]
+pub(crate) struct Guards {
+    timeline: Timeline,
+    key: TableKey,
+    proofs: Arc<Proofs>,
+    refuse_responder_ports: bool,
+    access: Option<Access>,
+    loops: Option<LoopBreaker>,
+    rate: Option<RateLimiter>,
+    is_dry_run: bool,
+    amplification: Option<Amplification>,
+    /// Whether a guard wants to know who came when.
+    keeps_track: bool,
+    journal: Journal,
+    counts: Arc<SideCounts>,
+}
+
+#[derive(Debug)]
+struct Amplification {
+    credits: Credits,
+    trusted: Networks,
+}
+
+/// Who came, and when: found out once for all guards.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrival {
+    peer: Hashed,
+    now: Moment,
+}
+
+impl Guards {
+    /// The guards of the server bound to `addr`. `keys` must be secret.
+    pub(crate) fn new(
+        settings: &GuardSettings,
+        addr: SocketAddr,
+        keys: &Keys,
+        counts: Arc<SideCounts>,
+    ) -> Result<Self, Error> {
+        let timeline = Timeline::new(Instant::now());
+        let access = settings.access()?;
+        let amplification = match &settings.amplification {
+            None => None,
+            Some(limit) => Some(Amplification {
+                credits: Credits::new(limit),
+                trusted: settings.trusted()?,
+            }),
+        };
+        let limit = settings.amplification.as_ref();
+        let terms = limit.map_or_else(Default::default, |limit| limit.terms());
+        let (rate, loops) = (&settings.rate, &settings.loops);
+        Ok(Self {
+            timeline,
+            key: keys.table,
+            proofs: Arc::new(Proofs::new(keys, timeline, terms)),
+            refuse_responder_ports: settings.refuse_responder_ports,
+            access: access.is_limited().then_some(access),
+            keeps_track: rate.is_some() || loops.is_some() || amplification.is_some(),
+            is_dry_run: rate.as_ref().is_some_and(|limit| limit.is_dry_run()),
+            rate: rate.clone().map(RateLimiter::new),
+            loops: loops.as_ref().map(LoopBreaker::new),
+            amplification,
+            journal: Journal::new(addr),
+            counts,
+        })
+    }
+
+    /// The tokens of this server, and who has sent one back.
+    pub(crate) fn proofs(&self) -> &Arc<Proofs> {
+        &self.proofs
+    }
+
+    /// Whether a guard has to know what is sent.
+    pub(crate) fn watch_sends(&self) -> bool {
+        self.amplification.is_some() || self.loops.is_some()
+    }
+
+    /// Judges a datagram from a possible source before anything else does.
+    ///
+    /// What costs least comes first: a port, then an address, then the tables.
+    /// The loop breaker stands before the rate limit, lest a loop that keeps
+    /// just below the rate, or leaks, use up what the peer's own requests need.
+    pub(crate) fn judge(&self, peer: SocketAddr, bytes: &[u8]) -> Result<Option<Arrival>, Refusal> {
+        if self.refuse_responder_ports && is_responder_port(peer.port()) {
+            return Err(self.refuse(Refusal::ResponderPort, Topic::ResponderPort, peer));
+        }
+        if let Some(access) = &self.access {
+            if access.is_denied(peer.ip()) {
+                return Err(self.refuse(Refusal::Denied, Topic::Denied, peer));
+            }
+            if !access.is_allowed(peer.ip()) {
+                return Err(self.refuse(Refusal::NotAllowed, Topic::NotAllowed, peer));
+            }
+        }
+        if !self.keeps_track {
+            return Ok(None);
+        }
+        let arrival = Arrival {
+            peer: self.key.peer(peer),
+            now: self.timeline.at(Instant::now()),
+        };
+        self.journal.catch_up(arrival.now);
+        self.judge_loop(arrival, peer, bytes)?;
+        self.judge_rate(arrival, peer)?;
+        Ok(Some(arrival))
+    }
+
+    /// Lets the amplification limit know that a datagram reaches its handler.
+    pub(crate) fn credit(&self, arrival: Option<Arrival>, len: usize) {
+        if let (Some(limit), Some(Arrival { peer, now })) = (&self.amplification, arrival) {
+            if !self.proofs.is_proved(peer, now) {
+                limit.credits.received(peer, len, now);
+            }
+        }
+    }
+
+    fn judge_loop(&self, at: Arrival, peer: SocketAddr, bytes: &[u8]) -> Result<(), Refusal> {
+        let Some(loops) = &self.loops else {
+            return Ok(());
+        };
+        match loops.received(at.peer, bytes, at.now) {
+            Overheard::Talk => Ok(()),
+            Overheard::Loop => {
+                let who = Prefix::customary(peer.ip());
+                self.journal.note(Topic::ReplyLoop, who, at.now);
+                Err(Refusal::ReplyLoop)
+            }
+        }
+    }
+
+    fn judge_rate(&self, at: Arrival, peer: SocketAddr) -> Result<(), Refusal> {
+        let Some(rate) = &self.rate else {
+            return Ok(());
+        };
+        let source = rate.source(peer.ip());
+        if rate.judge(source, &self.key, at.now) != Verdict::Over {
+            return Ok(());
+        }
+        if self.is_dry_run {
+            self.counts.would_be_rate_limited();
+            self.journal.note(Topic::WouldBeRateLimited, source, at.now);
+            return Ok(());
+        }
+        self.journal.note(Topic::RateLimited, source, at.now);
+        Err(Refusal::RateLimited)
+    }
+
+    /// Refuses for a reason that took no clock to find.
+    #[cold]
+    fn refuse(&self, refusal: Refusal, topic: Topic, peer: SocketAddr) -> Refusal {
+        let now = self.timeline.at(Instant::now());
+        self.journal.catch_up(now);
+        self.journal.note(topic, Prefix::customary(peer.ip()), now);
+        refusal
+    }
+}
+
+impl SendGuard for Guards {
+    fn permits(&self, to: SocketAddr, len: usize) -> bool {
+        let peer = self.key.peer(to);
+        let now = self.timeline.at(Instant::now());
+        if let Some(limit) = &self.amplification {
+            let is_permitted = self.proofs.is_proved(peer, now)
+                || limit.credits.spend(peer, len)
+                || limit.trusted.contains(to.ip());
+            if !is_permitted {
+                let who = Prefix::customary(to.ip());
+                self.journal.note(Topic::Withheld, who, now);
+                return false;
+            }
+        }
+        if let Some(loops) = &self.loops {
+            loops.sent(peer, now);
+        }
+        true
+    }
+}
+
+impl Drop for Guards {
+    /// What was only counted so far is logged.
+    fn drop(&mut self) {
+        self.journal.close();
+    }
+}

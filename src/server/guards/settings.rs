@@ -1,0 +1,59 @@
+//! Which guards were asked for.
+
+use crate::error::Error;
+use crate::guard::{Access, AmplificationLimit, Networks, RateLimit, ReplyLoops};
+
+/// Values of the knobs for a hostile network. All are off by default.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct GuardSettings {
+    pub(crate) refuse_responder_ports: bool,
+    pub(crate) allow: Option<Vec<String>>,
+    pub(crate) deny: Vec<String>,
+    pub(crate) rate: Option<RateLimit>,
+    pub(crate) amplification: Option<AmplificationLimit>,
+    pub(crate) loops: Option<ReplyLoops>,
+}
+
+impl GuardSettings {
+    /// Refuses what makes no sense, naming the knob.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.access()?;
+        self.trusted()?;
+        if let Some(limit) = &self.rate {
+            named("rate_limit", limit.check())?;
+        }
+        if let Some(limit) = &self.amplification {
+            named("amplification_limit", limit.check())?;
+        }
+        if let Some(loops) = &self.loops {
+            named("break_reply_loops", loops.check())?;
+        }
+        Ok(())
+    }
+
+    /// Who may send at all.
+    pub(super) fn access(&self) -> Result<Access, Error> {
+        let knob = "allow_networks";
+        let allow = match &self.allow {
+            None => None,
+            Some(texts) if texts.is_empty() => {
+                return Err(Error::config(knob, "an empty list would refuse everyone"));
+            }
+            Some(texts) => Some(named(knob, Networks::parse(texts))?),
+        };
+        let deny = named("deny_networks", Networks::parse(&self.deny))?;
+        Ok(Access { allow, deny })
+    }
+
+    /// Who may be sent anything.
+    pub(super) fn trusted(&self) -> Result<Networks, Error> {
+        match &self.amplification {
+            None => Ok(Networks::default()),
+            Some(limit) => named("amplification_limit", limit.trusted()),
+        }
+    }
+}
+
+fn named<T>(knob: &'static str, checked: Result<T, String>) -> Result<T, Error> {
+    checked.map_err(|problem| Error::config(knob, problem))
+}

@@ -1,0 +1,46 @@
+//! What is counted beside the law of conservation, and not by the engine.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::contain::contain;
+use crate::log_limit::LogLimit;
+use crate::stats::Stats;
+
+/// Panics of hooks and of `finish`, and what a dry run would have refused.
+#[derive(Debug)]
+pub(crate) struct SideCounts {
+    hook_panics: AtomicU64,
+    hook_panic_lines: LogLimit,
+    would_be_rate_limited: AtomicU64,
+}
+
+impl SideCounts {
+    pub(crate) const fn new() -> Self {
+        Self {
+            hook_panics: AtomicU64::new(0),
+            hook_panic_lines: LogLimit::new(),
+            would_be_rate_limited: AtomicU64::new(0),
+        }
+    }
+
+    /// Completes a snapshot of the engine's counters.
+    pub(crate) fn complete(&self, stats: &mut Stats) {
+        stats.hook_panics = self.hook_panics.load(Relaxed);
+        stats.would_be_rate_limited = self.would_be_rate_limited.load(Relaxed);
+    }
+
+    /// Runs a hook; a panic is counted and logged.
+    pub(crate) fn contain(&self, name: &str, hook: impl FnOnce()) {
+        if let Err(message) = contain(hook) {
+            self.hook_panics.fetch_add(1, Relaxed);
+            if let Some(admitted) = self.hook_panic_lines.admit() {
+                log::error!("{name} panicked: {message}{admitted}");
+            }
+        }
+    }
+
+    /// A dry run has let something pass.
+    pub(crate) fn would_be_rate_limited(&self) {
+        self.would_be_rate_limited.fetch_add(1, Relaxed);
+    }
+}
