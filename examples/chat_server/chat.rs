@@ -8,6 +8,7 @@ use std::time::Instant;
 use socketserver::{DatagramHandler, DetachedHandle, HandlerError, SocketHandle};
 
 use crate::outcome::Outcome;
+use crate::proof::{Proof, Token};
 use crate::room::Room;
 use crate::screen::Screen;
 
@@ -65,6 +66,11 @@ impl Chat {
         for line in outcome.shows {
             self.screen.show(line);
         }
+        if let Some(socket) = self.outside.get() {
+            for addr in outcome.vouched {
+                socket.vouch_for(addr);
+            }
+        }
         outcome.sends
     }
 
@@ -96,9 +102,24 @@ impl DatagramHandler for ChatHandler {
         self.0.outside.get_or_init(|| socket.detach());
         let sends = self
             .0
-            .decide(|room| room.on_line(Instant::now(), addr, bytes));
+            .decide(|room| room.on_line(Instant::now(), addr, bytes, socket));
         send_all(sends, |line, to| socket.send_to(line, to));
         Ok(())
+    }
+}
+
+/// The framework's part in it.
+impl Proof for SocketHandle {
+    fn token(&self) -> Token {
+        self.token().short()
+    }
+
+    fn validate(&self, token: Token) -> bool {
+        self.validate(&token)
+    }
+
+    fn is_validated(&self) -> bool {
+        self.is_validated()
     }
 }
 

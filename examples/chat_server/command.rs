@@ -1,7 +1,6 @@
 //! What a line means.
 
-use crate::ticket::looks_like_token;
-use crate::wire;
+use crate::{proof, wire};
 
 /// A line, taken apart. Names are as they were typed, not yet looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +70,7 @@ fn parse_private(words: &str) -> Option<Command<'_>> {
 /// Reads what follows `/join`.
 fn parse_join(rest: &str) -> Command<'_> {
     match rest.rsplit_once(char::is_whitespace) {
-        Some((name, token)) if looks_like_token(token) => Command::Join {
+        Some((name, token)) if proof::decode(token).is_some() => Command::Join {
             name: name.trim_end(),
             token: Some(token),
         },

@@ -31,6 +31,7 @@ mod name;
 #[path = "../chat_shared/options.rs"]
 mod options;
 mod outcome;
+mod proof;
 mod room;
 #[path = "../chat_shared/screen.rs"]
 mod screen;
@@ -38,7 +39,6 @@ mod screen;
 mod terminal;
 #[path = "../chat_shared/text.rs"]
 mod text;
-mod ticket;
 #[path = "../chat_shared/wire.rs"]
 mod wire;
 
@@ -48,10 +48,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Parser;
-use socketserver::{ServerHandle, ThreadingUdpServer};
+use socketserver::{AmplificationLimit, ServerHandle, ThreadingUdpServer};
 
 use chat::{Chat, ChatHandler};
 use command::Command;
@@ -97,13 +97,15 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     };
     let mut console = Console::open()?;
     let screen = console.screen();
-    let chat = Arc::new(Chat::new(Room::new(Instant::now(), limits), screen.clone()));
+    let chat = Arc::new(Chat::new(Room::new(limits), screen.clone()));
 
     let (handled, timed) = (Arc::clone(&chat), Arc::clone(&chat));
     let server = ThreadingUdpServer::builder()
         // The room is one, so more workers would only wait for each other; and
         // what one worker sends goes out in order, the same for all members.
         .workers(1)
+        // Whoever forges an address cannot make this server flood it.
+        .amplification_limit(AmplificationLimit::new().validity(PROOF_VALIDITY))
         .service_actions(move |_| timed.expire())
         .bind(options.addr.as_str(), move || {
             ChatHandler::new(Arc::clone(&handled))
@@ -193,6 +195,8 @@ fn reachable(addr: SocketAddr) -> SocketAddr {
 
 /// How many may join.
 const MAX_MEMBERS: usize = 256;
+/// After this long in the room, a member has to prove the address again.
+const PROOF_VALIDITY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many guests are remembered.
 const MAX_GUESTS: usize = 64;
 /// How long a guest is remembered.

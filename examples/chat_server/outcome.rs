@@ -10,12 +10,21 @@ pub struct Outcome {
     pub sends: Vec<(SocketAddr, String)>,
     /// Lines for the operator.
     pub shows: Vec<String>,
+    /// Addresses that the operator answers. A person has looked at what came
+    /// from there: that is proof enough to send them a line.
+    pub vouched: Vec<SocketAddr>,
 }
 
 impl Outcome {
     /// Has a line sent, ended as the receiver ends its own.
     pub fn send(&mut self, to: Peer, line: impl Display) {
         self.sends.push((to.addr, to.ended(line)));
+    }
+
+    /// Has the operator's own words sent to someone who has not joined.
+    pub fn answer(&mut self, to: Peer, text: &str) {
+        self.vouched.push(to.addr);
+        self.send(to, text);
     }
 
     /// Has a line shown to the operator.

@@ -54,6 +54,9 @@ mod options;
 #[path = "../../examples/chat_server/outcome.rs"]
 #[allow(dead_code, reason = "of the program, only its rules are here")]
 mod outcome;
+#[path = "../../examples/chat_server/proof.rs"]
+#[allow(dead_code, reason = "of the program, only its rules are here")]
+mod proof;
 #[path = "../../examples/chat_server/room/mod.rs"]
 #[allow(dead_code, reason = "of the program, only its rules are here")]
 mod room;
@@ -69,8 +72,5 @@ mod terminal;
 #[path = "../../examples/chat_shared/text.rs"]
 #[allow(dead_code, reason = "of the program, only its rules are here")]
 mod text;
-#[path = "../../examples/chat_server/ticket.rs"]
-#[allow(dead_code, reason = "of the program, only its rules are here")]
-mod ticket;
 #[path = "../../examples/chat_shared/wire.rs"]
 mod wire;

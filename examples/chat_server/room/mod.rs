@@ -15,9 +15,10 @@ use crate::command::Command;
 use crate::guests::Guests;
 use crate::members::{Member, Members};
 use crate::outcome::{Outcome, Peer};
+use crate::proof::Proof;
 use crate::text;
-use crate::ticket::Tickets;
 use crate::wire::{MAX_TEXT, Notice};
+use strangers::Stranger;
 
 /// One room with its members, its guests and its operator.
 ///
@@ -29,8 +30,6 @@ pub struct Room {
     members: Members,
     /// Who writes without having joined.
     guests: Guests,
-    /// Proves addresses.
-    tickets: Tickets,
     /// How long the silent stay.
     limits: Limits,
 }
@@ -51,27 +50,37 @@ pub struct Limits {
 
 impl Room {
     /// An empty room.
-    pub fn new(now: Instant, limits: Limits) -> Self {
+    pub fn new(limits: Limits) -> Self {
         Self {
             members: Members::new(limits.members),
             guests: Guests::new(limits.guests),
-            tickets: Tickets::new(now),
             limits,
         }
     }
 
-    /// A datagram has come in.
-    pub fn on_line(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) -> Outcome {
+    /// A datagram has come in, from an address that may be proved.
+    pub fn on_line(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        bytes: &[u8],
+        proof: &impl Proof,
+    ) -> Outcome {
         let from = Peer::of(from, bytes);
         let line = Line::read(bytes);
+        let stranger = Stranger {
+            peer: from,
+            received: bytes.len(),
+        };
         let mut out = Outcome::default();
         match self.members.heard(now, from) {
+            Some(member) if !proof.is_validated() => self.lapse(&member, stranger, &mut out),
             Some(member) if line.whole => self.member_line(now, &member, &line.text, &mut out),
             Some(_) => {
                 let text = format!("not sent: longer than {MAX_TEXT} bytes");
                 out.send(from, Notice::News(&text));
             }
-            None => self.stranger_line(now, from, bytes.len(), &line, &mut out),
+            None => self.stranger_line(now, stranger, proof, &line, &mut out),
         }
         out
     }
@@ -161,6 +170,13 @@ impl Room {
         self.members.remove(from.peer.addr);
         out.send(from.peer, Notice::Bye);
         self.news(None, &format!("{} left", from.name), out);
+    }
+
+    /// Lets a member go whose proof is too old, and may join again.
+    fn lapse(&mut self, member: &Member, stranger: Stranger, out: &mut Outcome) {
+        self.members.remove(member.peer.addr);
+        stranger.answer(&[&Notice::JoinFirst], out);
+        self.news(None, &format!("{} has to join again", member.name), out);
     }
 
     /// Lists the members in one line. It is bounded: whoever forges a member's

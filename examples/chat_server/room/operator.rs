@@ -32,7 +32,7 @@ impl Room {
         }
         self.tell_members(None, &format!("{OPERATOR}: {text}"), out);
         for guest in self.guests.answer_waiting() {
-            out.send(guest, text);
+            out.answer(guest, text);
         }
         if out.sends.is_empty() {
             out.show("* not sent: nobody is here");
@@ -46,7 +46,7 @@ impl Room {
         } else if let Some(member) = self.members.find(to) {
             out.send(member.peer, format_args!("{OPERATOR} (private): {text}"));
         } else if let Some(guest) = self.guests.answer(to) {
-            out.send(guest, text);
+            out.answer(guest, text);
         } else {
             out.show(Notice::News(&nobody(to)).to_string());
         }

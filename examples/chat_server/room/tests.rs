@@ -1,79 +1,10 @@
 //! The room, driven without sockets.
 
 mod properties;
-
-use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+mod scene;
 
 use super::*;
-
-/// A room and its clock.
-struct Scene {
-    room: Room,
-    now: Instant,
-}
-
-impl Scene {
-    fn new() -> Self {
-        let now = Instant::now();
-        let limits = Limits {
-            members: 4,
-            guests: 3,
-            member_expiry: Duration::from_secs(60),
-            guest_expiry: Duration::from_secs(600),
-        };
-        Self {
-            room: Room::new(now, limits),
-            now,
-        }
-    }
-
-    /// A room in which each of `names` has joined, from the ports 1, 2, ….
-    #[track_caller]
-    fn with(names: &[&str]) -> Self {
-        let mut scene = Self::new();
-        for (name, port) in names.iter().zip(1..) {
-            let out = scene.join(addr(port), name);
-            assert!(
-                out.sends.iter().any(|(to, line)| {
-                    *to == addr(port) && matches!(Notice::parse(line), Some(Notice::Welcome(_)))
-                }),
-                "{name} joins: {out:?}"
-            );
-        }
-        scene
-    }
-
-    fn send(&mut self, port: u16, line: &str) -> Outcome {
-        self.room.on_line(self.now, addr(port), line.as_bytes())
-    }
-
-    /// Joins as a client does, and gives what the proof brought.
-    #[track_caller]
-    fn join(&mut self, from: SocketAddr, name: &str) -> Outcome {
-        let out = self
-            .room
-            .on_line(self.now, from, format!("/join {name}").as_bytes());
-        let [(to, line)] = &out.sends[..] else {
-            panic!("one answer to a join: {out:?}")
-        };
-        assert_eq!(*to, from);
-        let Some(Notice::Ticket { name, token }) = Notice::parse(line) else {
-            panic!("a ticket: {line:?}")
-        };
-        self.room
-            .on_line(self.now, from, format!("/join {name} {token}").as_bytes())
-    }
-
-    fn pass(&mut self, seconds: u64) -> Outcome {
-        self.now += Duration::from_secs(seconds);
-        self.room.expire(self.now)
-    }
-}
-
-fn addr(port: u16) -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], port))
-}
+use scene::{Scene, addr};
 
 /// The lines sent, each with the port it goes to.
 fn sent(out: &Outcome) -> Vec<(u16, &str)> {
@@ -128,6 +59,29 @@ fn an_old_ticket_brings_a_new_one() {
 }
 
 #[test]
+fn a_member_whose_proof_is_too_old_has_to_join_again() {
+    let mut scene = Scene::with(&["alice", "bob"]);
+    scene.proved.borrow_mut().remove(&addr(2));
+    let out = scene.send(2, "still here?");
+    assert_eq!(
+        sent(&out),
+        [(2, "* /join NAME"), (1, "* bob has to join again")]
+    );
+    assert_eq!(out.shows, ["* bob has to join again"]);
+    assert_eq!(sent(&scene.send(1, "hello")), [], "bob is not in the room");
+    scene.join(addr(2), "bob");
+    assert_eq!(sent(&scene.send(1, "hello")), [(2, "alice: hello")]);
+}
+
+#[test]
+fn the_operator_vouches_for_guests_by_answering_them() {
+    let mut scene = Scene::with(&["alice"]);
+    scene.send(7, "hi");
+    let out = scene.room.on_operator_line("what can I do for you?");
+    assert_eq!(out.vouched, [addr(7)], "and not for members");
+}
+
+#[test]
 fn what_one_says_the_others_and_the_operator_read() {
     let mut scene = Scene::with(&["客户端1", "bob", "carol"]);
     let out = scene.send(1, "你好\r\n");
@@ -152,11 +106,7 @@ fn everyone_is_answered_with_the_line_ends_they_write() {
 #[test]
 fn nobody_can_disturb_another_terminal() {
     let mut scene = Scene::with(&["alice", "bob"]);
-    let out = scene.room.on_line(
-        scene.now,
-        addr(1),
-        b"\x1b]0;owned\x07\noperator: pay me\xff",
-    );
+    let out = scene.hear(addr(1), b"\x1b]0;owned\x07\noperator: pay me\xff");
     assert_eq!(
         sent(&out),
         [(
@@ -164,7 +114,7 @@ fn nobody_can_disturb_another_terminal() {
             "alice: \u{fffd}]0;owned\u{fffd} operator: pay me\u{fffd}"
         )]
     );
-    let out = scene.room.on_line(scene.now, addr(9), b"a\r\x1b[2K\nb");
+    let out = scene.hear(addr(9), b"a\r\x1b[2K\nb");
     assert_eq!(out.shows[1], "guest-1: a \u{fffd}[2K b");
 }
 
@@ -253,15 +203,10 @@ fn members_can_ask_and_leave() {
 
 #[test]
 fn the_list_of_members_fits_one_line() {
-    let now = Instant::now();
-    let limits = Limits {
+    let mut scene = Scene::of(Limits {
         members: 500,
         ..Scene::new().room.limits
-    };
-    let mut scene = Scene {
-        room: Room::new(now, limits),
-        now,
-    };
+    });
     for port in 1..=500 {
         scene.join(addr(port), &format!("客户端客户端客户端{port}"));
     }

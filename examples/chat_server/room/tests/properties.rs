@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{Scene, addr};
+use super::scene::{Scene, addr};
 use crate::name::Name;
 use crate::text;
 use crate::wire::Notice;
@@ -21,7 +21,7 @@ proptest! {
     #[test]
     fn an_unproved_address_is_sent_at_most_three_times_what_came(line in any_line()) {
         let mut scene = Scene::with(&["a", "b"]);
-        let out = scene.room.on_line(scene.now, addr(9), &line);
+        let out = scene.hear(addr(9), &line);
         prop_assert!(out.sends.len() <= 1);
         for (to, answer) in &out.sends {
             prop_assert_eq!(*to, addr(9));
@@ -46,11 +46,11 @@ proptest! {
         let mut scene = Scene::with(&["a", "b"]);
         let mut other = Scene::new();
         for (port, line) in lines {
-            let out = scene.room.on_line(scene.now, addr(port), &line);
+            let out = scene.hear(addr(port), &line);
             for (_, answer) in out.sends {
                 prop_assert!(!answer.starts_with('/'));
                 prop_assert!(answer.len() <= 1024, "fits the buffer of a small client");
-                let echo = other.room.on_line(other.now, addr(99), answer.as_bytes());
+                let echo = other.hear(addr(99), answer.as_bytes());
                 prop_assert_eq!(echo.sends, [], "an echo of {:?}", answer);
             }
         }
@@ -60,7 +60,7 @@ proptest! {
     fn any_lines_leave_the_room_bounded(lines in prop::collection::vec((1..20u16, any_line()), 0..60)) {
         let mut scene = Scene::with(&["a", "b"]);
         for (port, line) in lines {
-            scene.room.on_line(scene.now, addr(port), &line);
+            scene.hear(addr(port), &line);
             let out = scene.room.on_operator_line(&text::decode(&line));
             prop_assert!(out.sends.len() <= 4 + 3);
         }
