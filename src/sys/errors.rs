@@ -87,6 +87,15 @@ impl SendFault {
             _ => Self::Other,
         }
     }
+
+    /// Whether it may be about an earlier datagram, of which news has come
+    /// only now. What is wrong with an address shows at once.
+    pub(crate) fn may_be_late_news(self) -> bool {
+        matches!(
+            self,
+            Self::TooLong | Self::Unreachable | Self::NotPermitted | Self::Other
+        )
+    }
 }
 
 /// Error numbers for which `std` has no stable kind.

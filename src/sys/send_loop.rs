@@ -6,6 +6,11 @@
 //! fails. So: after a short count go on from there; when the first entry fails,
 //! that one entry is dropped with its reason, and all behind it are still sent.
 //! One forged source address must not cost other clients their replies.
+//!
+//! The error need not even be the entry's own: on a socket with `IP_RECVERR`
+//! (ip(7)) the next call, whatever it sends, returns late news about an earlier
+//! datagram, and sends nothing. Returning it clears it. So what may be such news
+//! gets a second try, and only an error that stays is the entry's.
 
 use std::io;
 use std::net::SocketAddr;
@@ -52,6 +57,7 @@ pub(super) fn send_all(
 ) -> Flushed {
     let mut next = 0;
     let mut paused = false;
+    let mut news_heard = false;
     while next < count {
         let error = match wire.send(next) {
             Ok(0) => io::Error::from(io::ErrorKind::WriteZero),
@@ -60,7 +66,7 @@ pub(super) fn send_all(
                     settle(index, Ok(()));
                 }
                 next += sent;
-                paused = false;
+                (paused, news_heard) = (false, false);
                 continue;
             }
             Err(error) => error,
@@ -85,11 +91,15 @@ pub(super) fn send_all(
                 paused = true;
                 continue;
             }
+            fault if fault.may_be_late_news() && !news_heard => {
+                news_heard = true;
+                continue;
+            }
             _ => {}
         }
         settle(next, Err(error));
         next += 1;
-        paused = false;
+        (paused, news_heard) = (false, false);
     }
     Flushed::All
 }
@@ -216,9 +226,9 @@ mod tests {
             8,
             &[
                 (0, &[libc::EINVAL]),
-                (3, &[libc::EPERM]),
-                (4, &[libc::ENETUNREACH]),
-                (7, &[libc::EMSGSIZE]),
+                (3, &[libc::EPERM; 2]),
+                (4, &[libc::ENETUNREACH; 2]),
+                (7, &[libc::EMSGSIZE; 2]),
             ],
         );
         let (flushed, ends) = run(&mut script, long());
@@ -228,6 +238,21 @@ mod tests {
             [Err(0), Ok(1), Ok(2), Err(3), Err(4), Ok(5), Ok(6), Err(7)],
             "each failing entry is skipped, every other one is sent, in order"
         );
+    }
+
+    #[test]
+    fn late_news_about_others_costs_no_entry_its_turn() {
+        for code in [
+            libc::ECONNREFUSED,
+            libc::EHOSTUNREACH,
+            libc::EMSGSIZE,
+            libc::EACCES,
+            libc::EPROTO,
+        ] {
+            let mut script = Script::new(3, &[(0, &[code]), (2, &[code])]);
+            let (_, ends) = run(&mut script, Patience::None);
+            assert_eq!(ends, [Ok(0), Ok(1), Ok(2)], "errno {code}");
+        }
     }
 
     #[test]
