@@ -61,7 +61,9 @@ pub struct Stats {
     /// sends or shortages of the system, never about a datagram received.
     pub receive_errors: u64,
     /// Datagrams that the kernel dropped since `bind` for want of room in the
-    /// receive buffer (or for a bad checksum); `None` where it does not tell.
+    /// receive buffer (or, of those above some 70 bytes, for a bad checksum;
+    /// shorter ones are looked at before they belong to a socket); `None` where
+    /// it does not tell.
     pub kernel_drops: Option<u64>,
     /// The socket's receive buffer.
     pub receive_buffer: ReceiveBuffer,

@@ -24,7 +24,8 @@ use super::table::{Entry, Table, check_entries};
 ///
 /// Two tables of a fixed size remember addresses, whatever comes: 42 bytes for
 /// each entry, 2.6 MiB by default. The addresses that have proved themselves
-/// have a table of their own, so that forged ones push none of them out. Of the
+/// have a table of their own, so that forged ones push none of them out; when
+/// it overflows, the oldest proof makes room for a new one. Of the
 /// others the one that has been silent longest is forgotten, and with it what
 /// it could still be sent: under a flood from more addresses than there are
 /// entries, an answer that takes long may be withheld.

@@ -55,7 +55,7 @@ fn a_loop_ends_after_so_many_exchanges_and_stays_ended_for_the_mute() {
 fn copies_under_way_end_with_it() {
     let breaker = breaker();
     let mut under_way = 10;
-    for round in 0..20 {
+    for round in 0..2 {
         let mut answered = 0;
         for _ in 0..under_way {
             if breaker.received(peer(1), b"error", at(round)) == Overheard::Talk {
@@ -65,7 +65,7 @@ fn copies_under_way_end_with_it() {
         }
         under_way = answered;
     }
-    assert_eq!(under_way, 0);
+    assert_eq!(under_way, 0, "the first is refused, and then all");
 }
 
 #[test]

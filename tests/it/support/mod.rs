@@ -202,6 +202,14 @@ impl Client {
     }
 }
 
+/// For options that only some tests set.
+#[cfg(unix)]
+impl std::os::fd::AsFd for Client {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
 /// Waits for a condition; the one place where a test sleeps for something.
 #[track_caller]
 pub(crate) fn wait_until(what: impl Display, mut condition: impl FnMut() -> bool) {

@@ -1,0 +1,207 @@
+//! Sources that nobody sends from, in packets that no honest host would send.
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::socket::{setsockopt, sockopt};
+use socketserver::ThreadingUdpServer;
+
+use crate::harness::{Case, Need, SYSTEM_PYTHON, cases};
+use crate::netns::Namespace;
+use crate::raw::Forger;
+use crate::support::process::cpu_ticks_of;
+use crate::support::{ANY_PORT, Client, Gate, TestServer, echo, wait_until};
+
+pub(crate) fn cases() -> Vec<Case> {
+    cases! {
+        &[Need::Root, Need::Tool("ip")] => {
+            a_source_port_of_zero_costs_its_neighbours_no_reply,
+            a_source_that_is_a_group_or_everybody_reaches_no_handler,
+            a_server_never_answers_itself,
+        }
+        &[Need::Root, Need::Tool("ip"), Need::FastPath] => {
+            a_source_port_of_zero_switches_no_feature_off,
+        }
+        &[Need::Root, Need::Tool("ip"), Need::Scapy] => {
+            what_another_forger_makes_is_judged_the_same,
+        }
+    }
+}
+
+/// Port 0: a reply there fails with `EINVAL`, as a send does that asks for a
+/// feature the kernel does not have.
+fn a_source_port_of_zero_costs_its_neighbours_no_reply() {
+    Namespace::new().run(|| {
+        for bound_to in [ANY_PORT, "[::1]:0"] {
+            let server = ThreadingUdpServer::builder()
+                .workers(1)
+                .batch_size(32)
+                .bind_fn(bound_to, echo)
+                .expect("bound");
+            let addr = server.local_addr();
+            let forger = Forger::new();
+            let clients: Vec<_> = (0..31).map(|_| Client::of(addr)).collect();
+            for (number, client) in clients.iter().enumerate() {
+                if number == 15 {
+                    let nobody = SocketAddr::new(addr.ip(), 0);
+                    forger.datagram(nobody, addr, b"answer me");
+                }
+                client.send(&[number as u8]);
+            }
+            let server = TestServer::spawn(server);
+            for (number, client) in clients.iter().enumerate() {
+                client.expect_reply(&[number as u8]);
+            }
+            let stats = server.stop().stats;
+            assert_eq!((stats.handled, stats.refused.source.total()), (31, 1));
+            assert_eq!(stats.replies.failed.total(), 0, "none was even tried");
+        }
+    });
+}
+
+/// A client that takes trains whole sees whether replies leave as trains.
+fn a_source_port_of_zero_switches_no_feature_off() {
+    Namespace::new().run(|| {
+        let gate = Gate::new();
+        let held = gate.clone();
+        let server = ThreadingUdpServer::builder()
+            .workers(1)
+            .bind_fn(ANY_PORT, move |bytes, addr, socket| {
+                if bytes == b"hold" {
+                    held.pass();
+                }
+                echo(bytes, addr, socket)
+            })
+            .expect("bound");
+        let addr = server.local_addr();
+        let (forger, client) = (Forger::new(), Client::of(addr));
+        setsockopt(&client, sockopt::UdpGroSegment, &true).expect("since Linux 5.0");
+        let server = TestServer::spawn(server);
+        let _opened = gate.open_on_drop();
+        client.send(b"hold");
+        gate.wait_for(1);
+        for _ in 0..10 {
+            forger.datagram(SocketAddr::new(addr.ip(), 0), addr, b"answer me");
+        }
+        for _ in 0..16 {
+            client.send(b"hop!");
+        }
+        gate.open();
+        client.expect_reply(b"hold");
+        let mut longest = 0;
+        let mut total = 0;
+        while total < 16 * 4 {
+            let len = client.receive().len();
+            longest = longest.max(len);
+            total += len;
+        }
+        assert!(longest > 4, "no two replies left in one send");
+        assert_eq!(server.stop().stats.refused.source.total(), 10);
+    });
+}
+
+fn a_source_that_is_a_group_or_everybody_reaches_no_handler() {
+    Namespace::new().run(|| {
+        let server = ThreadingUdpServer::bind_fn(ANY_PORT, echo).expect("bound");
+        let addr = server.local_addr();
+        let (forger, client) = (Forger::new(), Client::of(addr));
+        let server = TestServer::spawn(server);
+        for source in ["224.0.0.1:99", "239.1.2.3:99", "255.255.255.255:99"] {
+            forger.datagram(source.parse().expect("an address"), addr, b"answer me");
+        }
+        assert_eq!(client.ask(b"still there?"), b"still there?");
+        let stats = server.stop().stats;
+        assert_eq!(stats.handled, 1, "the honest one alone");
+        assert_eq!(
+            stats.refused.source.total(),
+            3,
+            "the kernel lets them through"
+        );
+    });
+}
+
+/// One forged datagram would otherwise go round for ever, at full speed.
+fn a_server_never_answers_itself() {
+    Namespace::new().run(|| {
+        // What a server on a wildcard calls itself is any address of the host.
+        for (bound_to, itself) in [
+            ("127.0.0.1:0", "127.0.0.1"),
+            ("0.0.0.0:0", "127.0.0.9"),
+            ("[::1]:0", "::1"),
+            ("[::]:0", "::1"),
+        ] {
+            let server = ThreadingUdpServer::builder()
+                .thread_name("selfish")
+                .bind_fn(bound_to, echo)
+                .expect("bound");
+            let own = SocketAddr::new(
+                itself.parse().expect("an address"),
+                server.local_addr().port(),
+            );
+            let client = Client::of(own);
+            let server = TestServer::spawn(server);
+            let forger = Forger::new();
+            for _ in 0..20 {
+                forger.datagram(own, own, b"tell yourself");
+            }
+            wait_until("they are received", || server.stats().received >= 20);
+            assert_eq!(client.ask(b"and now?"), b"and now?");
+            let before = cpu_ticks_of("selfish");
+            // Nothing is waited for here: this is the time that is measured.
+            thread::sleep(Duration::from_millis(500));
+            let spent = cpu_ticks_of("selfish") - before;
+            let stats = server.stop().stats;
+            assert_eq!(
+                (stats.refused.source.total(), stats.replies.sent),
+                (20, 1),
+                "{bound_to}: not one was answered, but the client's"
+            );
+            assert!(spent <= 2, "{bound_to}: it used {spent} ticks at rest");
+        }
+    });
+}
+
+/// Scapy builds its packets from scratch: what [`Forger`] and the server have
+/// wrong in common would show.
+fn what_another_forger_makes_is_judged_the_same() {
+    let namespace = Namespace::new();
+    let server = namespace.run(|| {
+        let server = ThreadingUdpServer::bind_fn(ANY_PORT, echo);
+        TestServer::spawn(server.expect("bound"))
+    });
+    let addr = server.local_addr();
+    let mut scapy = Command::new(SYSTEM_PYTHON);
+    scapy.args(["-c", SCAPY, &addr.port().to_string()]);
+    namespace.output_of(scapy);
+    let client = namespace.run(move || Client::of(addr));
+    assert_eq!(client.ask(b"still there?"), b"still there?");
+    let stats = server.stop().stats;
+    assert_eq!(stats.refused.source.total(), 3, "port 0, itself, a group");
+    assert_eq!(
+        (stats.handled, stats.replies.sent),
+        (2, 2),
+        "the honest ones"
+    );
+    assert_eq!(stats.receive_errors, 0, "no news of what was never sent");
+}
+
+const SCAPY: &str = r#"
+import sys
+from scapy.config import conf
+from scapy.layers.inet import ICMP, IP, UDP
+from scapy.supersocket import L3RawSocket
+
+server, port = "127.0.0.1", int(sys.argv[1])
+line = L3RawSocket(iface="lo")
+def datagram(source, source_port, **fields):
+    return IP(src=source, dst=server) / UDP(sport=source_port, dport=port, **fields) / b"from scapy"
+line.send(datagram("127.0.0.1", 0))
+line.send(datagram(server, port))
+line.send(datagram("224.0.0.1", 99))
+line.send(datagram("127.0.0.1", 99, chksum=0x5555))
+line.send(datagram("127.0.0.1", 99))
+quoted = IP(src=server, dst="127.0.0.1") / UDP(sport=port, dport=99) / b"from scapy"
+line.send(IP(src="127.0.0.1", dst=server) / ICMP(type=3, code=3) / quoted)
+"#;

@@ -1,0 +1,160 @@
+//! Networks of their own: a thread in a fresh network namespace, which sockets
+//! made on that thread belong to. It has no name and leaves nothing behind: it
+//! vanishes with its thread and the last socket.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, Sender};
+use std::thread::JoinHandle;
+
+use nix::sched::{CloneFlags, unshare};
+
+/// A network namespace with its loopback up, and the thread that lives in it.
+#[derive(Debug)]
+pub(crate) struct Namespace {
+    /// `None` once the thread is told to end.
+    orders: Option<Sender<Order>>,
+    thread: Option<JoinHandle<()>>,
+    path: String,
+}
+
+type Order = Box<dyn FnOnce() + Send>;
+
+impl Namespace {
+    #[track_caller]
+    pub(crate) fn new() -> Self {
+        let (orders, inbox) = mpsc::channel::<Order>();
+        let (tell, told) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            unshare(CloneFlags::CLONE_NEWNET).expect("root may make network namespaces");
+            let (process, thread) = (std::process::id(), nix::unistd::gettid());
+            tell.send(format!("/proc/{process}/task/{thread}/ns/net"))
+                .expect("somebody waits for it");
+            inbox.iter().for_each(|order| order());
+        });
+        let path = told.recv().expect("a network namespace");
+        let namespace = Self {
+            orders: Some(orders),
+            thread: Some(thread),
+            path,
+        };
+        namespace.ip("link set lo up");
+        namespace
+    }
+
+    /// Two of them, joined by a link called `veth`: 10.0.0.1/24 and fd00::1/64
+    /// in the first, 10.0.0.2/24 and fd00::2/64 in the second.
+    #[track_caller]
+    pub(crate) fn pair() -> (Self, Self) {
+        let (one, two) = (Self::new(), Self::new());
+        one.join(&two, "veth");
+        for (namespace, host) in [(&one, 1), (&two, 2)] {
+            namespace.ip(&format!("address add 10.0.0.{host}/24 brd + dev veth"));
+            namespace.ip(&format!("address add fd00::{host}/64 dev veth nodad"));
+        }
+        (one, two)
+    }
+
+    /// Makes a link to `other`, called so on both ends, where this end is
+    /// fe80::1/64 and the other fe80::2/64.
+    #[track_caller]
+    pub(crate) fn join(&self, other: &Self, link: &str) {
+        let peer = format!("peer name {link} netns {}", other.path);
+        self.ip(&format!("link add {link} type veth {peer}"));
+        for (namespace, host) in [(self, 1), (other, 2)] {
+            namespace.ip(&format!("link set {link} addrgenmode none"));
+            namespace.ip(&format!("address add fe80::{host}/64 dev {link} nodad"));
+            namespace.ip(&format!("link set {link} up"));
+        }
+    }
+
+    /// Runs this in the namespace: sockets and threads made by it stay there.
+    /// A panic passes through.
+    #[track_caller]
+    pub(crate) fn run<T, F>(&self, f: F) -> T
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let (tell, told) = mpsc::sync_channel(1);
+        let order = move || {
+            // Nobody is there to hear it if the caller has panicked meanwhile.
+            let _ = tell.send(catch_unwind(AssertUnwindSafe(f)));
+        };
+        let orders = self.orders.as_ref().expect("the thread is there");
+        orders.send(Box::new(order)).expect("the thread listens");
+        match told.recv().expect("the thread answers") {
+            Ok(value) => value,
+            Err(panic) => resume_unwind(panic),
+        }
+    }
+
+    /// `ip` with these arguments, in the namespace.
+    #[track_caller]
+    pub(crate) fn ip(&self, arguments: &str) {
+        self.command("ip", arguments);
+    }
+
+    /// Any program with these arguments, in the namespace. Returns what it said.
+    #[track_caller]
+    pub(crate) fn command(&self, program: &str, arguments: &str) -> String {
+        let mut command = Command::new(program);
+        command.args(arguments.split_whitespace());
+        self.output_of(command)
+    }
+
+    /// Runs a program in the namespace to its end. Returns what it said.
+    #[track_caller]
+    pub(crate) fn output_of(&self, mut command: Command) -> String {
+        let shown = format!("{command:?}");
+        let output = self.run(move || command.stdin(Stdio::null()).output());
+        let output = output.unwrap_or_else(|error| panic!("{shown}: {error}"));
+        assert!(
+            output.status.success(),
+            "{shown}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Pieces into which this host has split packets so far, of both IP versions.
+    #[track_caller]
+    pub(crate) fn fragments_made(&self) -> u64 {
+        self.run(|| {
+            // The thread's own view; `/proc/net` is that of the first thread.
+            let read = |file: &str| {
+                std::fs::read_to_string(format!("/proc/thread-self/net/{file}"))
+                    .expect("proc is mounted")
+            };
+            let v4 = read("snmp");
+            // A line of names, and below it one of values.
+            let mut lines = v4.lines().filter_map(|line| line.strip_prefix("Ip: "));
+            let (names, values) = lines.next().zip(lines.next()).expect("two lines on IP");
+            let mut pairs = names.split_whitespace().zip(values.split_whitespace());
+            let v4 = pairs.find(|(name, _)| *name == "FragCreates");
+            let v6 = read("snmp6");
+            let v6 = v6
+                .lines()
+                .find_map(|line| line.strip_prefix("Ip6FragCreates"));
+            [v4.map(|(_, value)| value), v6]
+                .into_iter()
+                .map(|value| value.and_then(|text| text.trim().parse::<u64>().ok()))
+                .map(|count| count.expect("a counter"))
+                .sum()
+        })
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        self.orders = None;
+        let Some(thread) = self.thread.take() else {
+            return;
+        };
+        let ended = thread.join();
+        assert!(
+            ended.is_ok() || std::thread::panicking(),
+            "the thread of a namespace panicked"
+        );
+    }
+}

@@ -1,0 +1,106 @@
+//! Floods from more sources than there can be.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use socketserver::ThreadingUdpServer;
+
+use crate::harness::{Case, Need, alone, cases, scale};
+use crate::netns::Namespace;
+use crate::raw::Forger;
+use crate::support::{Client, TestServer, echo};
+use crate::world::resident_kib;
+
+pub(crate) fn cases() -> Vec<Case> {
+    cases! {
+        &[Need::Root, Need::Tool("ip")] => {
+            a_flood_from_random_sources_takes_no_memory_and_no_client_its_turn,
+        }
+    }
+}
+
+/// Pseudo-random numbers (splitmix64), the same ones in each run.
+struct Numbers(u64);
+
+impl Iterator for Numbers {
+    type Item = u64;
+
+    fn next(&mut self) -> Option<u64> {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Some(mixed ^ (mixed >> 31))
+    }
+}
+
+/// All of IPv4, any port.
+fn any_v4(number: u64) -> SocketAddr {
+    let ip = Ipv4Addr::from_bits(number as u32);
+    SocketAddr::from((ip, (number >> 32) as u16))
+}
+
+/// One network of a single customer: 2⁶⁴ addresses.
+fn any_of_a_v6_network(number: u64) -> SocketAddr {
+    let ip = Ipv6Addr::from_bits(0x2001_0db8_u128 << 96 | u128::from(number));
+    SocketAddr::from((ip, 4_000))
+}
+
+/// Also with the server's own port, about which it asks the system whether the
+/// address is its own.
+fn with_port_of(server: SocketAddr, number: u64, source: SocketAddr) -> SocketAddr {
+    if number % 4 == 0 {
+        SocketAddr::new(source.ip(), server.port())
+    } else {
+        source
+    }
+}
+
+fn a_flood_from_random_sources_takes_no_memory_and_no_client_its_turn() {
+    if !alone("a_flood_from_random_sources_takes_no_memory_and_no_client_its_turn") {
+        return;
+    }
+    let namespace = Namespace::new();
+    // Replies to the forged sources leave, and nobody gets them.
+    namespace.ip("route add default dev lo");
+    namespace.ip("-6 route add default dev lo");
+    namespace.run(|| {
+        flood("0.0.0.0:0", "127.0.0.1", any_v4);
+        flood("[::]:0", "::1", any_of_a_v6_network);
+    });
+}
+
+#[track_caller]
+fn flood(bound_to: &str, asked: &str, source: fn(u64) -> SocketAddr) {
+    /// Between two questions of the client: they fit the smallest receive buffer.
+    const AT_ONCE: usize = 100;
+    let server = ThreadingUdpServer::builder()
+        .workers(2)
+        .bind_fn(bound_to, echo)
+        .expect("bound");
+    let asked = asked.parse().expect("an address");
+    let addr = SocketAddr::new(asked, server.local_addr().port());
+    let (forger, client) = (Forger::new(), Client::of(addr));
+    let server = TestServer::spawn(server);
+    let mut numbers = Numbers(1);
+    let mut round = |number: u64| {
+        for random in numbers.by_ref().take(AT_ONCE) {
+            let source = with_port_of(addr, random, source(random));
+            forger.datagram(source, addr, b"from nowhere");
+        }
+        let question = number.to_ne_bytes();
+        assert_eq!(client.ask(&question), question, "it has its turn");
+    };
+    (0..50).for_each(&mut round);
+    let before = resident_kib();
+    let rounds = 1_000 * scale();
+    (0..rounds).for_each(&mut round);
+    let after = resident_kib();
+    let stats = server.stop().stats;
+    assert!(
+        stats.received >= rounds * AT_ONCE as u64,
+        "the flood arrived:\n{stats}"
+    );
+    assert!(
+        after < before + 2_048,
+        "memory grew from {before} to {after} KiB"
+    );
+}
