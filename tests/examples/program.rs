@@ -83,8 +83,14 @@ impl Program {
     /// Presses Ctrl-C.
     #[track_caller]
     pub(crate) fn interrupt(&self) {
+        self.signal("INT");
+    }
+
+    /// Sends the signal of this name.
+    #[track_caller]
+    pub(crate) fn signal(&self, name: &str) {
         // The shell's own `kill`: there is always a shell, not always the program.
-        let kill = format!("kill -INT {}", self.child.id());
+        let kill = format!("kill -{name} {}", self.id());
         let status = Command::new("sh").args(["-c", &kill]).status();
         assert!(status.expect("there is a shell").success(), "{kill}");
     }
@@ -101,6 +107,11 @@ impl Program {
             assert!(Instant::now() < deadline, "{} does not end", self.name);
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits until it has ended.

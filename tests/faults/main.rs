@@ -16,20 +16,37 @@
 //! | module | what goes wrong |
 //! |---|---|
 //! | `addresses` | servers with many addresses |
+//! | `blocking` | handlers that block, and more load than can be handled |
+//! | `children` | programs that handlers start |
 //! | `datagrams` | the smallest and the longest datagrams and replies |
+//! | `errors` | system calls that fail |
+//! | `exhaustion` | no descriptors, no threads, no memory left |
 //! | `forged` | sources that nobody sends from |
 //! | `icmp` | clients that vanished, and forged news of it |
 //! | `network` | networks that come and go, lose, repeat and reorder |
 //! | `poison` | replies that cannot be sent, among others that can |
+//! | `send_buffer` | a network slower than the replies |
+//! | `shutdown` | the end, at the worst moments |
+//! | `signals` | signals, and what they interrupt |
+//! | `soak` | a long life under a mixed load |
 //! | `sources` | floods from more sources than there can be |
+//! | `start` | what comes before serving, and sockets that are handed in |
 //! | `transport` | damage, and several datagrams at once |
 
 #[cfg(target_os = "linux")]
 mod addresses;
 #[cfg(target_os = "linux")]
+mod blocking;
+#[cfg(target_os = "linux")]
 mod cgroup;
 #[cfg(target_os = "linux")]
+mod children;
+#[cfg(target_os = "linux")]
 mod datagrams;
+#[cfg(target_os = "linux")]
+mod errors;
+#[cfg(target_os = "linux")]
+mod exhaustion;
 #[cfg(target_os = "linux")]
 mod forged;
 #[cfg(target_os = "linux")]
@@ -37,15 +54,33 @@ mod harness;
 #[cfg(target_os = "linux")]
 mod icmp;
 #[cfg(target_os = "linux")]
+mod injection;
+#[cfg(target_os = "linux")]
+mod load;
+#[cfg(target_os = "linux")]
 mod netns;
 #[cfg(target_os = "linux")]
 mod network;
 #[cfg(target_os = "linux")]
 mod poison;
 #[cfg(target_os = "linux")]
+#[path = "../examples/program.rs"]
+#[allow(dead_code, reason = "the vocabulary of the tests of examples")]
+mod program;
+#[cfg(target_os = "linux")]
 mod raw;
 #[cfg(target_os = "linux")]
+mod send_buffer;
+#[cfg(target_os = "linux")]
+mod shutdown;
+#[cfg(target_os = "linux")]
+mod signals;
+#[cfg(target_os = "linux")]
+mod soak;
+#[cfg(target_os = "linux")]
 mod sources;
+#[cfg(target_os = "linux")]
+mod start;
 #[cfg(target_os = "linux")]
 #[path = "../it/support/mod.rs"]
 #[allow(
@@ -65,12 +100,21 @@ fn main() -> std::process::ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
     let cases = [
         addresses::cases(),
+        blocking::cases(),
+        children::cases(),
         datagrams::cases(),
+        errors::cases(),
+        exhaustion::cases(),
         forged::cases(),
         icmp::cases(),
         network::cases(),
         poison::cases(),
+        send_buffer::cases(),
+        shutdown::cases(),
+        signals::cases(),
+        soak::cases(),
         sources::cases(),
+        start::cases(),
         transport::cases(),
     ]
     .concat();

@@ -1,0 +1,230 @@
+//! Handlers that block, and more load than can be handled.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use socketserver::{ServerHandle, ThreadingUdpServer};
+
+use crate::harness::{Case, Need, alone, cases, scale};
+use crate::load::{Clientele, Flood, has_reply, percentile, softnet_drops, wait_until_accounted};
+use crate::support::{Client, Gate, ServerBuilder, TestServer, UdpServer, wait_until};
+use crate::world::resident_kib;
+
+pub(crate) fn cases() -> Vec<Case> {
+    cases! {
+        &[] => {
+            a_handler_blocked_for_seconds_delays_no_other_client,
+            replies_computed_before_a_blocked_handler_leave_at_once,
+            datagrams_older_than_the_limit_are_shed_and_fresh_ones_are_not,
+        }
+        &[Need::FastPath] => {
+            with_every_worker_blocked_a_flood_takes_no_memory_and_is_counted,
+            a_flood_beyond_capacity_keeps_the_goodput_and_shutdown_prompt,
+        }
+    }
+}
+
+fn a_handler_blocked_for_seconds_delays_no_other_client() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let server = ThreadingUdpServer::serving(move |bytes, _, socket| {
+        if bytes == b"block" {
+            held.pass();
+        }
+        Ok(socket.reply(bytes)?)
+    });
+    let _open = gate.open_on_drop();
+    let clientele = Clientele::of(server.local_addr(), 64);
+    let blocked = Client::of(server.local_addr());
+    blocked.send(b"block");
+    gate.wait_for(1);
+    let time = Duration::from_secs(scale().min(5));
+    let waits = clientele.measure(10_000, time);
+    let (median, p99) = (percentile(&waits, 50), percentile(&waits, 99));
+    println!("beside a blocked handler: median {median:?}, p99 {p99:?}");
+    assert_eq!(gate.waiting(), 1, "it was blocked all the while");
+    blocked.expect_silence();
+    // Alone on the machine it is below 10 ms.
+    assert!(p99 < Duration::from_millis(100), "p99 {p99:?}");
+    gate.open();
+    blocked.expect_reply(b"block");
+}
+
+/// With one worker there is nobody to take over: only that it is seen to be
+/// stuck gets its replies out.
+fn replies_computed_before_a_blocked_handler_leave_at_once() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let server = ThreadingUdpServer::builder()
+        .workers(1)
+        .bound(move |bytes, _, socket| {
+            if bytes == b"block" {
+                held.pass();
+            }
+            Ok(socket.reply(bytes)?)
+        });
+    let client = Client::of(server.local_addr());
+    for bytes in [b"one".as_slice(), b"two", b"three", b"block", b"behind"] {
+        client.send(bytes);
+    }
+    let _server = TestServer::spawn(server);
+    let _open = gate.open_on_drop();
+    for computed in [b"one".as_slice(), b"two", b"three"] {
+        client.expect_reply(computed);
+    }
+    gate.wait_for(1);
+    client.expect_silence();
+    gate.open();
+    client.expect_reply(b"block");
+    client.expect_reply(b"behind");
+}
+
+/// What a step of the clock would do to the age is a unit test: no test may
+/// set the clock of the machine.
+fn datagrams_older_than_the_limit_are_shed_and_fresh_ones_are_not() {
+    const LIMIT: Duration = Duration::from_millis(500);
+    const STALE: u64 = 20;
+    let server = ThreadingUdpServer::builder()
+        .shed_older_than(LIMIT)
+        .bound(|bytes, _, socket| Ok(socket.reply(bytes)?));
+    let client = Client::of(server.local_addr());
+    for _ in 0..STALE {
+        client.send(b"stale");
+        // The kernel begins to stamp a moment after the first socket has asked
+        // for it; what came before has no age.
+        thread::sleep(Duration::from_millis(10));
+    }
+    // They have to grow old; nothing tells when they have but the clock.
+    thread::sleep(2 * LIMIT);
+    let server = TestServer::spawn(server);
+    server.wait_until_settled(STALE);
+    let fresh = Client::of(server.local_addr());
+    assert_eq!(fresh.ask(b"fresh"), b"fresh");
+    let stats = server.stop().stats;
+    assert_eq!(stats.shed.stale + stats.handled, STALE + 1, "{stats}");
+    if cfg!(socketserver_portable) {
+        assert_eq!(stats.shed.stale, 0, "without stamps nothing is shed");
+    } else {
+        assert!(stats.shed.stale >= STALE / 2, "{stats}");
+    }
+}
+
+fn with_every_worker_blocked_a_flood_takes_no_memory_and_is_counted() {
+    if !alone("with_every_worker_blocked_a_flood_takes_no_memory_and_is_counted") {
+        return;
+    }
+    const WORKERS: usize = 4;
+    const PACKET: usize = 2_048;
+    let gate = Gate::new();
+    let held = gate.clone();
+    let server = ThreadingUdpServer::builder()
+        .workers(WORKERS)
+        .max_packet_size(PACKET)
+        .serving(move |bytes, _, socket| {
+            if bytes.len() == PACKET {
+                held.pass();
+            }
+            Ok(socket.reply(bytes)?)
+        });
+    let _open = gate.open_on_drop();
+    let client = Client::of(server.local_addr());
+    client.ask(b"warm up");
+    let before = resident_kib();
+    let flood = Flood::start(server.local_addr(), &[b'x'; PACKET]);
+    gate.wait_for(WORKERS);
+    let full = kernel_drops(&server);
+    wait_until("the kernel drops", || kernel_drops(&server) > full + 1_000);
+    // The length of the flood.
+    thread::sleep(Duration::from_secs(scale().min(10)));
+    let after = resident_kib();
+    let sent = 1 + flood.end();
+    assert_eq!(server.stats().workers, WORKERS, "no more threads");
+    // Two batches and 128 KiB of replies for each worker; the rest is room for
+    // what the test itself and the allocator need.
+    let bound = (WORKERS * (2 * 32 * PACKET + 128 * 1_024) / 1_024) as u64 + 2_048;
+    println!("{sent} sent; resident {before} KiB, then {after} KiB; bound {bound} KiB");
+    assert!(after < before + bound, "from {before} to {after} KiB");
+    let unblocked = Instant::now();
+    gate.open();
+    let mut asked = 0;
+    wait_until("it answers again", || {
+        // The kernel's queue may still be full: then this one is dropped.
+        client.send(b"again");
+        asked += 1;
+        server.stats().replies.sent > 0 && has_reply(&client)
+    });
+    let took = unblocked.elapsed();
+    println!("recovered within {took:?}");
+    // Alone on the machine it takes less than 100 ms.
+    assert!(took < Duration::from_secs(1), "it took {took:?}");
+    wait_until_accounted(&server, sent + asked);
+    let stats = server.stop().stats;
+    assert_eq!(
+        stats.handled, stats.received,
+        "none was lost here:\n{stats}"
+    );
+}
+
+#[track_caller]
+fn kernel_drops(server: &ServerHandle) -> u64 {
+    server.stats().kernel_drops.expect("Linux tells")
+}
+
+/// The handler waits and does not compute: so what floods the server on the
+/// same machine takes nothing from it but its queue.
+fn a_flood_beyond_capacity_keeps_the_goodput_and_shutdown_prompt() {
+    const DRAIN: Duration = Duration::from_secs(2);
+    let server = ThreadingUdpServer::builder()
+        .workers(8)
+        .drain_timeout(DRAIN)
+        .serving(|bytes, _, socket| {
+            // The work of this handler: it blocks.
+            thread::sleep(Duration::from_millis(2));
+            Ok(socket.reply(bytes)?)
+        });
+    let addr = server.local_addr();
+    let softnet = softnet_drops();
+    let window = Duration::from_secs(scale().min(30));
+    let mut sent = 0;
+    let mut capacity = 1_000.0_f64;
+    // Eight workers that block for two milliseconds: below 4,000 per second.
+    let mut ratios = Vec::new();
+    for _ in 0..3 {
+        let steady = Flood::at_rate(addr, b"steady", 4_000.0);
+        let peak = goodput(&server, window);
+        sent += steady.end();
+        capacity = capacity.max(peak);
+        let flood = Flood::at_rate(addr, b"flood", 3.0 * capacity);
+        let under_flood = goodput(&server, window);
+        sent += flood.end();
+        ratios.push(under_flood / capacity);
+        println!("{peak:.0}/s at capacity, {under_flood:.0}/s at three times as much");
+        if under_flood >= 0.8 * capacity {
+            break;
+        }
+    }
+    let best = ratios.iter().copied().fold(0.0, f64::max);
+    assert!(best >= 0.8, "goodput falls under a flood: {ratios:?}");
+    wait_until_accounted(&server, sent);
+    println!("lost before the socket: {}", softnet_drops() - softnet);
+    let flood = Flood::start(addr, b"flood");
+    let before = server.stats().received;
+    wait_until("it is under load", || {
+        server.stats().received > before + 500
+    });
+    let told = Instant::now();
+    let report = server.stop();
+    let took = told.elapsed();
+    flood.end();
+    println!("shut down under a flood in {took:?}");
+    assert!(took < DRAIN + Duration::from_secs(1), "it took {took:?}");
+    assert_eq!(report.abandoned, 0, "what was received was handled");
+}
+
+/// Datagrams handled per second, over a while.
+fn goodput(server: &ServerHandle, window: Duration) -> f64 {
+    let (began, before) = (Instant::now(), server.stats().handled);
+    // The time that is measured.
+    thread::sleep(window);
+    (server.stats().handled - before) as f64 / began.elapsed().as_secs_f64()
+}

@@ -1,0 +1,132 @@
+//! System calls that fail.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::harness::{Case, Need, cases};
+use crate::injection::Injection;
+
+pub(crate) fn cases() -> Vec<Case> {
+    cases! {
+        &[Need::FastPath, Need::Tool("strace")] => {
+            receives_that_fail_now_and_then_lose_nothing_and_are_counted,
+            receives_that_always_fail_neither_spin_nor_keep_from_ending,
+            sends_that_fail_now_and_then_lose_nothing,
+            sends_that_fail_twice_lose_one_reply_each_and_are_counted_by_reason,
+            sends_that_always_fail_are_counted_and_do_not_spin,
+            a_socket_that_is_gone_ends_the_server_with_the_reason,
+        }
+    }
+}
+
+/// Shortages, and late news about what was sent earlier.
+const SHORTAGES: [&str; 4] = ["ENOMEM", "ENOBUFS", "ENETDOWN", "EIO"];
+const LATE_NEWS: &str = "ECONNREFUSED";
+
+fn receives_that_fail_now_and_then_lose_nothing_and_are_counted() {
+    for error in SHORTAGES.into_iter().chain([LATE_NEWS]) {
+        let server = Injection::of(error, "recvmmsg", "3+4");
+        server.ask_all(60);
+        let end = server.end();
+        println!("{error}: {end:?}");
+        let injected = end.injected("recvmmsg");
+        assert!(injected >= 10, "{error}: {end:?}");
+        assert_eq!(end.count("receive errors"), injected, "{error}: {end:?}");
+        assert_eq!(end.count("handled"), 60, "{error}: {end:?}");
+        assert_eq!(end.count("replies sent"), 60, "{error}: {end:?}");
+    }
+}
+
+fn receives_that_always_fail_neither_spin_nor_keep_from_ending() {
+    for error in ["ENOMEM", LATE_NEWS] {
+        let server = Injection::of(error, "recvmmsg", "5+");
+        let replies = server.ask_some(10);
+        assert!((1..10).contains(&replies), "{error}: {replies} of 10 came");
+        // The time that is measured.
+        let before = server.cpu_ticks();
+        thread::sleep(Duration::from_secs(1));
+        let used = server.cpu_ticks() - before;
+        let end = server.end();
+        println!("{error}: {used} ticks; {end:?}");
+        assert!(used <= 20, "{error}: {used} ticks in a second: {end:?}");
+        let injected = end.injected("recvmmsg");
+        // At 100 ms each, after a few quick ones.
+        assert!((5..200).contains(&injected), "{error}: {end:?}");
+        assert_eq!(end.count("receive errors"), injected, "{error}: {end:?}");
+        let warned = end
+            .stderr
+            .iter()
+            .any(|line| line.contains("receive failed"));
+        assert!(warned, "{error} is in the log: {end:?}");
+    }
+}
+
+/// A shortage gets a pause and a second try, and so does what may be late news
+/// about another datagram.
+fn sends_that_fail_now_and_then_lose_nothing() {
+    for error in SHORTAGES.into_iter().chain([LATE_NEWS, "EAGAIN"]) {
+        let server = Injection::of(error, "sendmmsg", "2+2");
+        server.ask_all(40);
+        let end = server.end();
+        println!("{error}: {end:?}");
+        assert!(end.injected("sendmmsg") >= 10, "{error}: {end:?}");
+        assert_eq!(end.count("replies sent"), 40, "{error}: {end:?}");
+        assert_eq!(end.count("replies failed"), 0, "{error}: {end:?}");
+    }
+}
+
+/// Each thread's second and third send fail: the two tries of one reply.
+fn sends_that_fail_twice_lose_one_reply_each_and_are_counted_by_reason() {
+    for (error, reason) in [
+        ("ENOMEM", "no memory"),
+        ("ENOBUFS", "no memory"),
+        ("ENETDOWN", "unreachable"),
+        ("ECONNREFUSED", "unreachable"),
+        ("EPERM", "not permitted"),
+        ("EIO", "other errors"),
+    ] {
+        let server = Injection::of(error, "sendmmsg", "2..3");
+        let soon = server.ask_some(10);
+        let end = server.end();
+        println!("{error}: {soon} came; {end:?}");
+        let lost = end.injected("sendmmsg") / 2;
+        assert!(lost >= 1, "{error}: {end:?}");
+        assert_eq!(end.injected("sendmmsg"), 2 * lost, "{error}: {end:?}");
+        assert_eq!(end.count(reason), lost, "{error}: {end:?}");
+        assert_eq!(end.count("replies failed"), lost, "{error}: {end:?}");
+        assert_eq!(end.count("replies sent"), 10 - lost, "{error}: {end:?}");
+        assert_eq!(end.count("handled"), 10, "{error}: {end:?}");
+    }
+}
+
+fn sends_that_always_fail_are_counted_and_do_not_spin() {
+    for (error, reason) in [("ENOBUFS", "no memory"), ("EIO", "other errors")] {
+        let server = Injection::of(error, "sendmmsg", "1+");
+        let replies = server.ask_some(5);
+        assert_eq!(replies, 0, "{error}: nothing is sent");
+        let before = server.cpu_ticks();
+        // The time that is measured.
+        thread::sleep(Duration::from_millis(500));
+        let used = server.cpu_ticks() - before;
+        let end = server.end();
+        assert!(used <= 10, "{error}: {used} ticks at rest: {end:?}");
+        assert_eq!(end.count(reason), 5, "{error}: {end:?}");
+        assert_eq!(end.injected("sendmmsg"), 10, "two tries each: {end:?}");
+        let warned = end.stderr.iter().any(|line| line.contains("cannot send"));
+        assert!(warned, "{error} is in the log: {end:?}");
+    }
+}
+
+fn a_socket_that_is_gone_ends_the_server_with_the_reason() {
+    for error in ["EBADF", "ENOTSOCK"] {
+        let server = Injection::of(error, "recvmmsg", "3+");
+        server.ask_some(5);
+        let end = server.end_by_itself();
+        assert!(!end.status.success(), "{error}: {end:?}");
+        let told = end
+            .stderr
+            .iter()
+            .any(|line| line.starts_with("uppercase_echo: cannot receive on "));
+        assert!(told, "{error}: {end:?}");
+    }
+}

@@ -1,0 +1,191 @@
+//! Systems that run out of descriptors, threads or memory.
+
+use std::fs::File;
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::{Uid, setuid};
+use socketserver::{Error, ThreadingUdpServer};
+
+use crate::cgroup::alone_in_group;
+use crate::harness::{Case, Need, alone, cases, scale};
+use crate::load::{Flood, wait_until_accounted};
+use crate::support::process::{open_descriptors, threads};
+use crate::support::{
+    Client, Gate, ServerBuilder, assert_port_is_free, echo, keep_log, logged, wait_until,
+};
+
+pub(crate) fn cases() -> Vec<Case> {
+    cases! {
+        &[] => {
+            without_descriptors_a_running_server_serves_and_grows,
+        }
+        &[Need::Root] => {
+            a_start_without_enough_threads_fails_and_leaks_nothing,
+            growth_without_threads_is_counted_and_logged_and_serving_goes_on,
+        }
+        &[Need::FastPath, Need::CgroupMemory] => {
+            a_flood_on_slow_handlers_stays_within_a_tight_memory_limit,
+        }
+    }
+}
+
+fn without_descriptors_a_running_server_serves_and_grows() {
+    if !alone("without_descriptors_a_running_server_serves_and_grows") {
+        return;
+    }
+    let gate = Gate::new();
+    let held = gate.clone();
+    let server = ThreadingUdpServer::builder()
+        .workers(1..=8)
+        .serving(move |bytes, _, socket| {
+            if bytes == b"block" {
+                held.pass();
+            }
+            Ok(socket.reply(bytes)?)
+        });
+    let _open = gate.open_on_drop();
+    let client = Client::of(server.local_addr());
+    client.ask(b"warm up");
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("its limits");
+    let lowest_free = File::open("/dev/null").expect("there is room yet");
+    let limit = std::os::fd::AsRawFd::as_raw_fd(&lowest_free);
+    drop(lowest_free);
+    setrlimit(Resource::RLIMIT_NOFILE, limit as u64, hard).expect("it may be lowered");
+    let exhausted = File::open("/dev/null").is_err();
+    for number in 0..4 {
+        client.send(b"block");
+        gate.wait_for(number + 1);
+        for _ in 0..50 {
+            assert_eq!(client.ask(b"served"), b"served", "with {number} blocked");
+        }
+    }
+    gate.open();
+    for _ in 0..4 {
+        client.expect_reply(b"block");
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("back to the old limit");
+    assert!(exhausted, "no descriptor was left");
+    let stats = server.stop().stats;
+    assert_eq!(stats.handled, 1 + 4 + 4 * 50, "{stats}");
+    assert!(stats.peak_workers > 4, "it grew all the same: {stats}");
+    assert_eq!(stats.receive_errors, 0, "{stats}");
+}
+
+/// Leaves room for so many more threads of this process and user. Root has no
+/// such limit: the process goes on as a user that has no other process.
+#[track_caller]
+fn allow_threads(more: usize) {
+    const NOBODY_ELSE: u32 = 1_594_323;
+    let most = (threads() + more) as u64;
+    setrlimit(Resource::RLIMIT_NPROC, most, most).expect("it may be lowered");
+    setuid(Uid::from_raw(NOBODY_ELSE)).expect("root may become anyone");
+}
+
+fn a_start_without_enough_threads_fails_and_leaks_nothing() {
+    if !alone("a_start_without_enough_threads_fails_and_leaks_nothing") {
+        return;
+    }
+    allow_threads(2);
+    let descriptors = open_descriptors();
+    let before = threads();
+    for _ in 0..10 {
+        let server = ThreadingUdpServer::builder().workers(4).bound(echo);
+        let addr = server.local_addr();
+        let error = server
+            .serve_forever()
+            .expect_err("four threads are too many");
+        let expected = matches!(
+            error,
+            Error::StartWorkers {
+                started: 2,
+                wanted: 4,
+                ..
+            }
+        );
+        assert!(expected, "not {error}");
+        assert_port_is_free(addr);
+        // A worker has said goodbye before its thread ends.
+        wait_until("its threads have ended", || threads() == before);
+    }
+    wait_until("its descriptors are closed", || {
+        open_descriptors() == descriptors
+    });
+    let server = ThreadingUdpServer::builder().workers(1).bound(echo);
+    let client = Client::of(server.local_addr());
+    let server = server.spawn();
+    assert_eq!(client.ask(b"two are enough"), b"two are enough");
+    server.stop().expect("it ends in order");
+}
+
+fn growth_without_threads_is_counted_and_logged_and_serving_goes_on() {
+    if !alone("growth_without_threads_is_counted_and_logged_and_serving_goes_on") {
+        return;
+    }
+    keep_log();
+    // The serving thread and two workers.
+    allow_threads(3);
+    let gate = Gate::new();
+    let held = gate.clone();
+    let server = ThreadingUdpServer::builder()
+        .workers(2..=8)
+        .serving(move |bytes, _, socket| {
+            if bytes == b"block" {
+                held.pass();
+            }
+            Ok(socket.reply(bytes)?)
+        });
+    let _open = gate.open_on_drop();
+    let client = Client::of(server.local_addr());
+    client.send(b"block");
+    gate.wait_for(1);
+    assert_eq!(client.ask(b"the other"), b"the other");
+    client.send(b"block");
+    gate.wait_for(2);
+    client.send(b"behind them");
+    wait_until("growing has failed", || {
+        server.stats().failed_worker_starts > 0
+    });
+    assert!(
+        !logged("did not start another worker thread").is_empty(),
+        "the log says so"
+    );
+    gate.open();
+    let mut replies = [client.receive(), client.receive(), client.receive()];
+    replies.sort_unstable();
+    let expected: [&[u8]; 3] = [b"behind them", b"block", b"block"];
+    assert_eq!(replies, expected, "each is answered, in whatever order");
+    let report = server.stop();
+    assert_eq!(report.stats.handled, 4, "{}", report.stats);
+    assert_eq!(report.stats.peak_workers, 2, "{}", report.stats);
+    assert_eq!(report.abandoned_threads, 0, "closing went well");
+}
+
+fn a_flood_on_slow_handlers_stays_within_a_tight_memory_limit() {
+    let test = "a_flood_on_slow_handlers_stays_within_a_tight_memory_limit";
+    let Some(group) = alone_in_group(test) else {
+        return;
+    };
+    let server = ThreadingUdpServer::builder()
+        .max_packet_size(2_048)
+        .workers(2..=8)
+        .serving(|bytes, _, socket| {
+            // The work of this handler: it blocks.
+            thread::sleep(Duration::from_millis(1));
+            Ok(socket.reply(bytes)?)
+        });
+    Client::of(server.local_addr()).ask(b"warm up");
+    group.limit_growth(8 << 20);
+    let before = group.used();
+    let flood = Flood::start(server.local_addr(), &[b'x'; 2_048]);
+    // The length of the flood.
+    thread::sleep(Duration::from_secs(scale().min(10)));
+    let after = group.used();
+    let sent = 1 + flood.end();
+    println!("{sent} sent; {before} bytes in use, then {after}");
+    wait_until_accounted(&server, sent);
+    assert_eq!(group.kills(), 0, "nobody was killed for want of memory");
+    let stats = server.stop().stats;
+    assert!(stats.kernel_drops > Some(0), "it was a flood: {stats}");
+}
