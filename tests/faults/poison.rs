@@ -69,7 +69,9 @@ fn replies_that_cannot_be_sent_cost_no_other_reply() {
         clients[usize::from(number) % clients.len()].expect_reply(&[number]);
     }
     let stats = server.stop().stats;
-    assert_eq!(stats.batches, 1, "they came in one batch");
+    if cfg!(not(socketserver_portable)) {
+        assert_eq!(stats.batches, 1, "they came in one batch");
+    }
     assert_eq!(stats.handled, 24, "nobody can tell before the reply");
     assert_eq!(stats.replies.sent, 18);
     let failed = stats.replies.failed;
