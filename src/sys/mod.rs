@@ -14,6 +14,7 @@
 //! | [`Socket::has_pending`] | whether a datagram could be received now (`true` where that cannot be known) |
 //! | [`Socket::receives_trains`] | whether several datagrams may arrive as one, which a block then splits |
 //! | [`Socket::is_backlogged`] | whether the receive buffer fills up (`false` where that cannot be known) |
+//! | [`Socket::discard_late_news`] | forgets errors that are queued, and says whether there were any (`false` where that cannot be known) |
 //! | [`Socket::kernel_drops`], [`Socket::unread_bytes`] | what the kernel's queue lost and holds, `None` where that cannot be known |
 //! | [`Bell`] | wakes the one thread that waits in `receive` |
 //! | [`ReceiveBlock`] | room for a batch of received datagrams |

@@ -10,7 +10,9 @@
 //! The error need not even be the entry's own: on a socket with `IP_RECVERR`
 //! (ip(7)) the next call, whatever it sends, returns late news about an earlier
 //! datagram, and sends nothing. Returning it clears it. So what may be such news
-//! gets a second try, and only an error that stays is the entry's.
+//! gets a second try, and only an error that stays is the entry's. Other threads
+//! that send to peers that are gone make news all the while: as long as there was
+//! more of it, an error has not stayed.
 
 use std::io;
 use std::net::SocketAddr;
@@ -46,6 +48,10 @@ pub(super) trait Wire {
 
     /// Waits out a shortage of memory.
     fn pause(&mut self, length: Duration);
+
+    /// Forgets late news that is queued; whether there was any (`false` where
+    /// that cannot be known).
+    fn discard_late_news(&mut self) -> bool;
 }
 
 /// Sends the entries `0..count` and tells `settle` the end of each, in order.
@@ -57,7 +63,7 @@ pub(super) fn send_all(
 ) -> Flushed {
     let mut next = 0;
     let mut paused = false;
-    let mut news_heard = false;
+    let mut news_heard = 0;
     while next < count {
         let error = match wire.send(next) {
             Ok(0) => io::Error::from(io::ErrorKind::WriteZero),
@@ -66,7 +72,7 @@ pub(super) fn send_all(
                     settle(index, Ok(()));
                 }
                 next += sent;
-                (paused, news_heard) = (false, false);
+                (paused, news_heard) = (false, 0);
                 continue;
             }
             Err(error) => error,
@@ -91,15 +97,17 @@ pub(super) fn send_all(
                 paused = true;
                 continue;
             }
-            fault if fault.may_be_late_news() && !news_heard => {
-                news_heard = true;
-                continue;
+            fault if fault.may_be_late_news() && news_heard < MOST_NEWS => {
+                news_heard += 1;
+                if news_heard == 1 || wire.discard_late_news() {
+                    continue;
+                }
             }
             _ => {}
         }
         settle(next, Err(error));
         next += 1;
-        (paused, news_heard) = (false, false);
+        (paused, news_heard) = (false, 0);
     }
     Flushed::All
 }
@@ -134,6 +142,10 @@ pub(crate) fn send_one(
         fn pause(&mut self, length: Duration) {
             std::thread::sleep(length);
         }
+
+        fn discard_late_news(&mut self) -> bool {
+            self.socket.discard_late_news()
+        }
     }
 
     let mut single = Single {
@@ -146,6 +158,10 @@ pub(crate) fn send_one(
     send_all(1, &mut single, patience, |_, result| end = result);
     end
 }
+
+/// Errors in a row that are taken for late news about others: no flood of it
+/// may hold a worker up for long.
+const MOST_NEWS: u32 = 64;
 
 /// The one pause that a shortage of memory gets.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(1);
@@ -164,6 +180,8 @@ mod tests {
         at_most: usize,
         waits: usize,
         pauses: usize,
+        /// How often there is still news to forget.
+        news: usize,
     }
 
     impl Script {
@@ -204,6 +222,12 @@ mod tests {
 
         fn pause(&mut self, _length: Duration) {
             self.pauses += 1;
+        }
+
+        fn discard_late_news(&mut self) -> bool {
+            let had_some = self.news > 0;
+            self.news = self.news.saturating_sub(1);
+            had_some
         }
     }
 
@@ -252,6 +276,11 @@ mod tests {
             let mut script = Script::new(3, &[(0, &[code]), (2, &[code])]);
             let (_, ends) = run(&mut script, Patience::None);
             assert_eq!(ends, [Ok(0), Ok(1), Ok(2)], "errno {code}");
+
+            let mut storm = Script::new(2, &[(0, &[code; 10]), (1, &[code; 3])]);
+            storm.news = 9 + 1;
+            let (_, ends) = run(&mut storm, Patience::None);
+            assert_eq!(ends, [Ok(0), Err(1)], "errno {code}: the last one stays");
         }
     }
 

@@ -346,6 +346,10 @@ impl Wire for Kernel<'_> {
     fn pause(&mut self, length: Duration) {
         std::thread::sleep(length);
     }
+
+    fn discard_late_news(&mut self) -> bool {
+        self.socket.discard_late_news()
+    }
 }
 
 #[cfg(test)]

@@ -99,6 +99,12 @@ impl Socket {
         })
     }
 
+    /// Forgets errors that are queued: late news about what was sent earlier.
+    /// Returns whether there were any.
+    pub(crate) fn discard_late_news(&self) -> bool {
+        discard_error_queue(&self.inner) > 0
+    }
+
     /// Whether a receive would return at once.
     pub(crate) fn has_pending(&self) -> bool {
         poll(Some(self), libc::POLLIN, None, Some(Duration::ZERO))
@@ -141,7 +147,7 @@ impl Socket {
                 // or it was not a datagram that made it ready.
                 in_vain += 1;
                 if in_vain > MOST_WAKES_IN_VAIN {
-                    discard_error_queue(&self.inner);
+                    self.discard_late_news();
                     return Err(io::Error::other("ready, but nothing to receive"));
                 }
                 continue;
@@ -371,15 +377,17 @@ fn set_option(
 /// Empties the queue of errors that a socket with `IP_RECVERR` or stamps for
 /// sends has (recvmsg(2), `MSG_ERRQUEUE`): as long as there is one, the socket
 /// polls ready. Only a socket that was handed in may have been set up so.
-fn discard_error_queue(socket: &UdpSocket) {
-    for _ in 0..MOST_ERRORS_DISCARDED {
+/// Returns how many there were.
+fn discard_error_queue(socket: &UdpSocket) -> u32 {
+    for discarded in 0..MOST_ERRORS_DISCARDED {
         let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
         // SAFETY: nothing is written: there is no room to write to.
         let result = unsafe { libc::recv(socket.as_raw_fd(), std::ptr::null_mut(), 0, flags) };
         if result < 0 {
-            return;
+            return discarded;
         }
     }
+    MOST_ERRORS_DISCARDED
 }
 
 /// `SO_MEMINFO`: the socket's memory counters, exact at any time

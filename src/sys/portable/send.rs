@@ -129,4 +129,8 @@ impl Wire for OneByOne<'_> {
     fn pause(&mut self, length: Duration) {
         std::thread::sleep(length);
     }
+
+    fn discard_late_news(&mut self) -> bool {
+        self.socket.discard_late_news()
+    }
 }

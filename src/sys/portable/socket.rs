@@ -64,6 +64,11 @@ impl Socket {
         None
     }
 
+    /// Not to be known portably.
+    pub(crate) fn discard_late_news(&self) -> bool {
+        false
+    }
+
     /// Not to be known portably: one worker receives, a datagram at a time, and
     /// is relieved by the supervisor when it takes long.
     pub(crate) fn is_backlogged(&self) -> bool {
