@@ -118,6 +118,7 @@
 //! `--cfg socketserver_portable` builds that form.
 #![doc = include_str!("docs/guards.md")]
 #![doc = include_str!("docs/architecture.md")]
+#![doc = include_str!("docs/faults.md")]
 #![doc = include_str!("docs/migration.md")]
 #![doc = include_str!("docs/sockets.md")]
 

@@ -81,7 +81,7 @@ fn a_reply_leaves_from_the_address_asked_wherever_it_stands_in_the_batch() {
 fn both_families_are_answered_from_the_address_asked() {
     let namespace = Namespace::new();
     // A unique local address (RFC 4193) beside the loopback's.
-    namespace.ip("address add fd00::7/128 dev lo nodad");
+    namespace.add_v6("lo", "fd00::7/128");
     namespace.run(|| {
         ask_in_turn("[::]:0", &["127.0.0.1", "::1", "127.0.0.2", "fd00::7"]);
     });

@@ -91,6 +91,8 @@ mod start;
 )]
 mod support;
 #[cfg(target_os = "linux")]
+mod table;
+#[cfg(target_os = "linux")]
 mod transport;
 #[cfg(target_os = "linux")]
 mod world;
@@ -118,7 +120,8 @@ fn main() -> std::process::ExitCode {
         transport::cases(),
     ]
     .concat();
-    let trials = cases.into_iter().map(harness::Case::into_trial).collect();
+    let mut trials = vec![table::trial(&cases)];
+    trials.extend(cases.into_iter().map(harness::Case::into_trial));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

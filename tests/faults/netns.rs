@@ -2,12 +2,17 @@
 //! made on that thread belong to. It has no name and leaves nothing behind: it
 //! vanishes with its thread and the last socket.
 
+use std::io;
+use std::net::{Ipv6Addr, SocketAddrV6, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Sender};
 use std::thread::JoinHandle;
 
+use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, unshare};
+
+use crate::support::wait_until;
 
 /// A network namespace with its loopback up, and the thread that lives in it.
 #[derive(Debug)]
@@ -50,7 +55,7 @@ impl Namespace {
         one.join(&two, "veth");
         for (namespace, host) in [(&one, 1), (&two, 2)] {
             namespace.ip(&format!("address add 10.0.0.{host}/24 brd + dev veth"));
-            namespace.ip(&format!("address add fd00::{host}/64 dev veth nodad"));
+            namespace.add_v6("veth", &format!("fd00::{host}/64"));
         }
         (one, two)
     }
@@ -58,14 +63,32 @@ impl Namespace {
     /// Makes a link to `other`, called so on both ends, where this end is
     /// fe80::1/64 and the other fe80::2/64.
     #[track_caller]
-    pub(crate) fn join(&self, other: &Self, link: &str) {
+    pub(crate) fn join(&self, other: &Self, link: &'static str) {
         let peer = format!("peer name {link} netns {}", other.path);
         self.ip(&format!("link add {link} type veth {peer}"));
         for (namespace, host) in [(self, 1), (other, 2)] {
             namespace.ip(&format!("link set {link} addrgenmode none"));
-            namespace.ip(&format!("address add fe80::{host}/64 dev {link} nodad"));
             namespace.ip(&format!("link set {link} up"));
+            namespace.add_v6(link, &format!("fe80::{host}/64"));
         }
+    }
+
+    /// Adds an IPv6 address, and waits until the host hears by it: the kernel
+    /// sets it up later, on a thread of its own.
+    #[track_caller]
+    pub(crate) fn add_v6(&self, link: &'static str, address: &str) {
+        self.ip(&format!("address add {address} dev {link} nodad"));
+        let (ip, _) = address.split_once('/').expect("an address and its prefix");
+        let ip: Ipv6Addr = ip.parse().expect("an address");
+        self.run(move || {
+            let scope = match ip.is_unicast_link_local() {
+                true => if_nametoindex(link).expect("the link is there"),
+                false => 0,
+            };
+            wait_until("the address is heard by", || {
+                hears_itself(SocketAddrV6::new(ip, 0, 0, scope)).unwrap_or(false)
+            });
+        });
     }
 
     /// Runs this in the namespace: sockets and threads made by it stay there.
@@ -157,4 +180,12 @@ impl Drop for Namespace {
             "the thread of a namespace panicked"
         );
     }
+}
+
+/// Whether a datagram to this address comes back to the same host.
+fn hears_itself(addr: SocketAddrV6) -> io::Result<bool> {
+    let socket = UdpSocket::bind(addr)?;
+    socket.set_nonblocking(true)?;
+    socket.send_to(b"hear me", socket.local_addr()?)?;
+    Ok(socket.recv(&mut [0; 16])? > 0)
 }
