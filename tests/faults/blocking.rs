@@ -25,6 +25,7 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 fn a_handler_blocked_for_seconds_delays_no_other_client() {
+    const GOOD: Duration = Duration::from_millis(10);
     let gate = Gate::new();
     let held = gate.clone();
     let server = ThreadingUdpServer::serving(move |bytes, _, socket| {
@@ -39,13 +40,17 @@ fn a_handler_blocked_for_seconds_delays_no_other_client() {
     blocked.send(b"block");
     gate.wait_for(1);
     let time = Duration::from_secs(scale().min(5));
-    let waits = clientele.measure(10_000, time);
-    let (median, p99) = (percentile(&waits, 50), percentile(&waits, 99));
-    println!("beside a blocked handler: median {median:?}, p99 {p99:?}");
+    // A busy machine may spoil a window; a blocked handler would spoil them all.
+    let mut p99s = Vec::new();
+    while p99s.len() < 5 && p99s.iter().all(|p99| *p99 > GOOD) {
+        let waits = clientele.measure(10_000, time);
+        let (median, p99) = (percentile(&waits, 50), percentile(&waits, 99));
+        println!("beside a blocked handler: median {median:?}, p99 {p99:?}");
+        p99s.push(p99);
+    }
     assert_eq!(gate.waiting(), 1, "it was blocked all the while");
     blocked.expect_silence();
-    // Alone on the machine it is below 10 ms.
-    assert!(p99 < Duration::from_millis(100), "p99 {p99:?}");
+    assert!(p99s.iter().any(|p99| *p99 <= GOOD), "slow: {p99s:?}");
     gate.open();
     blocked.expect_reply(b"block");
 }
