@@ -6,10 +6,10 @@
 mod command;
 #[path = "../../examples/chat_shared/name.rs"]
 mod name;
+#[path = "../../examples/chat_server/proof.rs"]
+mod proof;
 #[path = "../../examples/chat_shared/text.rs"]
 mod text;
-#[path = "../../examples/chat_server/ticket.rs"]
-mod ticket;
 #[path = "../../examples/chat_shared/wire.rs"]
 mod wire;
 

@@ -16,6 +16,7 @@
 
 mod article;
 mod clients;
+mod lines;
 mod names;
 mod operator;
 mod people;
