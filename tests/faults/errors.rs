@@ -33,7 +33,6 @@ fn receives_that_fail_now_and_then_lose_nothing_and_are_counted() {
         let server = Injection::of(error, "recvmmsg", "3+4");
         server.ask_all(60);
         let end = server.end();
-        println!("{error}: {end:?}");
         let injected = end.injected("recvmmsg");
         assert!(injected >= 10, "{error}: {end:?}");
         assert_eq!(end.count("receive errors"), injected, "{error}: {end:?}");
@@ -52,7 +51,6 @@ fn receives_that_always_fail_neither_spin_nor_keep_from_ending() {
         thread::sleep(Duration::from_secs(1));
         let used = server.cpu_ticks() - before;
         let end = server.end();
-        println!("{error}: {used} ticks; {end:?}");
         assert!(used <= 20, "{error}: {used} ticks in a second: {end:?}");
         let injected = end.injected("recvmmsg");
         // At 100 ms each, after a few quick ones.
@@ -73,7 +71,6 @@ fn sends_that_fail_now_and_then_lose_nothing() {
         let server = Injection::of(error, "sendmmsg", "2+2");
         server.ask_all(40);
         let end = server.end();
-        println!("{error}: {end:?}");
         assert!(end.injected("sendmmsg") >= 10, "{error}: {end:?}");
         assert_eq!(end.count("replies sent"), 40, "{error}: {end:?}");
         assert_eq!(end.count("replies failed"), 0, "{error}: {end:?}");
@@ -95,13 +92,13 @@ fn sends_that_fail_again_lose_one_reply_each_and_are_counted_by_reason() {
         let server = Injection::of(error, "sendmmsg", &format!("2..{}", 1 + tries));
         let soon = server.ask_some(10);
         let end = server.end();
-        println!("{error}: {soon} came; {end:?}");
         let lost = end.injected("sendmmsg") / tries;
         assert!(lost >= 1, "{error}: {end:?}");
         assert_eq!(end.injected("sendmmsg"), tries * lost, "{error}: {end:?}");
         assert_eq!(end.count(reason), lost, "{error}: {end:?}");
         assert_eq!(end.count("replies failed"), lost, "{error}: {end:?}");
         assert_eq!(end.count("replies sent"), 10 - lost, "{error}: {end:?}");
+        assert_eq!(soon, 10 - lost, "{error}: all others came: {end:?}");
         assert_eq!(end.count("handled"), 10, "{error}: {end:?}");
     }
 }

@@ -77,10 +77,11 @@ fn without_descriptors_a_running_server_serves_and_grows() {
 /// such limit: the process goes on as a user that has no other process.
 #[track_caller]
 fn allow_threads(more: usize) {
-    const NOBODY_ELSE: u32 = 1_594_323;
+    const NOBODY: u32 = 1_594_323;
+    let nobody_else = Uid::from_raw(NOBODY + std::process::id());
     let most = (threads() + more) as u64;
     setrlimit(Resource::RLIMIT_NPROC, most, most).expect("it may be lowered");
-    setuid(Uid::from_raw(NOBODY_ELSE)).expect("root may become anyone");
+    setuid(nobody_else).expect("root may become anyone");
 }
 
 fn a_start_without_enough_threads_fails_and_leaks_nothing() {

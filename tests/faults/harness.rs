@@ -60,7 +60,6 @@ impl Case {
                 if is_set(REQUIRE) && !need.is_a_choice() {
                     return Err(format!("{reason}, and {REQUIRE} is set").into());
                 }
-                println!("{} is ignored: it {reason}", self.name);
                 return Ok(Completion::ignored_with(reason));
             }
             (self.run)();
