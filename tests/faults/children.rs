@@ -7,7 +7,7 @@ use socketserver::ThreadingUdpServer;
 
 use crate::harness::{Case, Need, alone, cases};
 use crate::support::process::open_descriptors;
-use crate::support::{Client, UdpServer, assert_port_is_free};
+use crate::support::{Client, TestServer, UdpServer, assert_port_is_free};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases! {
@@ -49,14 +49,21 @@ fn listed() -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
+/// Alone, since a program that any other test starts has the socket until it
+/// is executed.
 fn a_program_started_by_a_handler_does_not_keep_the_port() {
+    if !alone("a_program_started_by_a_handler_does_not_keep_the_port") {
+        return;
+    }
     let child = Arc::new(Mutex::new(None::<Child>));
     let started = Arc::clone(&child);
-    let server = ThreadingUdpServer::serving(move |bytes, _, socket| {
+    // No other test has a socket on this address that could get the port.
+    let server = ThreadingUdpServer::bind_fn("127.24.0.1:0", move |bytes, _, socket| {
         let sleep = Command::new("sleep").arg("60").spawn()?;
         *started.lock().map_err(|_| "poisoned")? = Some(sleep);
         Ok(socket.reply(bytes)?)
     });
+    let server = TestServer::spawn(server.expect("bound"));
     let addr = server.local_addr();
     Client::of(addr).ask(b"start");
     server.stop();

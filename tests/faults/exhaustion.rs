@@ -92,7 +92,11 @@ fn a_start_without_enough_threads_fails_and_leaks_nothing() {
     let descriptors = open_descriptors();
     let before = threads();
     for _ in 0..10 {
-        let server = ThreadingUdpServer::builder().workers(4).bound(echo);
+        let server = ThreadingUdpServer::builder()
+            .workers(4)
+            .bind_fn("127.26.0.1:0", echo)
+            .expect("bound");
+        // No other test has a socket on this address that could get the port.
         let addr = server.local_addr();
         let error = server
             .serve_forever()

@@ -156,12 +156,17 @@ impl Client {
     #[track_caller]
     pub(crate) fn receive_from(&self) -> (Vec<u8>, SocketAddr) {
         let mut buffer = vec![0; 65_536];
-        match self.socket.recv_from(&mut buffer) {
-            Ok((len, from)) => {
-                buffer.truncate(len);
-                (buffer, from)
+        loop {
+            match self.socket.recv_from(&mut buffer) {
+                Ok((len, from)) => {
+                    buffer.truncate(len);
+                    return (buffer, from);
+                }
+                // A receive with a timeout is not restarted (signal(7)), and
+                // a child of some test may have ended.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => panic!("no reply came to {}: {error}", self.addr()),
             }
-            Err(error) => panic!("no reply came to {}: {error}", self.addr()),
         }
     }
 
