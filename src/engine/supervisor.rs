@@ -124,7 +124,7 @@ impl Engine {
             let rest = self.protocol().doze(watch.is_settled());
             let until_due = due.map(|due| due.saturating_duration_since(Instant::now()));
             let until_look = match rest {
-                Rest::None => Some(LOOK_INTERVAL),
+                Rest::None => Some(watch.interval()),
                 Rest::Light => Some(LIGHT_REST),
                 Rest::Deep => None,
             };
@@ -156,7 +156,7 @@ impl Engine {
             if Instant::now() >= deadline && self.protocol().doors_are_closed() {
                 break;
             }
-            self.wait_for_token(Some(LOOK_INTERVAL));
+            self.wait_for_token(Some(watch.interval()));
             watch.look(self);
         }
         deadline
@@ -230,10 +230,6 @@ impl Engine {
         let _ = self.supervisor.wait(timeout);
     }
 }
-
-/// Between two looks at workers while there is traffic. A worker seen in the
-/// same handler at two looks in a row is stuck.
-const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The same while nothing is received and everyone busy has been so for a while:
 /// all that can happen is that a stuck handler replies.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use super::Engine;
 use super::job::Job;
@@ -24,6 +25,8 @@ pub(super) struct Watch {
     lacking: u32,
     /// Looks to let pass after the system refused a thread.
     hold_off: u32,
+    /// Looks still to come in quick succession, as somebody got stuck lately.
+    alert: u32,
     /// Up to here the pool grows although not everyone is stuck.
     eager_workers: usize,
 }
@@ -32,6 +35,8 @@ pub(super) struct Watch {
 #[derive(Debug, Clone, Copy, Default)]
 struct Sight {
     step: Repeats<u64>,
+    /// What was made of that.
+    is_stuck: bool,
     /// Which batch it is in, by address and filling.
     batch: Repeats<(usize, u64)>,
 }
@@ -66,25 +71,35 @@ impl Watch {
             settled: 0,
             lacking: 0,
             hold_off: 0,
+            alert: 0,
             eager_workers: cores * EAGER_WORKERS_PER_CORE,
         }
     }
 
     /// One look at everyone.
     pub(super) fn look(&mut self, engine: &Arc<Engine>) {
-        engine.looks.fetch_add(1, Relaxed);
-        let patience = if engine.pace.is_cheap() {
-            LOOKS_WHEN_CHEAP
-        } else {
-            LOOKS
+        self.alert = self.alert.saturating_sub(1);
+        if self.alert % QUICK_LOOKS == 0 {
+            engine.looks.fetch_add(1, Relaxed);
+        }
+        let patience = match (engine.pace.is_cheap(), self.alert) {
+            (true, 0) => LOOKS_WHEN_CHEAP,
+            (true, _) => LOOKS_WHEN_CHEAP * QUICK_LOOKS,
+            (false, _) => LOOKS,
         };
-        let (mut stuck, mut moved) = (0, false);
+        let (mut stuck, mut moved, mut is_news) = (0, false, false);
         for (slot, seen) in engine.slots.iter().zip(&mut self.seen) {
             if let Some(slot) = slot.get() {
                 let before = seen.step.last;
-                stuck += usize::from(Self::look_at(engine, slot, seen, patience));
+                let was_stuck = std::mem::replace(&mut seen.is_stuck, false);
+                seen.is_stuck = Self::look_at(engine, slot, seen, patience);
+                stuck += usize::from(seen.is_stuck);
+                is_news |= seen.is_stuck && !was_stuck;
                 moved |= seen.step.last != before;
             }
+        }
+        if is_news && engine.pace.is_cheap() {
+            self.alert = LOOKS_OF_ALERT;
         }
         self.settled = if moved {
             0
@@ -99,6 +114,17 @@ impl Watch {
         }
         self.see_to_the_jobs(engine, stuck, patience);
         self.see_to_growth(engine, stuck);
+    }
+
+    /// How long to wait until the next look while there is traffic.
+    ///
+    /// A handler that blocks among many that are quick is likely to be followed
+    /// by another: for a while that is found out sooner.
+    pub(super) fn interval(&self) -> Duration {
+        match self.alert {
+            0 => LOOK_INTERVAL,
+            _ => LOOK_INTERVAL / QUICK_LOOKS,
+        }
     }
 
     /// Whether everyone busy has been in the same handler for some time.
@@ -222,6 +248,13 @@ fn has_pending(engine: &Engine, door: DoorId) -> bool {
     socket.is_some_and(|socket| socket.has_pending())
 }
 
+/// Between two looks at workers while there is traffic. A worker seen in the
+/// same handler at two looks in a row is stuck.
+pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(1);
+/// Looks within that time when somebody got stuck lately.
+const QUICK_LOOKS: u32 = 4;
+/// For how many looks that counts as lately: a tenth of a second.
+const LOOKS_OF_ALERT: u32 = 100 * QUICK_LOOKS;
 /// Looks in a row, after the first, that must see the same.
 const LOOKS: u32 = 1;
 /// The same, when handlers are known to be quick: longer than the slices in

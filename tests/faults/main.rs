@@ -24,6 +24,7 @@
 //! | `forged` | sources that nobody sends from |
 //! | `icmp` | clients that vanished, and forged news of it |
 //! | `network` | networks that come and go, lose, repeat and reorder |
+//! | `panics` | handlers that panic |
 //! | `poison` | replies that cannot be sent, among others that can |
 //! | `send_buffer` | a network slower than the replies |
 //! | `shutdown` | the end, at the worst moments |
@@ -61,6 +62,8 @@ mod load;
 mod netns;
 #[cfg(target_os = "linux")]
 mod network;
+#[cfg(target_os = "linux")]
+mod panics;
 #[cfg(target_os = "linux")]
 mod poison;
 #[cfg(target_os = "linux")]
@@ -110,6 +113,7 @@ fn main() -> std::process::ExitCode {
         forged::cases(),
         icmp::cases(),
         network::cases(),
+        panics::cases(),
         poison::cases(),
         send_buffer::cases(),
         shutdown::cases(),
