@@ -25,6 +25,8 @@ pub(super) struct Watch {
     lacking: u32,
     /// Looks to let pass after the system refused a thread.
     hold_off: u32,
+    /// Looks in a row that found handlers quick and nobody stuck.
+    calm: u32,
     /// Looks still to come in quick succession, as somebody got stuck lately.
     alert: u32,
     /// Up to here the pool grows although not everyone is stuck.
@@ -71,6 +73,7 @@ impl Watch {
             settled: 0,
             lacking: 0,
             hold_off: 0,
+            calm: 0,
             alert: 0,
             eager_workers: cores * EAGER_WORKERS_PER_CORE,
         }
@@ -98,9 +101,15 @@ impl Watch {
                 moved |= seen.step.last != before;
             }
         }
-        if is_news && engine.pace.is_cheap() {
+        let is_cheap = engine.pace.is_cheap();
+        if is_news && is_cheap {
             self.alert = LOOKS_OF_ALERT;
         }
+        self.calm = if is_cheap && stuck == 0 {
+            self.calm.saturating_add(1)
+        } else {
+            0
+        };
         self.settled = if moved {
             0
         } else {
@@ -119,11 +128,15 @@ impl Watch {
     /// How long to wait until the next look while there is traffic.
     ///
     /// A handler that blocks among many that are quick is likely to be followed
-    /// by another: for a while that is found out sooner.
+    /// by another: for a while that is found out sooner. When none has for a
+    /// while, later: each look takes the processor from somebody.
     pub(super) fn interval(&self) -> Duration {
-        match self.alert {
-            0 => LOOK_INTERVAL,
-            _ => LOOK_INTERVAL / QUICK_LOOKS,
+        if self.alert > 0 {
+            LOOK_INTERVAL / QUICK_LOOKS
+        } else if self.calm > LOOKS_UNTIL_CALM {
+            LOOK_INTERVAL * 2
+        } else {
+            LOOK_INTERVAL
         }
     }
 
@@ -248,9 +261,11 @@ fn has_pending(engine: &Engine, door: DoorId) -> bool {
     socket.is_some_and(|socket| socket.has_pending())
 }
 
-/// Between two looks at workers while there is traffic. A worker seen in the
-/// same handler at two looks in a row is stuck.
-pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(1);
+/// Between two looks at workers while there is traffic, as a rule. A worker seen
+/// in the same handler at two looks in a row is stuck.
+const LOOK_INTERVAL: Duration = Duration::from_millis(1);
+/// Looks in a row without cause before they come half as often.
+const LOOKS_UNTIL_CALM: u32 = 100;
 /// Looks within that time when somebody got stuck lately.
 const QUICK_LOOKS: u32 = 4;
 /// For how many looks that counts as lately: a tenth of a second.

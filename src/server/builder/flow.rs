@@ -27,7 +27,9 @@ impl<S: Style> Builder<S> {
     /// many cores, where one queue is the limit. The kernel sends all datagrams
     /// of a peer to the same socket. All sockets share one pool of workers and
     /// one supervisor, and stay open until the server is closed; each has a
-    /// [`receive_buffer`](Self::receive_buffer) of its own.
+    /// [`receive_buffer`](Self::receive_buffer) of its own. Groups are joined by
+    /// the first socket alone; a broadcast is received by each of them, and so
+    /// handled as often as there are sockets.
     ///
     /// The first socket is bound alone, so that a port that is taken already is
     /// an error as ever. From then on any process of the same user may join, as
