@@ -66,24 +66,25 @@ impl Shift<'_> {
     /// Handles what waits in one lane, and keeps hold of it.
     fn work_one(&mut self, id: LaneId) {
         let mut parcels = std::mem::take(self.parcels);
-        if self.lanes.take(id, &mut parcels) {
-            let _held = Held {
-                slot: self.slot,
-                id,
-            };
-            for datagram in parcels.iter() {
-                if self.lanes.is_abandoned() {
-                    break;
-                }
-                self.slot.progress().step();
-                self.slot.tally.settle(settled(self.executor, &datagram));
-                self.handled += 1;
-                let look = self.engine.looks.load(Relaxed);
-                if std::mem::replace(self.look, look) != look {
-                    self.send_and_let_go();
-                }
+        self.lanes.take(id, &mut parcels);
+        let held = Held {
+            slot: self.slot,
+            id,
+        };
+        for datagram in parcels.iter() {
+            if self.lanes.is_abandoned() {
+                break;
+            }
+            self.slot.progress().step();
+            self.slot.tally.settle(settled(self.executor, &datagram));
+            self.handled += 1;
+            let look = self.engine.looks.load(Relaxed);
+            if std::mem::replace(self.look, look) != look {
+                self.send_and_let_go();
             }
         }
+        drop(held);
+        self.lanes.done(&mut parcels);
         *self.parcels = parcels;
     }
 

@@ -6,8 +6,8 @@
 //!
 //! # Why nothing waits in a lane that nobody works
 //! A lane is *taken* from the moment the first datagram is put into it until a
-//! worker finds it empty; both are decided under the lane's lock. Who puts the
-//! first in is told so ([`Put::First`]) and hands the lane on as a job, in the
+//! worker lets go of it, which it may only when nothing waits; both are decided
+//! under the lane's lock ([`Turn`]). Who puts the first in is told so ([`Put::First`]) and hands the lane on as a job, in the
 //! transition with which it leaves the door. While a lane is taken it is a job
 //! that waits, or in the hands of one worker, who looks again before letting go.
 //!
@@ -17,13 +17,19 @@
 //! supervisor has looked; when it gets stuck, the supervisor sends its replies
 //! and lets go for it.
 
+mod parcels;
+mod turn;
+
+pub(crate) use parcels::Parcels;
+pub(crate) use turn::Turn;
+
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use crate::sys::{Datagram, LocalEnd};
+use crate::stats::Padded;
+use crate::sys::Datagram;
 
 /// Names a lane.
 pub(crate) type LaneId = usize;
@@ -44,14 +50,16 @@ pub(crate) struct Lanes {
     lanes: Box<[Mutex<Lane>]>,
     /// Keyed, so that nobody can aim at a peer's lane.
     hasher: RandomState,
+    /// Memory of all datagrams in lanes, and in the hands of who works them.
+    used: Padded<AtomicUsize>,
     /// The server closes: what is left is not handled any more.
     abandoned: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct Lane {
+    turn: Turn,
     waiting: Parcels,
-    is_taken: bool,
 }
 
 impl Lanes {
@@ -59,45 +67,57 @@ impl Lanes {
         Self {
             lanes: (0..LANES).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
+            used: Padded::default(),
             abandoned: AtomicBool::new(false),
         }
     }
 
     /// Puts a copy of a datagram into its peer's lane.
+    ///
+    /// All lanes share one budget. One of them may use a part of what is left:
+    /// so a burst of one peer finds room as long as others do not need it, and
+    /// a flood of one, or of many, never takes the last of it.
     pub(crate) fn put(&self, datagram: &Datagram<'_>) -> Put {
         let id = self.lane_of(datagram.peer);
+        let size = Parcels::size_for(datagram.bytes.len());
+        let left = BUDGET.saturating_sub(self.used.load(Relaxed));
         let mut lane = self.lane(id);
-        if !lane.waiting.has_room(datagram.bytes.len()) {
+        if lane.waiting.size() + size > left / SHARE_OF_LEFT {
             return Put::Full;
         }
+        self.used.fetch_add(size, Relaxed);
         lane.waiting.push(datagram);
-        if std::mem::replace(&mut lane.is_taken, true) {
-            Put::Behind
-        } else {
+        if lane.turn.put() {
             Put::First(id)
+        } else {
+            Put::Behind
         }
     }
 
-    /// Takes what waits in a lane in exchange for the room in `empty`; `false`
-    /// when there was nothing, and the lane is let go.
-    pub(crate) fn take(&self, id: LaneId, empty: &mut Parcels) -> bool {
-        empty.clear();
+    /// Takes what waits in a lane, in exchange for the room of what was taken
+    /// before.
+    pub(crate) fn take(&self, id: LaneId, parcels: &mut Parcels) {
+        self.done(parcels);
         let mut lane = self.lane(id);
-        if lane.waiting.items.is_empty() {
-            lane.is_taken = false;
-            lane.waiting.give_back_room();
-            return false;
-        }
-        std::mem::swap(&mut lane.waiting, empty);
-        true
+        lane.turn.take();
+        std::mem::swap(&mut lane.waiting, parcels);
+    }
+
+    /// What was taken is dealt with.
+    pub(crate) fn done(&self, parcels: &mut Parcels) {
+        self.used.fetch_sub(parcels.size(), Relaxed);
+        parcels.clear(ROOM_KEPT_BY_WORKER);
     }
 
     /// Lets go of a lane in which nothing waits; `false` when something does,
     /// and the lane stays taken.
     pub(crate) fn let_go(&self, id: LaneId) -> bool {
         let mut lane = self.lane(id);
-        lane.is_taken = !lane.waiting.items.is_empty();
-        !lane.is_taken
+        let is_free = lane.turn.let_go();
+        if is_free {
+            lane.waiting.clear(ROOM_KEPT_BY_LANE);
+        }
+        is_free
     }
 
     /// Leaves nothing to handle, for good: the server closes.
@@ -120,75 +140,17 @@ impl Lanes {
     }
 }
 
-/// Datagrams of their own, in order.
-#[derive(Debug, Default)]
-pub(crate) struct Parcels {
-    bytes: Vec<u8>,
-    items: Vec<Parcel>,
-}
-
-#[derive(Debug)]
-struct Parcel {
-    start: usize,
-    len: usize,
-    peer: Option<SocketAddr>,
-    local: Option<LocalEnd>,
-    stamp: Option<Duration>,
-    truncated: bool,
-    glued: bool,
-}
-
-impl Parcels {
-    /// The datagrams, first the one that came first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Datagram<'_>> {
-        self.items.iter().map(|parcel| Datagram {
-            bytes: &self.bytes[parcel.start..parcel.start + parcel.len],
-            peer: parcel.peer,
-            local: parcel.local,
-            stamp: parcel.stamp,
-            truncated: parcel.truncated,
-            glued: parcel.glued,
-        })
-    }
-
-    fn has_room(&self, len: usize) -> bool {
-        self.items.len() < MOST_WAITING && self.bytes.len() + len <= MOST_BYTES_WAITING
-    }
-
-    fn push(&mut self, datagram: &Datagram<'_>) {
-        self.items.push(Parcel {
-            start: self.bytes.len(),
-            len: datagram.bytes.len(),
-            peer: datagram.peer,
-            local: datagram.local,
-            stamp: datagram.stamp,
-            truncated: datagram.truncated,
-            glued: datagram.glued,
-        });
-        self.bytes.extend_from_slice(datagram.bytes);
-    }
-
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.items.clear();
-    }
-
-    /// What a flood once needed is not kept.
-    fn give_back_room(&mut self) {
-        if self.bytes.capacity() > ROOM_KEPT {
-            *self = Self::default();
-        }
-    }
-}
-
 /// Enough that two of the peers of a busy moment rarely share one.
 const LANES: usize = 1_024;
-/// Datagrams that wait in one lane at most.
-const MOST_WAITING: usize = 256;
-/// Bytes of these: two of the longest datagrams.
-const MOST_BYTES_WAITING: usize = 128 * 1_024;
+/// Bytes of all datagrams in lanes, with what it takes to keep them.
+const BUDGET: usize = 32 << 20;
+/// A lane may use this part of what is left of the budget: when it is full, a
+/// fifth of the budget is in it.
+const SHARE_OF_LEFT: usize = 4;
 /// Bytes of room that an empty lane keeps for the next datagrams.
-const ROOM_KEPT: usize = 4 * 1_024;
+const ROOM_KEPT_BY_LANE: usize = 8 << 10;
+/// The same for a worker.
+const ROOM_KEPT_BY_WORKER: usize = 256 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -208,11 +170,13 @@ mod tests {
     fn taken(lanes: &Lanes, id: LaneId) -> Vec<Vec<u8>> {
         let mut parcels = Parcels::default();
         lanes.take(id, &mut parcels);
-        parcels.iter().map(|one| one.bytes.to_vec()).collect()
+        let bytes = parcels.iter().map(|one| one.bytes.to_vec()).collect();
+        lanes.done(&mut parcels);
+        bytes
     }
 
     #[test]
-    fn a_lane_is_a_job_once_until_it_was_found_empty() {
+    fn a_lane_is_a_job_once_until_it_was_let_go() {
         let lanes = Lanes::new();
         let Put::First(id) = lanes.put(&datagram(1, b"a")) else {
             panic!("nobody works it yet");
@@ -227,20 +191,43 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_is_full_at_its_limits_and_others_are_not() {
+    fn one_peer_has_room_for_a_burst_and_leaves_room_for_the_others() {
         let lanes = Lanes::new();
-        let put = |port, bytes: &[u8]| lanes.put(&datagram(port, bytes));
-        for count in 0..MOST_WAITING {
-            assert_ne!(put(1, b""), Put::Full, "datagram {count}");
+        let put = |port, len| lanes.put(&datagram(port, &[0; 65_535][..len])) != Put::Full;
+        let burst = (0..).take_while(|_| put(1, 64)).count();
+        assert!(burst > 10_000, "as much as the kernel's queue: {burst}");
+        let longest = (0..).take_while(|_| put(2, 65_535)).count();
+        assert!(longest > 50, "batches of the longest as well: {longest}");
+        for port in 3..100 {
+            assert!(put(port, 1_400), "port {port} is not made to pay for it");
         }
-        assert_eq!(put(1, b""), Put::Full);
-        let own = lanes.lane_of(datagram(1, b"").peer);
-        let others = (2..100).filter(|port| lanes.lane_of(datagram(*port, b"").peer) != own);
-        for port in others.take(1) {
-            assert!(matches!(put(port, &[0; 65_535]), Put::First(_)));
-            assert_eq!(put(port, &[0; 65_535]), Put::Behind);
-            assert_eq!(put(port, b"123"), Put::Full, "two bytes are left");
-            assert_eq!(put(port, b"12"), Put::Behind);
+        for port in 100..60_000 {
+            put(port, 65_535);
         }
+        assert!(lanes.used.load(Relaxed) <= BUDGET, "whatever comes");
+    }
+
+    #[test]
+    fn what_was_dealt_with_makes_room_again_and_is_given_back() {
+        let lanes = Lanes::new();
+        let mut parcels = Parcels::default();
+        for _ in 0..2 {
+            let Put::First(id) = lanes.put(&datagram(1, &[0; 9_000])) else {
+                panic!("nobody works it yet");
+            };
+            for _ in 1..10 {
+                lanes.put(&datagram(1, &[0; 9_000]));
+            }
+            lanes.take(id, &mut parcels);
+            assert_eq!(parcels.iter().count(), 10);
+            lanes.done(&mut parcels);
+            assert_eq!(lanes.used.load(Relaxed), 0);
+            assert!(lanes.let_go(id));
+            assert!(lanes.lane(id).waiting.room() <= ROOM_KEPT_BY_LANE);
+        }
+        assert!(
+            parcels.room() > 10 * 9_000,
+            "kept by the worker, and used again"
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socketserver::{Builder, ThreadingUdpServer};
 
@@ -130,18 +130,56 @@ fn what_finds_its_lane_full_is_shed_and_counted() {
     let client = Client::of(server.local_addr());
     client.send(b"stick");
     gate.wait_for(1);
-    for _ in 0..300 {
-        client.send(b"behind");
+    let mut sent = 1;
+    while server.stats().shed.lane_full < 10 {
+        client.send(&[0; 60_000]);
+        sent += 1;
+        // No more than the kernel's queue holds.
+        wait_until("it was received", || server.stats().received == sent);
     }
-    wait_until("the lane is full", || server.stats().shed.lane_full == 44);
-    assert_eq!(server.stats().in_flight, 257, "one handled, 256 behind it");
+    // A burst of another peer finds room all the same.
+    assert!(
+        sent > 60,
+        "a burst of the longest datagrams finds room: {sent}"
+    );
+    let other = Client::of(server.local_addr());
+    other.send(&[1; 60_000]);
+    wait_until("it was received", || server.stats().received == sent + 1);
     gate.open();
-    let stats = {
-        server.wait_until_settled(301);
-        server.stop().stats
-    };
-    assert_eq!((stats.handled, stats.shed.lane_full), (257, 44));
-    assert_eq!(stats.received, 301, "{stats}");
+    server.wait_until_settled(sent + 1);
+    let stats = server.stop().stats;
+    assert_eq!(stats.shed.lane_full, 10, "{stats}");
+    assert_eq!(stats.handled, sent + 1 - 10, "{stats}");
+}
+
+#[test]
+fn a_burst_of_one_peer_is_not_shed_while_its_handlers_get_on() {
+    let bursts = [
+        // Datagrams, bytes, microseconds for each.
+        (32, 9_000, 0),
+        (32, 60_000, 0),
+        (3_000, 64, 30),
+        (1_000, 64, 200),
+    ];
+    for (count, len, micros) in bursts {
+        let server = ordered(4).batch_size(1_024);
+        let server = server.bind_fn(ANY_PORT, move |_, _, _| {
+            let began = Instant::now();
+            while began.elapsed() < Duration::from_micros(micros) {}
+            Ok(())
+        });
+        let server = TestServer::spawn(server.expect("bound"));
+        let client = Client::of(server.local_addr());
+        for _ in 0..count {
+            client.send(&vec![0; len]);
+        }
+        let drops = || server.stats().kernel_drops.unwrap_or(0);
+        wait_until("all are settled", || {
+            server.stats().settled() + drops() == count
+        });
+        let stats = server.stop().stats;
+        assert_eq!(stats.shed.lane_full, 0, "{count} of {len} bytes: {stats}");
+    }
 }
 
 #[test]

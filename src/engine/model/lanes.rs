@@ -1,10 +1,11 @@
-//! The small world around lanes: the protocol's transitions together with what
-//! `lanes.rs` and `lane_work.rs` do under the locks of lanes and slots.
+//! The small world around lanes: the protocol's transitions and those of a
+//! lane's turn, together with what `lane_work.rs` does between them.
 //!
 //! Datagrams are numbered by lane. A reply is sent when the outbox is flushed:
 //! until then it waits with the worker that handled its datagram.
 
 use super::Model;
+use crate::engine::lanes::Turn;
 use crate::engine::protocol::{Assistance, Bell, Calls, Order, Protocol, Rest, WorkerId};
 
 type LaneId = usize;
@@ -44,8 +45,7 @@ enum Stage {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 struct Lane {
-    is_taken: bool,
-    waiting: u8,
+    turn: Turn,
     /// Datagrams put in, handled and answered so far.
     put: u8,
     handled: u8,
@@ -222,20 +222,13 @@ impl World {
                 world.stages[me] = Stage::Sorting(rest);
                 let lane = &mut world.lanes[id];
                 lane.put += 1;
-                lane.waiting += 1;
-                if !std::mem::replace(&mut lane.is_taken, true) {
+                if lane.turn.put() {
                     world.ready[me].push(id);
                 }
             }
             Stage::Take(id) => {
-                let lane = &mut world.lanes[*id];
-                let count = std::mem::take(&mut lane.waiting);
-                lane.is_taken = count > 0;
-                world.stages[me] = if count > 0 {
-                    Stage::Handling(*id, count)
-                } else {
-                    Stage::NextLane
-                };
+                let count = world.lanes[*id].turn.take();
+                world.stages[me] = Stage::Handling(*id, count as u8);
             }
             Stage::Handling(id, 0) => {
                 world.held[me].push(*id);
@@ -248,6 +241,11 @@ impl World {
                     stuck.stages[me] = Stage::Stuck(*id);
                     worlds.push(stuck);
                 }
+                // It notices a look of the supervisor's.
+                let mut noticing = self.clone();
+                noticing.flush(me);
+                noticing.let_go(me);
+                worlds.push(noticing);
                 let lane = &mut world.lanes[*id];
                 lane.handled += 1;
                 world.outbox[me].push((*id, lane.handled));
@@ -290,13 +288,8 @@ impl World {
 
     /// Lets go of a worker's lanes; whether something waits in any.
     fn let_go(&mut self, worker: WorkerId) -> bool {
-        let held = std::mem::take(&mut self.held[worker]);
-        let lanes = &mut self.lanes;
-        let (again, free): (Vec<_>, Vec<_>) =
-            held.into_iter().partition(|id| lanes[*id].waiting > 0);
-        for id in free {
-            lanes[id].is_taken = false;
-        }
+        let mut again = std::mem::take(&mut self.held[worker]);
+        again.retain(|id| !self.lanes[*id].turn.let_go());
         let is_again = !again.is_empty();
         self.protocol.enqueue(again);
         is_again

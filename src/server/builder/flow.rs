@@ -34,7 +34,8 @@ impl<S: Style> Builder<S> {
     /// The first socket is bound alone, so that a port that is taken already is
     /// an error as ever. From then on any process of the same user may join, as
     /// with [`allow_reuse_port`](Self::allow_reuse_port). From 1 to 1,024, and
-    /// no more than workers. Defaults to 1. More fail at `bind` on other systems
+    /// no more than workers; there are never fewer workers than sockets,
+    /// whatever their minimum. Defaults to 1. More fail at `bind` on other systems
     /// than Linux, and for a socket that is handed in.
     ///
     /// # Examples
@@ -53,9 +54,10 @@ impl<S: Style> Builder<S> {
     /// to false: datagrams of one peer may be handled at the same time, too.
     ///
     /// Peers are spread over 1,024 lanes; two that share one may wait for each
-    /// other. Behind a handler that takes long, up to 256 datagrams or 128 KiB
-    /// of its lane wait; what comes then is counted in
-    /// [`Shed::lane_full`](crate::Shed::lane_full). Costs a copy of each datagram.
+    /// other. What waits behind a handler waits in its lane, in memory: 32 MiB
+    /// for all lanes, of which one may use a quarter of what is left. What finds
+    /// no room there is counted in [`Shed::lane_full`](crate::Shed::lane_full).
+    /// Costs a copy of each datagram.
     ///
     /// # Examples
     /// ```

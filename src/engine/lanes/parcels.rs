@@ -1,0 +1,75 @@
+//! Datagrams with bytes of their own, in order.
+
+use std::mem::size_of;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::sys::{Datagram, LocalEnd};
+
+#[derive(Debug, Default)]
+pub(crate) struct Parcels {
+    bytes: Vec<u8>,
+    items: Vec<Parcel>,
+}
+
+#[derive(Debug)]
+struct Parcel {
+    start: usize,
+    len: usize,
+    peer: Option<SocketAddr>,
+    local: Option<LocalEnd>,
+    stamp: Option<Duration>,
+    truncated: bool,
+    glued: bool,
+}
+
+impl Parcels {
+    /// The memory that a datagram of `len` bytes takes here.
+    pub(crate) fn size_for(len: usize) -> usize {
+        len + size_of::<Parcel>()
+    }
+
+    /// The memory that its datagrams take.
+    pub(crate) fn size(&self) -> usize {
+        self.bytes.len() + self.items.len() * size_of::<Parcel>()
+    }
+
+    /// The datagrams, first the one that came first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Datagram<'_>> {
+        self.items.iter().map(|parcel| Datagram {
+            bytes: &self.bytes[parcel.start..parcel.start + parcel.len],
+            peer: parcel.peer,
+            local: parcel.local,
+            stamp: parcel.stamp,
+            truncated: parcel.truncated,
+            glued: parcel.glued,
+        })
+    }
+
+    pub(crate) fn push(&mut self, datagram: &Datagram<'_>) {
+        self.items.push(Parcel {
+            start: self.bytes.len(),
+            len: datagram.bytes.len(),
+            peer: datagram.peer,
+            local: datagram.local,
+            stamp: datagram.stamp,
+            truncated: datagram.truncated,
+            glued: datagram.glued,
+        });
+        self.bytes.extend_from_slice(datagram.bytes);
+    }
+
+    /// Throws them away, and the room for more than `kept` bytes with them.
+    pub(crate) fn clear(&mut self, kept: usize) {
+        self.bytes.clear();
+        self.items.clear();
+        if self.room() > kept {
+            *self = Self::default();
+        }
+    }
+
+    /// The memory that it holds.
+    pub(crate) fn room(&self) -> usize {
+        self.bytes.capacity() + self.items.capacity() * size_of::<Parcel>()
+    }
+}
