@@ -98,11 +98,16 @@ pub(crate) fn alone(test: &str) -> bool {
     alone_under(test, &[])
 }
 
+/// Whether this is a process for one test alone.
+pub(crate) fn is_alone() -> bool {
+    is_set(ALONE)
+}
+
 /// As [`alone`], started by a program that changes the conditions, like
 /// `prlimit` with its options.
 #[track_caller]
 pub(crate) fn alone_under(test: &str, starter: &[&str]) -> bool {
-    if is_set(ALONE) {
+    if is_alone() {
         return true;
     }
     let this = std::env::current_exe().expect("the path of this program");

@@ -15,14 +15,17 @@
 //!
 //! | module | what goes wrong |
 //! |---|---|
+//! | `abused` | floods in the name of clients |
 //! | `addresses` | servers with many addresses |
 //! | `blocking` | handlers that block, and more load than can be handled |
 //! | `children` | programs that handlers start |
+//! | `clock` | a clock that jumps |
 //! | `datagrams` | the smallest and the longest datagrams and replies |
 //! | `errors` | system calls that fail |
 //! | `exhaustion` | no descriptors, no threads, no memory left |
 //! | `forged` | sources that nobody sends from |
 //! | `icmp` | clients that vanished, and forged news of it |
+//! | `loops` | servers that are set on each other |
 //! | `network` | networks that come and go, lose, repeat and reorder |
 //! | `panics` | handlers that panic |
 //! | `poison` | replies that cannot be sent, among others that can |
@@ -35,6 +38,8 @@
 //! | `transport` | damage, and several datagrams at once |
 
 #[cfg(target_os = "linux")]
+mod abused;
+#[cfg(target_os = "linux")]
 mod addresses;
 #[cfg(target_os = "linux")]
 mod blocking;
@@ -42,6 +47,8 @@ mod blocking;
 mod cgroup;
 #[cfg(target_os = "linux")]
 mod children;
+#[cfg(target_os = "linux")]
+mod clock;
 #[cfg(target_os = "linux")]
 mod datagrams;
 #[cfg(target_os = "linux")]
@@ -58,6 +65,8 @@ mod icmp;
 mod injection;
 #[cfg(target_os = "linux")]
 mod load;
+#[cfg(target_os = "linux")]
+mod loops;
 #[cfg(target_os = "linux")]
 mod netns;
 #[cfg(target_os = "linux")]
@@ -104,14 +113,17 @@ mod world;
 fn main() -> std::process::ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
     let cases = [
+        abused::cases(),
         addresses::cases(),
         blocking::cases(),
         children::cases(),
+        clock::cases(),
         datagrams::cases(),
         errors::cases(),
         exhaustion::cases(),
         forged::cases(),
         icmp::cases(),
+        loops::cases(),
         network::cases(),
         panics::cases(),
         poison::cases(),

@@ -2,11 +2,12 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use socketserver::{Builder, ThreadingUdpServer};
+use socketserver::{AmplificationLimit, Builder, RateLimit, ReplyLoops, ThreadingUdpServer};
 
 use crate::harness::{Case, Need, alone, cases, scale};
 use crate::netns::Namespace;
 use crate::raw::Forger;
+use crate::support::process::cpu_ticks_of;
 use crate::support::{Client, TestServer, echo};
 use crate::world::resident_kib;
 
@@ -14,6 +15,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases! {
         &[Need::Root, Need::Tool("ip")] => {
             a_flood_from_random_sources_takes_no_memory_and_no_client_its_turn,
+            with_all_guards_a_flood_from_random_sources_takes_no_more_memory_or_time,
         }
     }
 }
@@ -63,6 +65,25 @@ fn a_flood_from_random_sources_takes_no_memory_and_no_client_its_turn() {
     }
 }
 
+/// Tables that are full cost no more to look into than empty ones, and a guard
+/// that forgets the sources of a flood does not forget the client.
+fn with_all_guards_a_flood_from_random_sources_takes_no_more_memory_or_time() {
+    if !alone("with_all_guards_a_flood_from_random_sources_takes_no_more_memory_or_time") {
+        return;
+    }
+    for flood in FLOODS {
+        // Less than the second flood sends, whose sources are one for the limit;
+        // and more than a client can ask that waits for each answer.
+        let guarded = ThreadingUdpServer::builder()
+            .refuse_responder_ports(true)
+            .deny_networks(["192.0.2.0/24", "2001:db8:1::/48"])
+            .break_reply_loops(ReplyLoops::new())
+            .rate_limit(RateLimit::per_second(20_000))
+            .amplification_limit(AmplificationLimit::new());
+        flood.on(guarded, 50);
+    }
+}
+
 /// A flood on a server, from random sources.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Flood {
@@ -101,7 +122,7 @@ impl Flood {
 
     #[track_caller]
     fn run(self, builder: Builder<ThreadingUdpServer>, warm_up: u64) {
-        let builder = builder.workers(2);
+        let builder = builder.workers(2).thread_name("flooded");
         let server = builder.bind_fn(self.bound_to, echo).expect("bound");
         let asked = self.asked.parse().expect("an address");
         let addr = SocketAddr::new(asked, server.local_addr().port());
@@ -118,8 +139,14 @@ impl Flood {
         };
         (0..warm_up).for_each(&mut round);
         let before = resident_kib();
-        let rounds = warm_up + 1_000 * scale();
-        (warm_up..rounds).for_each(&mut round);
+        let half = 500 * scale();
+        let mut ticks_of_half = |from: u64| {
+            let before = cpu_ticks_of("flooded");
+            (from..from + half).for_each(&mut round);
+            cpu_ticks_of("flooded") - before
+        };
+        let (first, second) = (ticks_of_half(warm_up), ticks_of_half(warm_up + half));
+        let rounds = warm_up + 2 * half;
         let after = resident_kib();
         let stats = server.stop().stats;
         assert_eq!(
@@ -130,6 +157,11 @@ impl Flood {
         assert!(
             after < before + MOST_GROWTH,
             "memory grew from {before} to {after} KiB"
+        );
+        // Other processes cost it the caches, now in one half and now in the other.
+        assert!(
+            second < 5 * first + 10,
+            "a datagram costs ever more: {first} ticks, then {second}"
         );
     }
 }
