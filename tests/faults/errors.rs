@@ -93,7 +93,7 @@ fn sends_that_fail_again_lose_one_reply_each_and_are_counted_by_reason() {
         let soon = server.ask_some(10);
         let end = server.end();
         let lost = end.injected("sendmmsg") / tries;
-        assert!(lost >= 1, "{error}: {end:?}");
+        assert!(lost >= 1, "{error}: {soon} came; {end:?}");
         assert_eq!(end.injected("sendmmsg"), tries * lost, "{error}: {end:?}");
         assert_eq!(end.count(reason), lost, "{error}: {end:?}");
         assert_eq!(end.count("replies failed"), lost, "{error}: {end:?}");

@@ -169,11 +169,17 @@ fn a_long_life_under_a_mixed_load_leaks_nothing_and_counts_exactly() {
     });
     let end = Holdings::now();
     let stats = server.stop().stats;
-    println!("{warm:?}, then {end:?}, in {:?}\n{stats}", began.elapsed());
-    assert_eq!(end.descriptors, warm.descriptors, "descriptors stay flat");
+    let took = began.elapsed();
+    assert_eq!(
+        end.descriptors, warm.descriptors,
+        "descriptors stay flat for {took:?}"
+    );
     // The allocator's own ups and downs.
     let bound = warm.resident_kib + 2_048;
-    assert!(end.resident_kib < bound, "memory grows: {warm:?}, {end:?}");
+    assert!(
+        end.resident_kib < bound,
+        "memory grows: {warm:?}, {end:?} after {took:?}"
+    );
     let drops = stats.kernel_drops.expect("Linux tells");
     assert_eq!(
         stats.received + drops,
