@@ -36,7 +36,8 @@ impl<S: Style> Builder<S> {
     /// with [`allow_reuse_port`](Self::allow_reuse_port). From 1 to 1,024, and
     /// no more than workers; there are never fewer workers than sockets,
     /// whatever their minimum. Defaults to 1. More fail at `bind` on other systems
-    /// than Linux, and for a socket that is handed in.
+    /// than Linux, and for a socket that is handed in; of several, `AsFd` gives
+    /// the first, so such a server is not handed over to a successor.
     ///
     /// # Examples
     /// ```
