@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use socketserver::{
-    DatagramHandler, ForkingStyleUdpServer, HandlerError, RunningServer, SocketHandle,
+    Builder, DatagramHandler, ForkingStyleUdpServer, HandlerError, RunningServer, SocketHandle,
     ThreadingUdpServer,
 };
 
@@ -66,8 +66,16 @@ pub(crate) const SERVERS: [(&str, Start); 2] =
     [("threading", threading), ("forking style", forking)];
 
 fn threading(workers: usize, work: Work) -> RunningServer {
-    ThreadingUdpServer::builder()
-        .workers(workers)
+    guarded(workers, work, |builder| builder)
+}
+
+/// One with guards.
+pub(crate) fn guarded(
+    workers: usize,
+    work: Work,
+    guards: fn(Builder<ThreadingUdpServer>) -> Builder<ThreadingUdpServer>,
+) -> RunningServer {
+    guards(ThreadingUdpServer::builder().workers(workers))
         .bind("127.0.0.1:0", move || Upper::new(work))
         .expect("a free port on loopback")
         .spawn()

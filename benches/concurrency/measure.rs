@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, Throughput};
 
-use crate::handler::{KINDS, Kind, SERVERS};
+use crate::guards::GUARDS;
+use crate::handler::{KINDS, Kind, SERVERS, guarded};
 use crate::load::{self, Expect, Plan};
 
 /// Every server with every kind of handler, size and number of workers.
@@ -15,17 +17,12 @@ pub(crate) fn all(criterion: &mut Criterion) {
             group(criterion, kind, size);
         }
     }
+    guards(criterion, &KINDS[CHEAP], SIZES[SHORT]);
 }
 
 fn group(criterion: &mut Criterion, kind: &Kind, size: usize) {
     let mut group = criterion.benchmark_group(format!("{}, {size} bytes", kind.name));
-    group
-        .throughput(Throughput::Elements(1))
-        .sampling_mode(SamplingMode::Flat)
-        .sample_size(SAMPLES)
-        .warm_up_time(RUN)
-        .measurement_time(2 * RUN * SAMPLES as u32)
-        .nresamples(1_000);
+    configure(&mut group);
     for (server, start) in SERVERS {
         for workers in kind.workers {
             let id = BenchmarkId::new(server, workers);
@@ -37,6 +34,30 @@ fn group(criterion: &mut Criterion, kind: &Kind, size: usize) {
         }
     }
     group.finish();
+}
+
+/// The quickest handler, behind each guard and behind all.
+fn guards(criterion: &mut Criterion, kind: &Kind, size: usize) {
+    let mut group = criterion.benchmark_group("guards");
+    configure(&mut group);
+    for (guard, guards) in GUARDS {
+        group.bench_function(guard, |bencher| {
+            let server = guarded(kind.workers[FEWEST], kind.work, guards);
+            let plan = plan(server.local_addr(), kind, size);
+            bencher.iter_custom(|datagrams| time_of(&plan, datagrams));
+        });
+    }
+    group.finish();
+}
+
+fn configure(group: &mut BenchmarkGroup<'_, WallTime>) {
+    group
+        .throughput(Throughput::Elements(1))
+        .sampling_mode(SamplingMode::Flat)
+        .sample_size(SAMPLES)
+        .warm_up_time(RUN)
+        .measurement_time(2 * RUN * SAMPLES as u32)
+        .nresamples(1_000);
 }
 
 /// How long so many datagrams take, by the rate at which they are answered in a
@@ -63,6 +84,10 @@ fn plan(server: SocketAddr, kind: &Kind, size: usize) -> Plan {
     }
 }
 
+/// Where guards cost most: of the kinds, the sizes and the numbers of workers.
+const CHEAP: usize = 0;
+const SHORT: usize = 0;
+const FEWEST: usize = 0;
 const CLIENTS: usize = 64;
 /// Of a datagram, in bytes: a short one, and one that about fills an Ethernet frame.
 const SIZES: [usize; 2] = [64, 1_200];

@@ -1,6 +1,7 @@
 //! Where an address stands in a table: a keyed hash, so that nobody who does not
 //! know the key can aim at the place of another.
 
+use std::hash::Hasher;
 use std::net::{IpAddr, SocketAddr};
 
 use siphasher::sip::SipHasher13;
@@ -44,12 +45,34 @@ pub(crate) struct TableKey(SipHasher13);
 impl TableKey {
     /// The place of an address with its port.
     pub(crate) fn peer(&self, peer: SocketAddr) -> Hashed {
-        Hashed::new(self.0.hash(&encode(peer)))
+        let scope = match peer {
+            SocketAddr::V4(_) => 0,
+            SocketAddr::V6(v6) => v6.scope_id(),
+        };
+        self.place(peer.ip(), peer.port(), scope)
     }
 
     /// The place of a prefix.
     pub(crate) fn prefix(&self, prefix: Prefix) -> Hashed {
-        Hashed::new(self.0.hash(&prefix.encode()))
+        let (network, len) = prefix.parts();
+        self.place(network, len.into(), 0)
+    }
+
+    /// Hashes whole words: an IPv4 address with what is behind it is a single
+    /// one, which takes half the time of its IPv6-mapped form. The hash takes the
+    /// length in, so that the two families stay apart.
+    fn place(&self, ip: IpAddr, behind: u16, scope: u32) -> Hashed {
+        let mut hasher = self.0;
+        match ip.to_canonical() {
+            IpAddr::V4(v4) => hasher.write_u64(u64::from(v4.to_bits()) << 16 | u64::from(behind)),
+            IpAddr::V6(v6) => {
+                let [high, low] = [v6.to_bits() >> 64, v6.to_bits()].map(|half| half as u64);
+                hasher.write_u64(high);
+                hasher.write_u64(low);
+                hasher.write_u64(u64::from(scope) << 16 | u64::from(behind));
+            }
+        }
+        Hashed::new(hasher.finish())
     }
 }
 
@@ -89,7 +112,7 @@ pub(super) fn encode(addr: SocketAddr) -> [u8; 22] {
 }
 
 /// An address as IPv6 writes it.
-pub(super) fn octets(ip: IpAddr) -> [u8; 16] {
+fn octets(ip: IpAddr) -> [u8; 16] {
     match ip {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
         IpAddr::V6(v6) => v6.octets(),

@@ -2,8 +2,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::hash::octets;
-
 /// The network part of an address: whoever has one address of it may well have
 /// them all. An IPv4 address written as IPv6 is an IPv4 address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,11 +39,9 @@ impl Prefix {
         Self::of(ip, IPV4_BITS, IPV6_BITS)
     }
 
-    pub(super) fn encode(self) -> [u8; 17] {
-        let mut bytes = [0; 17];
-        bytes[..16].copy_from_slice(&octets(self.network));
-        bytes[16] = self.len;
-        bytes
+    /// The network's first address, and how many of its bits count.
+    pub(super) fn parts(self) -> (IpAddr, u8) {
+        (self.network, self.len)
     }
 }
 
