@@ -36,6 +36,10 @@ pub struct ActivatedSocket {
 /// [`from_socket`](crate::ThreadingUdpServer::from_socket) takes them; each is
 /// served by a server of its own.
 ///
+/// Call it before anything else in the program opens descriptors: the sockets
+/// are known by their numbers alone, 3 and up, and whatever is open there is
+/// taken for them.
+///
 /// The environment stays as it is. Children inherit the variables, but neither
 /// the sockets nor the process id that these were meant for. Only the first
 /// call takes the sockets.
@@ -101,16 +105,16 @@ impl Passed {
         let Some(pid) = variable(PID)? else {
             return Ok(Self::NOTHING);
         };
-        match pid.parse::<u32>() {
-            Ok(pid) if pid == own_pid => {}
-            Ok(_) => return Ok(Self::NOTHING),
-            Err(_) => return Err(activation(PID, format!("{pid:?} is no process id"))),
+        match number::<u32>(&pid) {
+            Some(pid) if pid == own_pid => {}
+            Some(_) => return Ok(Self::NOTHING),
+            None => return Err(activation(PID, format!("{pid:?} is no process id"))),
         }
         let Some(count) = variable(FDS)? else {
             return Ok(Self::NOTHING);
         };
-        let count = match count.parse::<usize>() {
-            Ok(sane) if (1..=MOST_DESCRIPTORS).contains(&sane) => sane,
+        let count = match number::<usize>(&count) {
+            Some(sane) if (1..=MOST_DESCRIPTORS).contains(&sane) => sane,
             _ => {
                 let problem = format!("{count:?} is not between 1 and {MOST_DESCRIPTORS}");
                 return Err(activation(FDS, problem));
@@ -135,6 +139,12 @@ fn variable(name: &'static str) -> Result<Option<String>, Error> {
         Err(env::VarError::NotPresent) => Ok(None),
         Err(env::VarError::NotUnicode(_)) => Err(activation(name, "it is not text")),
     }
+}
+
+/// A number as systemd reads it: digits, without a sign.
+fn number<N: std::str::FromStr>(text: &str) -> Option<N> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_plain)
 }
 
 fn activation(variable: &'static str, problem: impl Into<String>) -> Error {
@@ -200,6 +210,11 @@ mod tests {
         let pid = (PID, "7");
         for (variables, problem) in [
             (&[(PID, "me")][..], "LISTEN_PID: \"me\" is no process id"),
+            (&[(PID, "+7")], "LISTEN_PID: \"+7\" is no process id"),
+            (
+                &[pid, (FDS, "+1")],
+                "LISTEN_FDS: \"+1\" is not between 1 and 1048576",
+            ),
             (&[(PID, "")], "LISTEN_PID: \"\" is no process id"),
             (
                 &[pid, (FDS, "0")],

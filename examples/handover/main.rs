@@ -67,8 +67,10 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     // Asked now, while it is true: when the program is replaced by its next
     // version, the path stays.
     let program = std::env::current_exe()?;
-    let orders = Orders::listen()?;
+    // Before anything else opens descriptors: a socket that was passed is known
+    // by its number alone.
     let server = open(options)?;
+    let orders = Orders::listen()?;
     // It keeps the socket open, and its queue, until the successor has it.
     let socket = server.as_fd().try_clone_to_owned()?;
     let running = server.spawn();

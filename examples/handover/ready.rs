@@ -1,24 +1,41 @@
-//! How a process tells the one that started it that it serves: as systemd wants
-//! to be told (sd_notify(3)), by `READY=1` to the socket that `NOTIFY_SOCKET`
-//! names. So this program can be a systemd service of `Type=notify`, too.
+//! How a process tells those who started it that it serves: as systemd wants to
+//! be told (sd_notify(3)), by `READY=1`, and by `MAINPID=`, as a successor is the
+//! service's main process from then on. So this program can be a systemd service
+//! of `Type=notify` and `NotifyAccess=all`, too. The process that hands over is
+//! told the same.
 
+use std::ffi::OsStr;
 use std::io;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub(crate) const VARIABLE: &str = "NOTIFY_SOCKET";
+/// Where a service manager wants to be told.
+const MANAGER: &str = "NOTIFY_SOCKET";
+/// Where the process that hands over wants to be told.
+pub(crate) const PREDECESSOR: &str = "HANDOVER_NOTIFY_SOCKET";
 
-/// Says that this process serves, if somebody wants to know.
+/// Says that this process serves, to whoever wants to know.
 pub(crate) fn say() -> io::Result<()> {
-    match std::env::var_os(VARIABLE) {
-        // A name that begins so is abstract, without a file, as systemd's may be.
-        Some(path) if !path.as_encoded_bytes().starts_with(b"@") => {
-            let socket = UnixDatagram::unbound()?;
-            socket.send_to(READY, path).map(drop)
-        }
-        _ => Ok(()),
+    let word = format!("{READY}\nMAINPID={}", std::process::id());
+    for name in [MANAGER, PREDECESSOR].iter().filter_map(std::env::var_os) {
+        let socket = UnixDatagram::unbound()?;
+        let listener = address(name.as_encoded_bytes())?;
+        socket.send_to_addr(word.as_bytes(), &listener)?;
     }
+    Ok(())
+}
+
+/// A path, or behind an `@` an abstract name, without a file, as systemd's may be.
+fn address(name: &[u8]) -> io::Result<SocketAddr> {
+    use std::os::unix::ffi::OsStrExt;
+
+    #[cfg(target_os = "linux")]
+    if let Some(name) = name.strip_prefix(b"@") {
+        use std::os::linux::net::SocketAddrExt;
+        return SocketAddr::from_abstract_name(name);
+    }
+    SocketAddr::from_pathname(OsStr::from_bytes(name))
 }
 
 /// Where a successor's word is waited for; the file goes when this does.
@@ -44,9 +61,12 @@ impl Listener {
     /// Whether the word has come within this time.
     pub(crate) fn hears(&self, patience: Duration) -> io::Result<bool> {
         self.socket.set_read_timeout(Some(patience))?;
-        let mut word = [0; READY.len()];
+        let mut word = [0; 256];
         match self.socket.recv(&mut word) {
-            Ok(len) => Ok(&word[..len] == READY),
+            Ok(len) => {
+                let mut lines = word[..len].split(|byte| *byte == b'\n');
+                Ok(lines.any(|line| line == READY.as_bytes()))
+            }
             Err(error) if is_passing(error.kind()) => Ok(false),
             Err(error) => Err(error),
         }
@@ -66,4 +86,4 @@ fn is_passing(kind: io::ErrorKind) -> bool {
     )
 }
 
-const READY: &[u8] = b"READY=1";
+const READY: &str = "READY=1";

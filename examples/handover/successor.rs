@@ -53,7 +53,7 @@ fn spawn(
         .args([&options.addr, "--work", &options.work.to_string()])
         .env("LISTEN_FDS", "1")
         .env_remove("LISTEN_FDNAMES")
-        .env(ready::VARIABLE, listener.path())
+        .env(ready::PREDECESSOR, listener.path())
         // The terminal goes back to the shell with the first process; reading
         // from it would stop the successor.
         .stdin(Stdio::null())

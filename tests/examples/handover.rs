@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::program::{PATIENCE, Program};
+use crate::program::{PATIENCE, Program, example_path};
 
 /// Datagrams that a client has on their way at a time; the buffers hold more.
 const WINDOW: u64 = 64;
@@ -224,4 +224,28 @@ fn a_successor_that_does_not_start_leaves_the_server_as_it_was() {
     assert!(answer[..len].ends_with(b" still there?"));
     server.interrupt();
     assert!(server.end().status.success(), "in order");
+}
+
+/// Systemd's socket has such a name in containers: without a file, behind an `@`.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_service_manager_is_told_under_an_abstract_name() {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+    let name = format!("socketserver-handover-{}", std::process::id());
+    let addr = SocketAddr::from_abstract_name(&name).expect("a name");
+    let manager = UnixDatagram::bind_addr(&addr).expect("nobody else has it");
+    manager.set_read_timeout(Some(PATIENCE)).expect("not zero");
+    let mut command = std::process::Command::new(example_path("handover"));
+    command
+        .arg("127.0.0.1:0")
+        .env("NOTIFY_SOCKET", format!("@{name}"));
+    let mut server = Program::start("handover", &mut command);
+    let mut word = [0; 100];
+    let len = manager.recv(&mut word).expect("it is told");
+    let expected = format!("READY=1\nMAINPID={}", server.id());
+    assert_eq!(String::from_utf8_lossy(&word[..len]), expected);
+    server.signal("TERM");
+    assert!(server.wait().success());
 }
