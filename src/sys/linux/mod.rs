@@ -5,6 +5,7 @@ mod address;
 mod bell;
 mod coalesce;
 mod control;
+mod memory;
 mod receive;
 mod segments;
 mod send;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::address::RawAddress;
 use super::control::Control;
+use super::memory::Memory;
 use super::{Bell, ReceiveBlock, check};
 use crate::sys::open::{granted_receive_buffer, reaches_v4};
 use crate::sys::{LocalEnd, Ready, Received, TakeOver};
@@ -23,7 +24,7 @@ pub(crate) struct Socket {
     reaches_v4: bool,
     receives_trains: bool,
     granted_receive_buffer: usize,
-    drops_at_bind: u32,
+    memory: Memory,
 }
 
 impl Socket {
@@ -55,7 +56,7 @@ impl Socket {
             receives_trains: receives_trains(&inner, options.coalesce),
             reaches_v4: reaches_v4(&inner)?,
             granted_receive_buffer: granted_receive_buffer(&inner)?,
-            drops_at_bind: memory_info(&inner).map_or(0, |info| info[SK_MEMINFO_DROPS]),
+            memory: Memory::of(&inner),
             inner,
         })
     }
@@ -80,23 +81,22 @@ impl Socket {
     }
 
     /// Datagrams that the kernel dropped from this socket's queue since it was
-    /// taken over: no room, or a bad checksum. The kernel counts in 32 bits.
+    /// taken over: no room, or a bad checksum.
     pub(crate) fn kernel_drops(&self) -> Option<u64> {
-        let drops = memory_info(&self.inner)?[SK_MEMINFO_DROPS];
-        Some(u64::from(drops.wrapping_sub(self.drops_at_bind)))
+        Some(self.memory.look(&self.inner)?.drops)
     }
 
     /// Memory that waiting datagrams hold, in bytes, the kernel's overhead included.
     pub(crate) fn unread_bytes(&self) -> Option<u64> {
-        memory_info(&self.inner).map(|info| u64::from(info[SK_MEMINFO_RMEM_ALLOC]))
+        let usage = self.memory.look(&self.inner)?;
+        Some(u64::from(usage.waiting))
     }
 
     /// Whether the receive buffer fills up: more waits than whoever receives
     /// gets to within a few milliseconds.
     pub(crate) fn is_backlogged(&self) -> bool {
-        memory_info(&self.inner).is_some_and(|info| {
-            info[SK_MEMINFO_RMEM_ALLOC] > info[SK_MEMINFO_RCVBUF] / BACKLOG_FRACTION
-        })
+        let usage = self.memory.look(&self.inner);
+        usage.is_some_and(|usage| usage.waiting > usage.receive_buffer / BACKLOG_FRACTION)
     }
 
     /// Forgets errors that are queued: late news about what was sent earlier.
@@ -389,32 +389,6 @@ fn discard_error_queue(socket: &UdpSocket) -> u32 {
     }
     MOST_ERRORS_DISCARDED
 }
-
-/// `SO_MEMINFO`: the socket's memory counters, exact at any time
-/// (include/uapi/linux/sock_diag.h).
-fn memory_info(socket: &UdpSocket) -> Option<[u32; SK_MEMINFO_VARS]> {
-    let mut info = [0_u32; SK_MEMINFO_VARS];
-    let mut len = size_of_val(&info) as libc::socklen_t;
-    // SAFETY: `info` is writable for `len` bytes, and both live through the call.
-    let result = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            SO_MEMINFO,
-            info.as_mut_ptr().cast(),
-            &raw mut len,
-        )
-    };
-    let whole = len as usize == size_of_val(&info);
-    (result == 0 && whole).then_some(info)
-}
-
-/// include/uapi/asm-generic/socket.h
-const SO_MEMINFO: libc::c_int = 55;
-const SK_MEMINFO_RMEM_ALLOC: usize = 0;
-const SK_MEMINFO_RCVBUF: usize = 1;
-const SK_MEMINFO_DROPS: usize = 8;
-const SK_MEMINFO_VARS: usize = 9;
 
 /// With the default buffer a sixteenth of it holds some 600 small datagrams.
 const BACKLOG_FRACTION: u32 = 16;
