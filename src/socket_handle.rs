@@ -4,7 +4,7 @@ mod proof;
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 
@@ -47,7 +47,7 @@ pub struct SocketHandle {
 #[derive(Debug, Clone, Copy)]
 struct Current {
     peer: SocketAddr,
-    /// Where it was sent to, on a socket bound to a wildcard address.
+    /// Where it was sent to, on a socket that is not bound to one address of this host.
     local: Option<LocalEnd>,
     is_truncated: bool,
 }
@@ -204,12 +204,14 @@ impl SocketHandle {
     }
 
     /// The local address that the datagram at hand was sent to; replies leave
-    /// from there. (For one sent to a multicast or broadcast address, the
-    /// address that the host answers from.)
+    /// from there. For one sent to an IPv4 group or a broadcast address, it is
+    /// the address that the host answers from, whatever the server is bound to.
+    /// For one sent to an IPv6 group the kernel names none: then it is what the
+    /// server is bound to, and the route decides where replies leave from.
     ///
     /// # Platform notes
-    /// On other systems than Linux, a server bound to a wildcard address sees
-    /// that wildcard.
+    /// On other systems than Linux, it is what the server is bound to: a wildcard,
+    /// if it is one.
     ///
     /// # Examples
     /// ```
@@ -393,11 +395,5 @@ impl DetachedHandle {
 /// The local end, with the server's port, or the server's own address.
 fn local_addr(socket: &SharedSocket, local: Option<LocalEnd>) -> SocketAddr {
     let bound = socket.local_addr();
-    match local.map(|local| (local.ip, local.interface)) {
-        None => bound,
-        Some((IpAddr::V6(ip), interface)) if ip.is_unicast_link_local() => {
-            SocketAddrV6::new(ip, bound.port(), 0, interface).into()
-        }
-        Some((ip, _)) => SocketAddr::new(ip, bound.port()),
-    }
+    local.map_or(bound, |local| local.with_port(bound.port()))
 }

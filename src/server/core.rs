@@ -61,7 +61,7 @@ impl Core {
             factory,
             lifetime,
             hooks: Arc::clone(&hooks),
-            own_addresses: OwnAddresses::default(),
+            own_addresses: OwnAddresses::of(addr),
             on_truncated: settings.on_truncated,
             shed_older_than: settings.shed_older_than,
             max_packet_size: settings.max_packet_size,

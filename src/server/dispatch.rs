@@ -131,7 +131,7 @@ impl Dispatcher {
     fn possible_peer(&self, datagram: &Datagram<'_>) -> Result<SocketAddr, ImpossibleSource> {
         let peer = datagram.peer.ok_or(ImpossibleSource::Unnamed)?;
         let own = &self.dispatch.own_addresses;
-        match impossible_source(peer, self.local_addr, |ip| own.contains(ip)) {
+        match impossible_source(peer, || own.is_self(peer, datagram.local)) {
             None => Ok(peer),
             Some(reason) => Err(reason),
         }

@@ -9,7 +9,7 @@
 //! | `dispatch` | one datagram: guard, verify, handler, fate |
 //! | `guards` | what stands between a hostile network and the handlers |
 //! | `side_counts` | what is counted beside the law of conservation |
-//! | `own_addresses` | which addresses are this host's, remembered |
+//! | `own_addresses` | whether a peer is the server itself |
 //! | `core` | the life of a server: bound, serving, draining, closed |
 //! | `handle` | the handle and the report |
 //! | `running` | a server on a thread of its own |

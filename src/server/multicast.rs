@@ -49,6 +49,13 @@ impl Multicast {
         }
         if let Some(interface) = &self.interface {
             let knob = "multicast_interface";
+            let reaches_v4 = sys::reaches_v4(socket).map_err(|cause| Error::TakeOver { cause })?;
+            if matches!(interface, Interface::Address(_)) && !reaches_v4 {
+                let problem = format!(
+                    "{interface}: for IPv6 alone, an interface is told by its index or name"
+                );
+                return Err(Error::config(knob, problem));
+            }
             sys::set_multicast_interface(socket, interface).map_err(refused(knob))?;
         }
         if let Some(allow) = self.broadcast {
@@ -127,7 +134,7 @@ fn check_hearing(group: IpAddr, local: SocketAddr, reaches_v4: bool) -> Result<(
         IpAddr::V4(_) if !reaches_v4 => {
             format!("{group}: the socket, bound to {local}, is for IPv6 alone")
         }
-        IpAddr::V6(_) if local.is_ipv4() => {
+        IpAddr::V6(_) if local.ip().to_canonical().is_ipv4() => {
             format!("{group}: the socket, bound to {local}, is for IPv4")
         }
         _ if !sys::hears_group(local, group) => format!(

@@ -1,92 +1,235 @@
-//! Which addresses are this host's own, remembered for a while.
+//! Whether a peer is this server itself.
 
-use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use crate::sys;
+use crate::sys::{HostAddresses, LocalEnd, is_bound_to_one_host};
 
-/// Answers for a server bound to a wildcard whether a peer with the server's
-/// own port number is the server itself. Asking the system costs some system
-/// calls, and anyone can make a server ask: so answers are kept.
-#[derive(Debug, Default)]
+/// Tells a server by which addresses it could be its own peer.
+///
+/// Bound to one address of the host, it is that one. Bound to anything else, a
+/// wildcard, a group or a broadcast address, it is every address of the host:
+/// these are listed at bind and kept. Anyone can make a server look, with a
+/// source port that is the server's: so it lists them again at most once a
+/// second, on one thread, while all others go by what is known.
+#[derive(Debug)]
 pub(crate) struct OwnAddresses {
-    known: Mutex<Vec<Verdict>>,
+    /// With mapped IPv4 as what it is, as peers are shown.
+    local: SocketAddr,
+    is_one_host: bool,
+    begun: Instant,
+    /// When they were listed last, in milliseconds since it began.
+    listed_at: AtomicU64,
+    known: RwLock<Known>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Verdict {
-    ip: IpAddr,
-    is_own: bool,
-    asked: Instant,
+#[derive(Debug, Default)]
+struct Known {
+    listed: HostAddresses,
+    /// Addresses that datagrams were sent to since they were listed. Hosts may
+    /// have some that no list has: a local route covers a whole network, or the
+    /// list is forbidden to this process.
+    met: Vec<SocketAddr>,
+}
+
+impl Known {
+    fn has(&self, addr: SocketAddr) -> bool {
+        self.listed.contains(addr) || self.met.contains(&addr)
+    }
 }
 
 impl OwnAddresses {
-    /// Whether `ip` is an address of this host. When that cannot be found out
-    /// it is taken to be one: answering oneself does more harm than not
-    /// answering one peer for a while.
-    pub(crate) fn contains(&self, ip: IpAddr) -> bool {
-        self.contains_at(ip, Instant::now(), |ip| {
-            sys::is_own_address(ip).unwrap_or(true)
-        })
+    /// Of a server bound to `local`.
+    pub(crate) fn of(local: SocketAddr) -> Self {
+        let is_one_host = is_bound_to_one_host(local);
+        let listed = match HostAddresses::list() {
+            Ok(listed) => listed,
+            Err(error) => {
+                // It still knows those that it is asked at.
+                log::warn!("{local}: cannot list the addresses of this host: {error}");
+                HostAddresses::default()
+            }
+        };
+        let met = Vec::new();
+        Self {
+            local: SocketAddr::new(local.ip().to_canonical(), local.port()),
+            is_one_host,
+            begun: Instant::now(),
+            listed_at: AtomicU64::new(0),
+            known: RwLock::new(Known { listed, met }),
+        }
     }
 
-    fn contains_at(&self, ip: IpAddr, now: Instant, ask: impl FnOnce(IpAddr) -> bool) -> bool {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|verdict| now.saturating_duration_since(verdict.asked) < KEPT_FOR);
-        if let Some(verdict) = known.iter().find(|verdict| verdict.ip == ip) {
-            return verdict.is_own;
+    /// Whether the peer of a datagram that was sent to `to` is this server.
+    pub(crate) fn is_self(&self, peer: SocketAddr, to: Option<LocalEnd>) -> bool {
+        if peer.port() != self.local.port() {
+            return false;
         }
-        let is_own = ask(ip);
-        if known.len() == MOST_KEPT {
-            known.remove(0);
+        if peer.ip() == self.local.ip() {
+            return true;
         }
-        known.push(Verdict {
-            ip,
-            is_own,
-            asked: now,
-        });
-        is_own
+        !self.is_one_host && self.has_at(peer, to, self.begun.elapsed(), HostAddresses::list)
+    }
+
+    fn has_at(
+        &self,
+        peer: SocketAddr,
+        to: Option<LocalEnd>,
+        now: Duration,
+        list: impl FnOnce() -> io::Result<HostAddresses>,
+    ) -> bool {
+        self.renew(now, list);
+        if let Some(to) = to {
+            self.meet(to.with_port(self.local.port()));
+        }
+        // What comes with a flow label is no other address.
+        let peer = match peer {
+            SocketAddr::V6(mut v6) => {
+                v6.set_flowinfo(0);
+                v6.into()
+            }
+            SocketAddr::V4(_) => peer,
+        };
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.has(peer)
+    }
+
+    /// Lists them again if that was a while ago and nobody else does. No lock is
+    /// held while the system is asked.
+    fn renew(&self, now: Duration, list: impl FnOnce() -> io::Result<HostAddresses>) {
+        let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        let last = self.listed_at.load(Relaxed);
+        let is_due = now.saturating_sub(last) >= KEPT_MILLIS;
+        let is_mine = || {
+            let won = self.listed_at.compare_exchange(last, now, Relaxed, Relaxed);
+            won.is_ok()
+        };
+        if !is_due || !is_mine() {
+            return;
+        }
+        let listed = list();
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.met.clear();
+        match listed {
+            Ok(listed) => known.listed = listed,
+            // For want of descriptors, as a rule. What was known is likely true.
+            Err(error) => log::debug!("{}: the host's addresses: {error}", self.local),
+        }
+    }
+
+    /// Remembers an address that a datagram was sent to: it is this host's.
+    fn meet(&self, own: SocketAddr) {
+        let is_news = {
+            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+            known.met.len() < MOST_MET && !known.has(own)
+        };
+        if is_news {
+            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            // Several threads may have come this far with the same.
+            if known.met.len() < MOST_MET && !known.met.contains(&own) {
+                known.met.push(own);
+            }
+        }
     }
 }
 
-const KEPT_FOR: Duration = Duration::from_secs(10);
-const MOST_KEPT: usize = 64;
+const KEPT_MILLIS: u64 = 1_000;
+const MOST_MET: usize = 64;
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use super::*;
 
-    #[test]
-    fn the_system_is_asked_once_in_a_while() {
-        let own = OwnAddresses::default();
-        let ip = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
-        let start = Instant::now();
-        assert!(own.contains_at(ip, start, |_| true));
-        assert!(own.contains_at(ip, start, |_| panic!("known")));
-        let later = start + KEPT_FOR;
-        assert!(!own.contains_at(ip, later, |_| false), "asked again");
+    fn addr(text: &str) -> SocketAddr {
+        text.parse().expect("a valid address")
+    }
+
+    fn at_wildcard() -> OwnAddresses {
+        OwnAddresses::of(addr("0.0.0.0:4000"))
+    }
+
+    fn end(ip: &str) -> Option<LocalEnd> {
+        let ip = ip.parse().expect("a valid address");
+        Some(LocalEnd { ip, interface: 3 })
     }
 
     #[test]
-    fn no_flood_of_addresses_takes_more_room() {
-        let own = OwnAddresses::default();
-        let now = Instant::now();
-        for number in 0..1_000_u32 {
-            own.contains_at(IpAddr::V4(Ipv4Addr::from(number)), now, |_| false);
+    fn a_server_is_itself_by_its_address_and_port() {
+        for (local, peer, is_self) in [
+            ("127.0.0.1:4000", "127.0.0.1:4000", true),
+            ("127.0.0.1:4000", "127.0.0.1:4001", false),
+            ("127.0.0.1:4000", "127.0.0.2:4000", false),
+            ("[::ffff:127.0.0.1]:4000", "127.0.0.1:4000", true),
+            ("0.0.0.0:4000", "127.0.0.2:4000", true),
+            ("[::ffff:0.0.0.0]:4000", "127.0.0.2:4000", true),
+            ("[::]:4000", "[::1]:4000", true),
+            ("[::]:4000", "127.0.0.2:4000", true),
+            ("239.1.2.3:4000", "127.0.0.2:4000", true),
+            ("127.255.255.255:4000", "127.0.0.1:4000", true),
+            ("0.0.0.0:4000", "192.0.2.1:4000", false),
+            ("0.0.0.0:4000", "127.0.0.2:4001", false),
+        ] {
+            let own = OwnAddresses::of(addr(local));
+            assert_eq!(own.is_self(addr(peer), None), is_self, "{peer} at {local}");
         }
-        assert_eq!(
-            own.known.lock().map(|known| known.len()).ok(),
-            Some(MOST_KEPT)
-        );
     }
 
     #[test]
-    fn loopback_is_own_and_a_documentation_address_is_not() {
-        let own = OwnAddresses::default();
-        assert!(own.contains(IpAddr::V4(Ipv4Addr::LOCALHOST)));
-        assert!(!own.contains(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))));
+    fn the_system_is_asked_once_in_a_while_and_only_when_it_matters() {
+        let own = at_wildcard();
+        let stranger = addr("192.0.2.1:4000");
+        let soon = Duration::from_millis(KEPT_MILLIS - 1);
+        let due = Duration::from_millis(KEPT_MILLIS);
+        assert!(!own.has_at(stranger, None, soon, || panic!("too soon")));
+        let mut asked = 0;
+        for _ in 0..1_000 {
+            own.has_at(stranger, None, due, || {
+                asked += 1;
+                HostAddresses::list()
+            });
+        }
+        assert_eq!(asked, 1);
+    }
+
+    #[test]
+    fn when_the_system_does_not_tell_the_last_list_stays() {
+        let own = OwnAddresses::of(addr("[::]:4000"));
+        let due = Duration::from_millis(KEPT_MILLIS);
+        let refuse = || Err(io::Error::from(io::ErrorKind::OutOfMemory));
+        assert!(!own.has_at(addr("192.0.2.1:4000"), None, due, refuse));
+        assert!(own.has_at(addr("[::1]:4000"), None, due, refuse));
+    }
+
+    #[test]
+    fn an_address_that_is_asked_at_is_known_until_they_are_listed_again() {
+        let own = at_wildcard();
+        let soon = Duration::ZERO;
+        let list = || panic!("too soon");
+        let (one, two) = (addr("192.0.2.1:4000"), addr("192.0.2.2:4000"));
+        assert!(!own.has_at(one, end("192.0.2.2"), soon, list));
+        assert!(own.has_at(two, end("192.0.2.1"), soon, list), "its answer");
+        assert!(own.has_at(one, None, soon, list));
+        let due = Duration::from_millis(KEPT_MILLIS);
+        assert!(!own.has_at(one, None, due, HostAddresses::list));
+    }
+
+    #[test]
+    fn a_flood_on_many_addresses_takes_no_more_room() {
+        let own = at_wildcard();
+        for number in 0..1_000_u32 {
+            let ip = std::net::Ipv4Addr::from_bits(0xc000_0200 + number);
+            let to = Some(LocalEnd {
+                ip: ip.into(),
+                interface: 1,
+            });
+            own.has_at(addr("198.51.100.1:4000"), to, Duration::ZERO, || {
+                panic!("too soon")
+            });
+        }
+        let known = own.known.read().map(|known| known.met.len());
+        assert_eq!(known.ok(), Some(MOST_MET));
     }
 }

@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{Ipv4Addr, SocketAddr};
+
+use super::HostAddresses;
 
 /// One of this host's network interfaces: where a multicast group is joined,
 /// or what is sent to groups goes out.
@@ -65,7 +67,10 @@ impl Interface {
                 }
                 found => found.is_ok(),
             },
-            Self::Address(ip) => super::is_own_address(IpAddr::V4(*ip)).unwrap_or(false),
+            // If the system does not tell, the call that uses it will.
+            Self::Address(ip) => {
+                HostAddresses::list().map_or(true, |own| own.contains(SocketAddr::from((*ip, 0))))
+            }
         };
         match self {
             _ if exists => Ok(()),

@@ -27,6 +27,7 @@
 //! under `--cfg socketserver_portable`, where it passes the same tests.
 
 mod errors;
+mod host;
 mod inherited;
 mod interface;
 mod multicast;
@@ -43,13 +44,14 @@ mod platform;
 mod platform;
 
 pub(crate) use errors::{ReceiveFault, SendFault};
+pub(crate) use host::{HostAddresses, is_bound_to_one_host};
 pub(crate) use inherited::take_inherited;
 pub use interface::Interface;
 pub(crate) use multicast::{
     hears_group, join_group, leave_group, set_broadcast, set_multicast_interface,
     set_multicast_loop, set_multicast_ttl,
 };
-pub(crate) use open::{Options, bind, is_own_address, reaches_v4, set_buffers, share_port};
+pub(crate) use open::{Options, bind, reaches_v4, set_buffers, share_port};
 #[cfg(any(fuzzing, test))]
 pub(crate) use platform::read_control_messages;
 pub(crate) use platform::{Bell, ReceiveBlock, SendQueue, Socket, ThreadProbe, name_thread};
@@ -142,8 +144,8 @@ pub(crate) struct Datagram<'a> {
     pub(crate) bytes: &'a [u8],
     /// The sender; `None` when the kernel named none.
     pub(crate) peer: Option<SocketAddr>,
-    /// Where it was sent to, on a socket bound to a wildcard address; `None` on
-    /// any other, and where that cannot be known.
+    /// Where it was sent to, on a socket that is not bound to one address of this
+    /// host; `None` on any other, and where that cannot be known.
     pub(crate) local: Option<LocalEnd>,
     /// When the kernel received it, since the epoch of the system's clock, if
     /// the socket was asked to tell.

@@ -18,7 +18,8 @@ use super::interface::Resolved;
 /// socket is bound to. Elsewhere a socket bound to an interface's address hears
 /// the groups that are joined there.
 pub(crate) fn hears_group(local: SocketAddr, group: IpAddr) -> bool {
-    !cfg!(unix) || local.ip().is_unspecified() || local.ip() == group
+    let local = local.ip().to_canonical();
+    !cfg!(unix) || local.is_unspecified() || local == group
 }
 
 /// Joins a group on an interface.

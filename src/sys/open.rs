@@ -1,7 +1,7 @@
 //! Opening a socket with its options, the same on every platform.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 
 use socket2::{Domain, Protocol, SockRef, Type};
 
@@ -70,23 +70,6 @@ pub(super) fn granted_receive_buffer(socket: &UdpSocket) -> io::Result<usize> {
     })
 }
 
-/// Whether `ip` is an address of this host: whether what is sent there would
-/// come from there. (That it can be bound says less: with Linux's
-/// `ip_nonlocal_bind` anything can.) Opens a socket, sends nothing.
-pub(crate) fn is_own_address(ip: IpAddr) -> io::Result<bool> {
-    if ip.is_loopback() {
-        return Ok(true);
-    }
-    let any = match ip {
-        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-    };
-    let probe = UdpSocket::bind((any, 0))?;
-    // No route there: then it is nobody's here.
-    let is_routed = probe.connect((ip, DISCARD_PORT)).is_ok();
-    Ok(is_routed && probe.local_addr()?.ip() == ip)
-}
-
 /// Whether IPv4 peers can be reached from this socket.
 pub(crate) fn reaches_v4(socket: &UdpSocket) -> io::Result<bool> {
     let is_v4 = socket.local_addr()?.is_ipv4();
@@ -105,6 +88,3 @@ fn set_reuse_port(_socket: &SockRef<'_>) -> io::Result<()> {
         "this platform has no SO_REUSEPORT",
     ))
 }
-
-/// RFC 863. Any port will do: nothing is sent.
-const DISCARD_PORT: u16 = 9;

@@ -1,14 +1,18 @@
 //! Sources that nobody sends from, in packets that no honest host would send.
 
-use std::net::SocketAddr;
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV6};
+use std::os::fd::AsRawFd;
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use nix::net::if_::if_nametoindex;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{setsockopt, sockopt};
-use socketserver::ThreadingUdpServer;
+use socketserver::{Interface, ThreadingUdpServer};
 
-use crate::harness::{Case, Need, SYSTEM_PYTHON, cases};
+use crate::harness::{Case, Need, SYSTEM_PYTHON, alone, cases};
 use crate::netns::Namespace;
 use crate::raw::Forger;
 use crate::support::process::cpu_ticks_of;
@@ -20,6 +24,9 @@ pub(crate) fn cases() -> Vec<Case> {
             a_source_port_of_zero_costs_its_neighbours_no_reply,
             a_source_that_is_a_group_or_everybody_reaches_no_handler,
             a_server_never_answers_itself,
+            a_server_is_itself_by_its_link_local_address,
+            a_server_is_itself_by_a_secondary_address,
+            without_descriptors_clients_with_the_servers_port_are_answered_in_a_flood,
         }
         &[Need::Root, Need::Tool("ip"), Need::FastPath] => {
             a_source_port_of_zero_switches_no_feature_off,
@@ -131,6 +138,9 @@ fn a_server_never_answers_itself() {
             ("0.0.0.0:0", "127.0.0.9"),
             ("[::1]:0", "::1"),
             ("[::]:0", "::1"),
+            // IPv4, spelled as IPv6.
+            ("[::ffff:127.0.0.1]:0", "127.0.0.1"),
+            ("[::ffff:0.0.0.0]:0", "127.0.0.9"),
         ] {
             let server = ThreadingUdpServer::builder()
                 .thread_name("selfish")
@@ -164,6 +174,113 @@ fn a_server_never_answers_itself() {
             assert!(spent <= 2, "{bound_to}: it used {spent} ticks at rest");
         }
     });
+}
+
+/// A link-local address means something only together with its link. The far end
+/// of that link forges: what the server answered itself would go round inside
+/// the host, for ever.
+fn a_server_is_itself_by_its_link_local_address() {
+    let (here, there) = Namespace::pair();
+    let server = here.run(|| {
+        let server = ThreadingUdpServer::bind_fn("[::]:0", echo);
+        TestServer::spawn(server.expect("bound"))
+    });
+    let port = server.local_addr().port();
+    there.run(move || {
+        let link = if_nametoindex("veth").expect("the link is there");
+        let at_link = |ip: &str| -> SocketAddr {
+            let ip = ip.parse().expect("an address");
+            SocketAddrV6::new(ip, port, 0, link).into()
+        };
+        let itself = at_link("fe80::1");
+        let forger = Forger::new();
+        for _ in 0..20 {
+            forger.datagram(itself, itself, b"tell yourself");
+        }
+        // An honest one with the same port, at the other end of the link.
+        let own = at_link("fe80::2").to_string();
+        assert_eq!(Client::at(&own, itself).ask(b"and now?"), b"and now?");
+    });
+    let refused = || server.stats().refused.source.own_address;
+    wait_until("all are refused", || refused() == 20);
+    let stats = server.stop().stats;
+    assert_eq!((stats.handled, stats.replies.sent), (1, 1), "{stats}");
+}
+
+/// Asked which address it would send from, Linux names the first of a network,
+/// never a secondary one: those have to be listed.
+fn a_server_is_itself_by_a_secondary_address() {
+    let (here, there) = Namespace::pair();
+    let second = Ipv4Addr::new(10, 0, 0, 9);
+    here.ip(&format!("address add {second}/24 dev veth"));
+    here.run(move || {
+        let group = Ipv4Addr::new(239, 255, 70, 86);
+        let server = ThreadingUdpServer::builder()
+            .join_multicast(group.into(), Interface::Address(second))
+            .bind_fn("0.0.0.0:0", echo)
+            .expect("an interface has this address");
+        let own = SocketAddr::from((second, server.local_addr().port()));
+        let server = TestServer::spawn(server);
+        let forger = Forger::new();
+        for _ in 0..20 {
+            forger.datagram(own, own, b"tell yourself");
+        }
+        let asked = SocketAddr::from((Ipv4Addr::LOCALHOST, own.port()));
+        assert_eq!(Client::of(asked).ask(b"and now?"), b"and now?");
+        let stats = server.stop().stats;
+        assert_eq!(stats.refused.source.own_address, 20, "{stats}");
+        assert_eq!(stats.handled, 1, "{stats}");
+    });
+    drop(there);
+}
+
+/// Whoever has the server's own port makes it look whether it is itself: that
+/// must need nothing that can run out.
+fn without_descriptors_clients_with_the_servers_port_are_answered_in_a_flood() {
+    if !alone("without_descriptors_clients_with_the_servers_port_are_answered_in_a_flood") {
+        return;
+    }
+    let (here, there) = Namespace::pair();
+    here.ip("route add default via 10.0.0.2");
+    let server = here.run(|| {
+        let server = ThreadingUdpServer::builder().workers(1);
+        TestServer::spawn(server.bind_fn("0.0.0.0:0", echo).expect("bound"))
+    });
+    let port = server.local_addr().port();
+    let (forger, client) = there.run(move || {
+        let asked = SocketAddr::from(([10, 0, 0, 1], port));
+        (
+            Forger::new(),
+            Client::at(&format!("10.0.0.2:{port}"), asked),
+        )
+    });
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("its limits");
+    let lowest_free = File::open("/dev/null").expect("there is room yet");
+    let limit = lowest_free.as_raw_fd();
+    drop(lowest_free);
+    setrlimit(Resource::RLIMIT_NOFILE, limit as u64, hard).expect("it may be lowered");
+    let exhausted = File::open("/dev/null").is_err();
+    let asked = SocketAddr::from(([10, 0, 0, 1], port));
+    let began = Instant::now();
+    let mut forged = 0;
+    // Longer than what was listed at bind is taken for granted.
+    while began.elapsed() < Duration::from_millis(1_500) {
+        for number in (forged..).take(100) {
+            let source = Ipv4Addr::from_bits(0xc612_0000 + number % 0xffff);
+            forger.datagram(SocketAddr::from((source, port)), asked, b"from nowhere");
+        }
+        forged += 100;
+        assert_eq!(client.ask(b"my turn"), b"my turn");
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("back to the old limit");
+    assert!(exhausted, "no descriptor was left");
+    let stats = server.stop().stats;
+    assert_eq!(
+        stats.refused.source.total(),
+        0,
+        "nobody is the server: {stats}"
+    );
+    println!("{forged} forged, {} received", stats.received);
 }
 
 /// Scapy builds its packets from scratch: what [`Forger`] and the server have

@@ -42,7 +42,7 @@ impl Forger {
     /// A datagram that says to come from `source`.
     #[track_caller]
     pub(crate) fn datagram(&self, source: SocketAddr, to: SocketAddr, payload: &[u8]) {
-        self.send(to.ip(), &datagram(source, to, payload));
+        self.send(to, &datagram(source, to, payload));
     }
 
     /// The same with a checksum that is wrong.
@@ -51,7 +51,7 @@ impl Forger {
         let mut packet = datagram(source, to, payload);
         let checksum = packet.len() - payload.len() - 2;
         packet[checksum] ^= 0x55;
-        self.send(to.ip(), &packet);
+        self.send(to, &packet);
     }
 
     /// "Nobody listens there", about a datagram from `sender` to `peer`, as
@@ -78,11 +78,11 @@ impl Forger {
     fn send_message(&self, sender: SocketAddr, peer: SocketAddr, v4: Icmpv4Type, v6: Icmpv6Type) {
         let quoted = datagram(sender, peer, b"quoted");
         let packet = message(peer.ip(), sender.ip(), v4, v6, &quoted);
-        self.send(sender.ip(), &packet);
+        self.send(sender, &packet);
     }
 
     #[track_caller]
-    fn send(&self, to: IpAddr, packet: &[u8]) {
+    fn send(&self, to: SocketAddr, packet: &[u8]) {
         // A flood may find the queue to the device full for a moment.
         loop {
             match self.try_send(to, packet) {
@@ -95,15 +95,17 @@ impl Forger {
         }
     }
 
-    fn try_send(&self, to: IpAddr, packet: &[u8]) -> nix::Result<usize> {
+    fn try_send(&self, to: SocketAddr, packet: &[u8]) -> nix::Result<usize> {
         let flags = MsgFlags::empty();
         match to {
-            IpAddr::V4(to) => {
-                let to = SockaddrIn::from(SocketAddrV4::new(to, 0));
+            SocketAddr::V4(to) => {
+                let to = SockaddrIn::from(SocketAddrV4::new(*to.ip(), 0));
                 sendto(self.v4.as_raw_fd(), packet, &to, flags)
             }
-            IpAddr::V6(to) => {
-                let to = SockaddrIn6::from(SocketAddrV6::new(to, 0, 0, 0));
+            SocketAddr::V6(to) => {
+                // A link-local one leaves by the link that its scope names.
+                let to = SocketAddrV6::new(*to.ip(), 0, 0, to.scope_id());
+                let to = SockaddrIn6::from(to);
                 sendto(self.v6.as_raw_fd(), packet, &to, flags)
             }
         }

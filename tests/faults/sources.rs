@@ -46,8 +46,7 @@ fn any_of_a_v6_network(number: u64) -> SocketAddr {
     SocketAddr::from((ip, 4_000))
 }
 
-/// Also with the server's own port, about which it asks the system whether the
-/// address is its own.
+/// Also with the server's own port: then it looks whether the address is its own.
 fn with_port_of(server: SocketAddr, number: u64, source: SocketAddr) -> SocketAddr {
     if number % 2 == 0 {
         SocketAddr::new(source.ip(), server.port())

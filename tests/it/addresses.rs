@@ -1,10 +1,10 @@
 //! Replies leave from the address that the client wrote to. All of 127.0.0.0/8
 //! is loopback on Linux.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::mpsc;
 
-use socketserver::{DetachedHandle, HandlerError, SocketHandle, ThreadingUdpServer};
+use socketserver::{DetachedHandle, HandlerError, Interface, SocketHandle, ThreadingUdpServer};
 
 use crate::support::{Client, TestServer};
 
@@ -107,3 +107,59 @@ fn a_dual_stack_server_answers_both_families_from_where_they_asked() {
         assert_eq!(String::from_utf8_lossy(&answer), expected, "shown as it is");
     }
 }
+
+/// Spelled as IPv6, it is IPv4 all the same.
+#[test]
+fn a_server_on_the_mapped_wildcard_answers_from_the_address_that_was_asked() {
+    if UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
+        println!("skipped: this host has no IPv6");
+        return;
+    }
+    let server = ThreadingUdpServer::builder()
+        .join_multicast(GROUP.into(), Interface::Address(Ipv4Addr::LOCALHOST))
+        .bind_fn("[::ffff:0.0.0.0]:0", who_and_where)
+        .expect("a wildcard hears groups");
+    let port = server.local_addr().port();
+    let client = Client::of(loopback(7, port));
+    let _server = TestServer::spawn(server);
+    client.send(b"who?");
+    assert_answered_from(&client, loopback(7, port));
+}
+
+/// What it is bound to is no address to answer from.
+#[test]
+fn a_server_on_a_group_or_a_broadcast_address_says_where_it_answers_from() {
+    for ip in [GROUP, Ipv4Addr::new(127, 255, 255, 255)] {
+        let mut builder = ThreadingUdpServer::builder();
+        if ip.is_multicast() {
+            builder = builder.join_multicast(ip.into(), Interface::Address(Ipv4Addr::LOCALHOST));
+        }
+        let bound_to = SocketAddr::from((ip, 0)).to_string();
+        let server = builder.bind_fn(&bound_to, who_and_where).expect("bound");
+        let asked = server.local_addr();
+        let _server = TestServer::spawn(server);
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        socket.set_broadcast(true).expect("a flag");
+        socket.send_to(b"who?", asked).expect("sent");
+        let patience = Some(std::time::Duration::from_secs(5));
+        socket.set_read_timeout(patience).expect("not zero");
+        let mut bytes = [0; 100];
+        let (len, from) = socket.recv_from(&mut bytes).expect("an answer");
+        let answer = String::from_utf8_lossy(&bytes[..len]);
+        assert!(
+            answer.ends_with(&format!(" asked {from}")),
+            "from {from}: {answer}"
+        );
+    }
+}
+
+#[track_caller]
+fn assert_answered_from(client: &Client, expected: SocketAddr) {
+    let (answer, from) = client.receive_from();
+    let answer = String::from_utf8(answer).expect("it is text");
+    assert_eq!(from, expected);
+    assert!(answer.ends_with(&format!(" asked {from}")), "{answer}");
+}
+
+/// Administratively scoped (RFC 2365): no router lets it out.
+const GROUP: Ipv4Addr = Ipv4Addr::new(239, 255, 70, 87);

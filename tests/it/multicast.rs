@@ -259,8 +259,18 @@ fn nonsense_is_refused_at_bind_with_the_knobs_name() {
             "[::]:0",
             joining(GROUP_V6.into(), Interface::Address(Ipv4Addr::LOCALHOST)),
         ),
+        (
+            "multicast_interface: the interface of 127.0.0.1: for IPv6 alone, an interface is told by its index or name",
+            "[::1]:0",
+            builder()
+                .only_v6(true)
+                .multicast_interface(Interface::Address(Ipv4Addr::LOCALHOST)),
+        ),
     ];
     for (text, addr, builder) in cases {
+        if addr.starts_with('[') && !has_ipv6() {
+            continue;
+        }
         let error = builder.bind_fn(addr, echo).expect_err(text);
         assert_eq!(error.to_string(), text);
         assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput, "{text}");
@@ -387,4 +397,28 @@ fn a_broadcast_is_heard_on_a_wildcard_and_answered_by_a_host() {
     let (len, from) = client.recv_from(&mut bytes).expect("an answer");
     assert_eq!(&bytes[..len], b"anyone?");
     assert_eq!(from, SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+}
+
+/// Bound to a broadcast address, it sends from a host's, which it has to know
+/// for its own: otherwise one word would go round for ever.
+#[test]
+fn a_server_bound_to_a_broadcast_address_does_not_answer_itself() {
+    let server = builder().allow_broadcast(true);
+    let server = server.bind_fn("127.255.255.255:0", |bytes, _, socket| {
+        let everyone = SocketAddr::from(([127, 255, 255, 255], socket.local_addr().port()));
+        Ok(socket.try_send_to(bytes, everyone)?)
+    });
+    let server = TestServer::spawn(server.expect("bound"));
+    let client = UdpSocket::bind(ANY_PORT).expect("bound");
+    client.set_broadcast(true).expect("a flag");
+    client
+        .send_to(b"pass it on", server.local_addr())
+        .expect("sent");
+    server.wait_until_settled(2);
+    let stats = server.stop().stats;
+    assert_eq!(
+        (stats.handled, stats.refused.source.own_address),
+        (1, 1),
+        "{stats}"
+    );
 }

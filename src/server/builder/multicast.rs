@@ -93,7 +93,9 @@ impl<S: Style> Builder<S> {
     /// Where what the server sends to groups goes out (`IP_MULTICAST_IF`,
     /// `IPV6_MULTICAST_IF`). Defaults to what the routes say, which on a host
     /// with several networks is one of them. An
-    /// [`Interface::Address`] concerns IPv4 alone.
+    /// [`Interface::Address`] concerns IPv4 alone; for a server of IPv6 alone
+    /// ([`only_v6`](Self::only_v6)) it is an [`Error::Config`](crate::Error::Config)
+    /// at `bind`.
     ///
     /// # Platform notes
     /// For IPv4, other systems than Linux take the interface by its address.

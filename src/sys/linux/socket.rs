@@ -11,7 +11,7 @@ use super::control::Control;
 use super::memory::Memory;
 use super::{Bell, ReceiveBlock, check};
 use crate::sys::open::{granted_receive_buffer, reaches_v4};
-use crate::sys::{LocalEnd, Ready, Received, TakeOver};
+use crate::sys::{LocalEnd, Ready, Received, TakeOver, is_bound_to_one_host};
 
 /// One bound UDP socket. Every call on it is non-blocking by flag
 /// (`MSG_DONTWAIT`): `O_NONBLOCK` belongs to the open file, which another
@@ -39,7 +39,7 @@ impl Socket {
         if options.is_own {
             ignore_path_mtu(&inner, is_v6);
         }
-        if local_addr.ip().is_unspecified() {
+        if !is_bound_to_one_host(local_addr) {
             ask_for_local_ends(&inner, is_v6)?;
         }
         if options.stamps {

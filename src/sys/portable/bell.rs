@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::Socket;
+use super::{Socket, unmapped};
 
 /// A flag, a condition variable for who waits for the bell alone, and a socket
 /// that sends the secret to the server's own port for who waits there.
@@ -26,7 +26,7 @@ impl Bell {
 
     /// Makes the bell for whoever waits at `socket`.
     pub(crate) fn new(socket: &Socket) -> io::Result<Self> {
-        let mut target = socket.local_addr();
+        let mut target = unmapped(socket.local_addr());
         // A socket bound to a group hears no other address: it learns of the
         // bell at the end of its long read timeout, and the secret stays here.
         if target.ip().is_unspecified() || target.ip().is_multicast() {
