@@ -110,6 +110,18 @@ fn bars(latency: &Histogram<u64>) -> String {
     text
 }
 
+/// What may be the matter if nothing was answered as expected.
+pub(crate) fn hint(plan: &Plan, tally: &Tally) -> Option<String> {
+    let server = plan.server;
+    match (tally.answered, tally.wrong) {
+        (0, 0) => Some(format!("no reply from {server}: is it serving?")),
+        (0, _) => Some(format!(
+            "{server} replies, and never as expected: see --expect"
+        )),
+        _ => None,
+    }
+}
+
 const WIDEST: f64 = 50.0;
 
 #[cfg(test)]
@@ -139,6 +151,18 @@ mod tests {
         for part in ["999 answered/s", "1 (0.100 %)", "p50 1.5µs", "< ", "#"] {
             assert!(text.contains(part), "{part} in\n{text}");
         }
+    }
+
+    #[test]
+    fn silence_and_wrong_replies_are_told_apart() {
+        let (plan, mut tally) = example();
+        assert_eq!(hint(&plan, &tally), None);
+        tally.answered = 0;
+        let silent = hint(&plan, &tally).expect("nothing was answered");
+        assert!(silent.ends_with("is it serving?"), "{silent}");
+        tally.wrong = 256;
+        let wrong = hint(&plan, &tally).expect("nothing was answered");
+        assert!(wrong.ends_with("see --expect"), "{wrong}");
     }
 
     #[test]

@@ -40,8 +40,8 @@ pub(crate) fn run(options: &Options) -> Result<Tally, Box<dyn Error>> {
         println!("{}", report::json(&plan, &tally));
     } else {
         print!("{}", report::text(&plan, &tally));
-        if tally.answered == 0 {
-            println!("no reply from {}: is it serving?", plan.server);
+        if let Some(hint) = report::hint(&plan, &tally) {
+            println!("{hint}");
         }
     }
     Ok(tally)

@@ -23,6 +23,8 @@ mod options;
 mod output;
 #[path = "../../benches/peers/readme.rs"]
 mod readme;
+#[path = "../../examples/udp_load/report.rs"]
+mod report;
 #[path = "../../benches/peers/results.rs"]
 mod results;
 #[path = "../../benches/peers/scenario.rs"]
