@@ -1,5 +1,6 @@
 //! How much may be sent to an address that has not proved itself.
 
+use std::collections::TryReserveError;
 use std::time::Duration;
 
 use super::hash::Hashed;
@@ -22,11 +23,12 @@ use super::table::{Entry, Table, check_entries};
 /// Bytes are payload bytes; an empty datagram counts as one. What is received
 /// counts once it reaches the handler.
 ///
-/// Two tables of a fixed size remember addresses, whatever comes: 42 bytes for
-/// each entry, 2.6 MiB by default. The addresses that have proved themselves
+/// Two tables of a fixed size remember addresses, whatever comes: 50 bytes for
+/// each entry, 3.1 MiB by default. The addresses that have proved themselves
 /// have a table of their own, so that forged ones push none of them out; when
-/// it overflows, the oldest proof makes room for a new one. Of the
-/// others the one that has been silent longest is forgotten, and with it what
+/// it overflows, the source with the most proofs there (an IPv4 address, an IPv6
+/// /64) loses its oldest, so that one host with all its ports takes little from
+/// others. Of the others the one that has been silent longest is forgotten, and with it what
 /// it could still be sent: under a flood from more addresses than there are
 /// entries, an answer that takes long may be withheld.
 ///
@@ -155,11 +157,11 @@ pub(crate) struct Credits {
 
 impl Credits {
     /// With a limit that was checked.
-    pub(crate) fn new(limit: &AmplificationLimit) -> Self {
-        Self {
+    pub(crate) fn new(limit: &AmplificationLimit) -> Result<Self, TryReserveError> {
+        Ok(Self {
             factor: limit.factor.into(),
-            table: Table::new(limit.terms.entries),
-        }
+            table: Table::new(limit.terms.entries)?,
+        })
     }
 
     /// So many bytes have come from there.
@@ -220,7 +222,7 @@ mod tests {
     }
 
     fn credits() -> Credits {
-        Credits::new(&AmplificationLimit::new())
+        Credits::new(&AmplificationLimit::new()).expect("memory for a table")
     }
 
     const NOW: Moment = Moment::BEGINNING;

@@ -3,10 +3,12 @@
 
 use std::hash::Hasher;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use siphasher::sip::SipHasher13;
 
 use super::prefix::Prefix;
+use super::token::TokenSecret;
 
 /// The secrets of one server.
 #[derive(Clone, Copy)]
@@ -14,6 +16,9 @@ pub(crate) struct Keys {
     pub(crate) table: TableKey,
     /// What tokens are made with. Apart from the other, though neither leaks.
     pub(crate) token: [u8; 16],
+    /// If other servers make tokens with the same: the time since 1970 at which
+    /// this one began, on the clock that all of them have.
+    pub(crate) shared_since: Option<Duration>,
 }
 
 impl Keys {
@@ -28,6 +33,16 @@ impl Keys {
         Self {
             table: TableKey(SipHasher13::new_with_key(&table)),
             token,
+            shared_since: None,
+        }
+    }
+
+    /// With tokens that other servers with this secret recognise, and theirs.
+    pub(crate) fn with_shared_tokens(self, secret: &TokenSecret, since_1970: Duration) -> Self {
+        Self {
+            token: secret.key(),
+            shared_since: Some(since_1970),
+            ..self
         }
     }
 }
@@ -54,8 +69,8 @@ impl TableKey {
 
     /// The place of a prefix.
     pub(crate) fn prefix(&self, prefix: Prefix) -> Hashed {
-        let (network, len) = prefix.parts();
-        self.place(network, len.into(), 0)
+        let (network, len, link) = prefix.parts();
+        self.place(network, len.into(), link)
     }
 
     /// Hashes whole words: an IPv4 address with what is behind it is a single

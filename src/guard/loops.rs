@@ -1,10 +1,14 @@
 //! Two servers that answer each other for ever.
 
+mod exchange;
+
+use std::collections::TryReserveError;
 use std::time::Duration;
 
+use self::exchange::Exchange;
 use super::hash::Hashed;
 use super::moment::{Moment, nanos};
-use super::table::{Entry, Table, check_entries};
+use super::table::{Table, check_entries};
 
 /// When two servers that answer each other are taken apart, for
 /// [`Builder::break_reply_loops`](crate::Builder::break_reply_loops).
@@ -15,15 +19,17 @@ use super::table::{Entry, Table, check_entries};
 /// datagram again and again, each time within [`gap`](Self::gap) after it was
 /// sent something. After [`exchanges`](Self::exchanges) of these in a row that
 /// datagram is refused from that peer for [`mute`](Self::mute), which ends the
-/// loop, also if several copies of it are under way.
+/// loop, also if many copies of it are under way. Eight different datagrams of
+/// one peer are watched side by side; if more go round, the next get their turn
+/// when the first are refused and their mute is over.
 ///
 /// Two things it cannot tell apart or see: a client that asks the same question
-/// over and over, as soon as it has the answer, looks like a loop, and loses
-/// the time of the mute (what else it asks passes); and a loop whose datagrams
-/// change each time is none here. [`rate_limit`](crate::Builder::rate_limit) is
-/// for those.
+/// over and over, and is answered, more often than once in a gap, looks like a
+/// loop, also if it asks other things in between, and loses the time of the
+/// mute (what else it asks passes); and a loop whose datagrams change each time
+/// is none here. [`rate_limit`](crate::Builder::rate_limit) is for those.
 ///
-/// The table of peers has a fixed size: 49 bytes for each entry, 0.8 MiB by
+/// The table of peers has a fixed size: 161 bytes for each entry, 2.5 MiB by
 /// default.
 ///
 /// # Examples
@@ -149,85 +155,32 @@ pub(crate) enum Overheard {
 
 impl LoopBreaker {
     /// With settings that were checked.
-    pub(crate) fn new(loops: &ReplyLoops) -> Self {
-        Self {
+    pub(crate) fn new(loops: &ReplyLoops) -> Result<Self, TryReserveError> {
+        Ok(Self {
             exchanges: loops.exchanges,
             gap: nanos(loops.gap),
             mute: nanos(loops.mute),
-            table: Table::new(loops.entries),
-        }
+            table: Table::new(loops.entries)?,
+        })
     }
 
     /// A datagram has come from there.
     pub(crate) fn received(&self, peer: Hashed, bytes: &[u8], now: Moment) -> Overheard {
         let print = fingerprint(bytes);
         self.table
-            .enter(peer, now, |exchange| self.judge(exchange, print, now))
+            .enter(peer, now, |exchange| exchange.received(print, now, self))
     }
 
     /// Something was sent there. Only those who write are watched.
     pub(crate) fn sent(&self, peer: Hashed, now: Moment) {
-        self.table.find(peer, |exchange| {
-            exchange.sent = now;
-            exchange.is_answered = true;
-        });
-    }
-
-    fn judge(&self, exchange: &mut Exchange, print: u64, now: Moment) -> Overheard {
-        if now < exchange.muted_until {
-            return match print == exchange.print {
-                true => Overheard::Loop,
-                false => Overheard::Talk,
-            };
-        }
-        let is_prompt = exchange.is_answered && now.since(exchange.sent) <= self.gap;
-        if is_prompt && print == exchange.print {
-            exchange.in_a_row += 1;
-        } else {
-            exchange.in_a_row = 0;
-            exchange.print = print;
-        }
-        exchange.is_answered = false;
-        exchange.heard = now;
-        if exchange.in_a_row < self.exchanges {
-            return Overheard::Talk;
-        }
-        exchange.in_a_row = 0;
-        exchange.muted_until = now.plus(self.mute);
-        Overheard::Loop
-    }
-}
-
-/// What has passed between the server and one peer.
-#[derive(Debug, Clone, Copy, Default)]
-struct Exchange {
-    /// Of the peer's last datagram.
-    print: u64,
-    heard: Moment,
-    sent: Moment,
-    muted_until: Moment,
-    in_a_row: u32,
-    /// Whether something was sent since the last datagram came.
-    is_answered: bool,
-}
-
-impl Entry for Exchange {
-    /// Whoever is muted or well into a loop stays; of the others, who was heard last.
-    fn worth(&self, now: Moment) -> u64 {
-        if now < self.muted_until {
-            return u64::MAX;
-        }
-        // A row of exchanges weighs as much as having been heard that many
-        // seconds later: enough against any flood, and it passes.
-        let row = u64::from(self.in_a_row) * 1_000_000_000;
-        self.heard.nanos().saturating_add(row)
+        self.table.find(peer, |exchange| exchange.sent(now));
     }
 }
 
 /// Tells different datagrams apart, quickly: four words a step, which the
 /// processor multiplies side by side. Whoever makes up two that look alike has
 /// himself refused, so it need not withstand that.
-fn fingerprint(bytes: &[u8]) -> u64 {
+fn fingerprint(bytes: &[u8]) -> u32 {
     let mix = |print: u64, word: u64| (print ^ word).wrapping_mul(ODD).rotate_left(29);
     let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
     let mut lanes = [ODD, !ODD, ODD << 1, !ODD << 1];
@@ -245,7 +198,9 @@ fn fingerprint(bytes: &[u8]) -> u64 {
     let print = mix(ODD, bytes.len() as u64);
     let print = lanes.into_iter().fold(print, mix);
     let words = last.chunks_exact(8).filter_map(|chunk| chunk.first_chunk());
-    words.map(word).fold(print, mix)
+    let print = words.map(word).fold(print, mix);
+    // 0 stands for no datagram.
+    ((print ^ print >> 32) as u32).max(1)
 }
 
 /// 2^64 divided by the golden ratio, which spreads bits well.

@@ -25,6 +25,9 @@ pub(crate) struct Summary {
     named: [Option<Offender>; MOST_NAMED],
     /// Refusals of everybody else.
     pub(crate) others: u64,
+    /// How long it was, rounded to seconds: more than a period where nobody
+    /// came when that was over.
+    pub(crate) seconds: u64,
 }
 
 impl Summary {
@@ -70,19 +73,28 @@ impl Offenders {
     /// The summary, if a period is over. The next refusal begins a new one.
     pub(crate) fn sum_up(&mut self, now: Moment) -> Option<Summary> {
         let is_over = self.due().is_some_and(|due| due <= now);
-        is_over.then(|| self.end())
+        is_over.then(|| self.end(now))
     }
 
     /// The summary of the period so far, which is over.
-    pub(crate) fn end(&mut self) -> Summary {
-        let Self { named, others, .. } = std::mem::take(self);
-        Summary { named, others }
+    pub(crate) fn end(&mut self, now: Moment) -> Summary {
+        let Self {
+            began,
+            named,
+            others,
+        } = std::mem::take(self);
+        let length = began.map_or(0, |began| now.since(began));
+        Summary {
+            named,
+            others,
+            seconds: ((length + SECOND / 2) / SECOND).max(1),
+        }
     }
 }
 
-/// Seconds from the first refusal to the summary.
-pub(crate) const PERIOD_SECONDS: u64 = 10;
-const PERIOD_NANOS: u64 = PERIOD_SECONDS * 1_000_000_000;
+const SECOND: u64 = 1_000_000_000;
+/// From the first refusal to the summary.
+const PERIOD_NANOS: u64 = 10 * SECOND;
 const MOST_NAMED: usize = 8;
 
 #[cfg(test)]
@@ -93,7 +105,7 @@ mod tests {
     use super::*;
 
     fn who(number: u32) -> Prefix {
-        Prefix::customary(Ipv4Addr::from(number).into())
+        Prefix::customary((Ipv4Addr::from(number), 9).into())
     }
 
     fn second(at: u64) -> Moment {
@@ -112,9 +124,18 @@ mod tests {
         let summary = offenders.sum_up(second(110)).expect("it is over");
         let repeated: Vec<_> = summary.repeated().collect();
         assert_eq!(repeated, [(who(1), 2)], "nothing more of the other");
-        assert_eq!(summary.others, 0);
+        assert_eq!((summary.others, summary.seconds), (0, 10));
         assert!(offenders.sum_up(second(999)).is_none(), "told once");
         assert!(offenders.note(who(1), second(999)), "a new period");
+    }
+
+    #[test]
+    fn a_summary_says_how_long_it_was() {
+        for (began, ended, seconds) in [(100, 114, 14), (100, 110, 10), (100, 100, 1)] {
+            let mut offenders = Offenders::default();
+            offenders.note(who(1), second(began));
+            assert_eq!(offenders.end(second(ended)).seconds, seconds);
+        }
     }
 
     #[test]
@@ -123,7 +144,7 @@ mod tests {
         let told = (0..10_000).filter(|n| offenders.note(who(*n), second(1)));
         assert_eq!(told.count(), MOST_NAMED);
         offenders.note_unknown(8);
-        let summary = offenders.end();
+        let summary = offenders.end(second(1));
         assert_eq!(summary.repeated().count(), 0);
         assert_eq!(summary.others, 10_000, "nothing is left out");
     }

@@ -1,6 +1,6 @@
 //! An address as far as it says who somebody is.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The network part of an address: whoever has one address of it may well have
 /// them all. An IPv4 address written as IPv6 is an IPv4 address.
@@ -8,26 +8,37 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub(crate) struct Prefix {
     network: IpAddr,
     len: u8,
+    /// Of a link-local address; 0 for all others.
+    link: u32,
 }
 
 impl Prefix {
-    /// The first bits of an address, so many for each family.
-    pub(crate) fn of(ip: IpAddr, ipv4_bits: u8, ipv6_bits: u8) -> Self {
-        match ip.to_canonical() {
-            IpAddr::V4(v4) => {
+    /// The first bits of an address, so many for each family. A link-local
+    /// address stays whole, with its link: every link has the same network,
+    /// and each peer on it has one such address (RFC 4291, 2.5.6).
+    pub(crate) fn of(peer: SocketAddr, ipv4_bits: u8, ipv6_bits: u8) -> Self {
+        match (peer.ip().to_canonical(), peer) {
+            (IpAddr::V4(v4), _) => {
                 let kept = u32::MAX.checked_shl(32 - u32::from(ipv4_bits)).unwrap_or(0);
                 Self {
                     network: Ipv4Addr::from(u32::from(v4) & kept).into(),
                     len: ipv4_bits,
+                    link: 0,
                 }
             }
-            IpAddr::V6(v6) => {
+            (IpAddr::V6(v6), SocketAddr::V6(peer)) if v6.is_unicast_link_local() => Self {
+                network: v6.into(),
+                len: 128,
+                link: peer.scope_id(),
+            },
+            (IpAddr::V6(v6), _) => {
                 let kept = u128::MAX
                     .checked_shl(128 - u32::from(ipv6_bits))
                     .unwrap_or(0);
                 Self {
                     network: Ipv6Addr::from(u128::from(v6) & kept).into(),
                     len: ipv6_bits,
+                    link: 0,
                 }
             }
         }
@@ -35,21 +46,22 @@ impl Prefix {
 
     /// Who somebody is by default: an IPv4 address is one host or one line,
     /// while an IPv6 line has a /64 at least (RFC 6177, RFC 7421).
-    pub(crate) fn customary(ip: IpAddr) -> Self {
-        Self::of(ip, IPV4_BITS, IPV6_BITS)
+    pub(crate) fn customary(peer: SocketAddr) -> Self {
+        Self::of(peer, IPV4_BITS, IPV6_BITS)
     }
 
-    /// The network's first address, and how many of its bits count.
-    pub(super) fn parts(self) -> (IpAddr, u8) {
-        (self.network, self.len)
+    /// The network's first address, how many of its bits count, and its link.
+    pub(super) fn parts(self) -> (IpAddr, u8, u32) {
+        (self.network, self.len, self.link)
     }
 }
 
 impl std::fmt::Display for Prefix {
-    /// `192.0.2.7`, `2001:db8::/64`.
+    /// `192.0.2.7`, `2001:db8::/64`, `fe80::7%2`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { network, len } = self;
+        let Self { network, len, link } = self;
         match (network, len) {
+            _ if *link != 0 => write!(f, "{network}%{link}"),
             (IpAddr::V4(_), 32) | (IpAddr::V6(_), 128) => write!(f, "{network}"),
             _ => write!(f, "{network}/{len}"),
         }
@@ -70,7 +82,22 @@ mod tests {
     #[track_caller]
     fn shown(ip: &str, ipv4_bits: u8, ipv6_bits: u8) -> String {
         let ip = ip.parse().expect("an address");
-        Prefix::of(ip, ipv4_bits, ipv6_bits).to_string()
+        of(ip, ipv4_bits, ipv6_bits).to_string()
+    }
+
+    fn of(ip: IpAddr, ipv4_bits: u8, ipv6_bits: u8) -> Prefix {
+        Prefix::of(SocketAddr::new(ip, 9), ipv4_bits, ipv6_bits)
+    }
+
+    #[test]
+    fn a_link_local_address_is_one_source_on_each_link() {
+        let source = |peer: &str| Prefix::customary(peer.parse().expect("an address"));
+        let one = source("[fe80::1%1]:9");
+        assert_eq!(one, source("[fe80::1%1]:7"), "any port");
+        assert_ne!(one, source("[fe80::2%1]:9"), "another host");
+        assert_ne!(one, source("[fe80::1%2]:9"), "another link");
+        assert_ne!(one.parts(), source("[fe80::1%2]:9").parts());
+        assert_eq!(one.to_string(), "fe80::1%1");
     }
 
     #[test]
@@ -88,23 +115,25 @@ mod tests {
     proptest! {
         #[test]
         fn addresses_are_one_source_if_they_share_the_bits(a: u128, b: u128, bits in 0..=128_u8) {
-            let of = |address: u128| Prefix::of(Ipv6Addr::from(address).into(), 32, bits);
+            let source = |address: u128| of(Ipv6Addr::from(address).into(), 32, bits);
             // Mapped addresses are IPv4 and have other bits.
             prop_assume!(a >> 32 != 0xffff && b >> 32 != 0xffff);
+            // Link-local addresses stay whole.
+            prop_assume!(a >> 118 != 0x3fa && b >> 118 != 0x3fa);
             let shared = (a ^ b).leading_zeros() >= u32::from(bits);
-            prop_assert_eq!(of(a) == of(b), shared);
+            prop_assert_eq!(source(a) == source(b), shared);
         }
 
         #[test]
         fn ipv4_addresses_as_well(a: u32, b: u32, bits in 0..=32_u8) {
-            let of = |address: u32| Prefix::of(Ipv4Addr::from(address).into(), bits, 64);
+            let plain = |address: u32| of(Ipv4Addr::from(address).into(), bits, 64);
             let mapped = |address: u32| {
                 let ip = Ipv4Addr::from(address).to_ipv6_mapped();
-                Prefix::of(ip.into(), bits, 64)
+                of(ip.into(), bits, 64)
             };
             let shared = (a ^ b).leading_zeros() >= u32::from(bits);
-            prop_assert_eq!(of(a) == of(b), shared);
-            prop_assert_eq!(of(a), mapped(a));
+            prop_assert_eq!(plain(a) == plain(b), shared);
+            prop_assert_eq!(plain(a), mapped(a));
         }
     }
 }

@@ -1,8 +1,9 @@
 //! How many datagrams each prefix may send.
 
-use std::net::IpAddr;
+use std::collections::TryReserveError;
+use std::net::SocketAddr;
 
-use super::hash::TableKey;
+use super::hash::{Hashed, TableKey};
 use super::moment::Moment;
 use super::prefix::{self, Prefix};
 use super::table::{Entry, Table, check_entries};
@@ -13,7 +14,8 @@ use super::table::{Entry, Table, check_entries};
 /// Each source has a token bucket: it may send [`burst`](Self::burst)
 /// datagrams at once and [`per_second`](Self::per_second) in the long run. A
 /// source is an IPv4 address or an IPv6 /64, because an attacker with one
-/// address of a /64 has them all.
+/// address of a /64 has them all. A link-local address (`fe80::/10`) is a source
+/// of its own, on each link another: these networks all look alike.
 ///
 /// Sources can be forged: whoever floods a server in the name of another uses
 /// up that other's share. So a part of what exceeds the rate [leaks](Self::leak)
@@ -96,10 +98,11 @@ impl RateLimit {
         self
     }
 
-    /// Of what exceeds the rate, one in this many passes all the same; 0 lets
-    /// none pass, and 1 makes no sense. Defaults to 10: a flood is cut to a
-    /// tenth, while a client whose address is forged in it gets one request in
-    /// ten through, which a few retries make good.
+    /// Of what exceeds the rate, one in this many passes all the same; which one
+    /// of them is random, so that no rhythm takes all of these. 0 lets none
+    /// pass, and 1 makes no sense. Defaults to 10: a flood is cut to a tenth,
+    /// while a client whose address is forged in it gets one request in ten
+    /// through, which a few retries make good.
     ///
     /// # Examples
     /// ```
@@ -195,28 +198,29 @@ pub(crate) enum Verdict {
 
 impl RateLimiter {
     /// With a limit that was checked.
-    pub(crate) fn new(limit: RateLimit) -> Self {
+    pub(crate) fn new(limit: RateLimit) -> Result<Self, TryReserveError> {
         let interval = NANOS_PER_SECOND.div_ceil(u64::from(limit.per_second));
-        Self {
+        Ok(Self {
             interval,
             tolerance: interval * u64::from(limit.effective_burst() - 1),
-            buckets: Table::new(limit.entries),
+            buckets: Table::new(limit.entries)?,
             limit,
-        }
+        })
     }
 
     /// Whom a datagram from this address is charged to.
-    pub(crate) fn source(&self, ip: IpAddr) -> Prefix {
-        Prefix::of(ip, self.limit.ipv4_bits, self.limit.ipv6_bits)
+    pub(crate) fn source(&self, peer: SocketAddr) -> Prefix {
+        Prefix::of(peer, self.limit.ipv4_bits, self.limit.ipv6_bits)
     }
 
     /// Charges a datagram to its source.
     pub(crate) fn judge(&self, source: Prefix, key: &TableKey, now: Moment) -> Verdict {
+        let place = key.prefix(source);
         self.buckets
-            .enter(key.prefix(source), now, |bucket| self.charge(bucket, now))
+            .enter(place, now, |bucket| self.charge(bucket, place, now))
     }
 
-    fn charge(&self, bucket: &mut Bucket, now: Moment) -> Verdict {
+    fn charge(&self, bucket: &mut Bucket, place: Hashed, now: Moment) -> Verdict {
         if bucket.full_at.since(now) <= self.tolerance {
             bucket.full_at = bucket.full_at.max(now).plus(self.interval);
             return Verdict::Within;
@@ -224,13 +228,32 @@ impl RateLimiter {
         if self.limit.leak == 0 {
             return Verdict::Over;
         }
-        bucket.excess += 1;
-        if bucket.excess < self.limit.leak {
-            return Verdict::Over;
+        let (round, turn) = (
+            bucket.excess / self.limit.leak,
+            bucket.excess % self.limit.leak,
+        );
+        bucket.excess = bucket.excess.wrapping_add(1);
+        match turn == lucky_turn(place, round, self.limit.leak) {
+            true => Verdict::Leaked,
+            false => Verdict::Over,
         }
-        bucket.excess = 0;
-        Verdict::Leaked
     }
+}
+
+/// Which datagram of a round leaks through. Another one in each round, which
+/// nobody can tell beforehand who does not know the key that made the place: a
+/// flood with a steady rhythm could otherwise take every leak, and the client
+/// whose address it abuses would never have one.
+fn lucky_turn(place: Hashed, round: u32, turns: u32) -> u32 {
+    // The generator SplitMix64, which mixes well and costs three multiplications.
+    let mut bits = place
+        .tag()
+        .wrapping_add(u64::from(round).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    let spread = (bits ^ bits >> 31) >> 32;
+    // To a number below `turns`, without a division.
+    ((spread * u64::from(turns)) >> 32) as u32
 }
 
 /// A token bucket, kept as the moment at which it will be full again: the
@@ -239,7 +262,7 @@ impl RateLimiter {
 #[derive(Debug, Clone, Copy, Default)]
 struct Bucket {
     full_at: Moment,
-    /// What has exceeded the rate since something last leaked through.
+    /// How many have exceeded the rate.
     excess: u32,
 }
 

@@ -1,5 +1,6 @@
 //! A table that never grows, whatever is put into it.
 
+use std::collections::TryReserveError;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::hash::Hashed;
@@ -19,6 +20,12 @@ pub(crate) trait Entry: Copy + Default {
     /// How much it matters that this entry stays, compared with its
     /// neighbours. 0 says that a new one in its place would be no different.
     fn worth(&self, now: Moment) -> u64;
+
+    /// Whether both belong to one source. Where sources can be told apart, the
+    /// one that has most in a set makes room there, and not the others.
+    fn is_kin(&self, _other: &Self) -> bool {
+        false
+    }
 }
 
 type Set<V> = [Way<V>; WAYS];
@@ -31,12 +38,13 @@ struct Way<V> {
 }
 
 impl<V: Entry> Table<V> {
-    /// A table with room for at least this many entries.
-    pub(crate) fn new(entries: usize) -> Self {
-        let sets = (0..sets_for(entries)).map(|_| Mutex::new(Set::default()));
-        Self {
-            sets: sets.collect(),
-        }
+    /// A table with room for at least this many entries, if there is memory for it.
+    pub(crate) fn new(entries: usize) -> Result<Self, TryReserveError> {
+        let count = sets_for(entries);
+        let mut sets = Vec::new();
+        sets.try_reserve_exact(count)?;
+        sets.resize_with(count, || Mutex::new(Set::default()));
+        Ok(Self { sets: sets.into() })
     }
 
     /// The memory that a table for so many entries takes, in bytes.
@@ -51,15 +59,19 @@ impl<V: Entry> Table<V> {
         let place = set
             .iter()
             .position(|way| way.tag == key.tag())
-            .unwrap_or_else(|| {
-                let place = least_worth(&set, now);
-                set[place] = Way {
-                    tag: key.tag(),
-                    value: V::default(),
-                };
-                place
-            });
+            .unwrap_or_else(|| take_place(&mut set, key, V::default(), now));
         act(&mut set[place].value)
+    }
+
+    /// Puts an entry in, in the place of what this key had.
+    pub(crate) fn put(&self, key: Hashed, now: Moment, value: V) {
+        let mut set = self.set(key);
+        match set.iter_mut().find(|way| way.tag == key.tag()) {
+            Some(way) => way.value = value,
+            None => {
+                take_place(&mut set, key, value, now);
+            }
+        }
     }
 
     /// Does something with the entry of this key, if it has one.
@@ -86,14 +98,28 @@ impl<V> std::fmt::Debug for Table<V> {
     }
 }
 
-/// An empty place, or that of the entry worth least.
-fn least_worth<V: Entry>(set: &Set<V>, now: Moment) -> usize {
-    let mut least = (u64::MAX, 0);
+/// Gives a newcomer an empty place, or that of the entry worth least.
+fn take_place<V: Entry>(set: &mut Set<V>, key: Hashed, value: V, now: Moment) -> usize {
+    let place = least_worth(set, &value, now);
+    set[place] = Way {
+        tag: key.tag(),
+        value,
+    };
+    place
+}
+
+fn least_worth<V: Entry>(set: &Set<V>, newcomer: &V, now: Moment) -> usize {
+    let mut least = ((u64::MAX, usize::MAX, u64::MAX), 0);
     for (place, way) in set.iter().enumerate() {
         if way.tag == 0 {
             return place;
         }
-        least = least.min((way.value.worth(now), place));
+        let worth = way.value.worth(now);
+        // The newcomer counts as one of its source: who has one entry already
+        // takes none from those who have one, too.
+        let everyone = set.iter().map(|way| &way.value).chain([newcomer]);
+        let kin = everyone.filter(|other| other.is_kin(&way.value)).count();
+        least = least.min(((worth.min(1), usize::MAX - kin, worth), place));
     }
     least.1
 }
@@ -133,6 +159,10 @@ mod tests {
         }
     }
 
+    fn table(entries: usize) -> Table<Prize> {
+        Table::new(entries).expect("memory for a table")
+    }
+
     fn key(number: u32) -> Hashed {
         let [a, b, c, d] = number.to_be_bytes();
         Keys::new([3; Keys::BYTES])
@@ -144,7 +174,7 @@ mod tests {
 
     #[test]
     fn entries_are_kept_and_found() {
-        let table = Table::<Prize>::new(64);
+        let table = table(64);
         assert_eq!(table.find(key(1), |prize| *prize), None);
         table.enter(key(1), NOW, |prize| prize.0 = 7);
         assert_eq!(table.enter(key(1), NOW, |prize| prize.0), 7);
@@ -154,7 +184,7 @@ mod tests {
 
     #[test]
     fn what_is_worth_most_survives_a_flood() {
-        let table = Table::<Prize>::new(64);
+        let table = table(64);
         for number in 0..8 {
             table.enter(key(number), NOW, |prize| prize.0 = 1_000);
         }
@@ -169,8 +199,14 @@ mod tests {
     #[test]
     fn no_flood_makes_it_grow() {
         for (entries, sets) in [(1, 1), (8, 1), (9, 2), (65_536, 8_192)] {
-            assert_eq!(Table::<Prize>::new(entries).sets.len(), sets, "{entries}");
+            assert_eq!(table(entries).sets.len(), sets, "{entries}");
         }
+    }
+
+    #[test]
+    fn memory_that_cannot_be_had_is_an_error() {
+        // More than any address space has room for.
+        assert!(Table::<Prize>::new(1 << 56).is_err());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use siphasher::sip128::SipHasher24;
 
 use super::hash::{self, Keys};
-use super::moment::Moment;
+use super::moment::{Moment, nanos};
 
 /// What proves that whoever sends it back receives at its address, made by
 /// [`SocketHandle::token`](crate::SocketHandle::token).
@@ -76,20 +76,58 @@ impl std::fmt::Display for Token {
 /// in makes, of the one secret, a key for each period: the present one and the
 /// one before are in use, and older tokens are void without anybody taking them
 /// back.
+///
+/// Periods are counted from the beginning of the server. Where several share
+/// their tokens they are counted from 1970, by the clock of the system as it
+/// stood when the server began; and as these clocks may differ by a little, the
+/// period after the present one is accepted as well.
 pub(crate) struct Tokens {
     hasher: SipHasher24,
+    /// What the count of periods begins with, in nanoseconds.
+    offset: u64,
+    is_shared: bool,
+}
+
+/// What servers share that shall accept each other's tokens.
+#[derive(Clone, Copy)]
+pub(crate) struct TokenSecret(pub(crate) [u8; 32]);
+
+impl TokenSecret {
+    /// Says what makes no sense.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        match self.0 == [0; 32] {
+            true => Err("32 zeros are no secret".to_owned()),
+            false => Ok(()),
+        }
+    }
+
+    /// All of it, as the key of the hash.
+    pub(super) fn key(&self) -> [u8; 16] {
+        let (key, rest) = self.0.split_at(16);
+        let mut first = [0; 16];
+        first.copy_from_slice(key);
+        SipHasher24::new_with_key(&first).hash(rest).as_bytes()
+    }
+}
+
+impl std::fmt::Debug for TokenSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenSecret").finish_non_exhaustive()
+    }
 }
 
 impl Tokens {
     pub(crate) fn new(keys: &Keys) -> Self {
         Self {
             hasher: SipHasher24::new_with_key(&keys.token),
+            offset: keys.shared_since.map_or(0, nanos),
+            is_shared: keys.shared_since.is_some(),
         }
     }
 
     /// A token for `peer`, good for one to two minutes.
     pub(crate) fn issue(&self, peer: SocketAddr, now: Moment) -> Token {
-        self.token_of(peer, period(now))
+        self.token_of(peer, self.period(now))
     }
 
     /// Whether these bytes are a token that was issued to `peer` not long ago.
@@ -98,13 +136,18 @@ impl Tokens {
         let Some((given, kept)) = read(bytes) else {
             return false;
         };
-        let newest = period(now);
+        let newest = self.period(now);
         let matches = |period| {
             let expected = u128::from_be_bytes(self.token_of(peer, period).0);
             (expected ^ given) & kept == 0
         };
         // Before there was a period before this one, nothing was issued in it.
-        matches(newest) | matches(newest.wrapping_sub(1))
+        let is_recent = matches(newest) | matches(newest.wrapping_sub(1));
+        is_recent | (self.is_shared && matches(newest + 1))
+    }
+
+    fn period(&self, now: Moment) -> u64 {
+        now.plus(self.offset).nanos() / PERIOD_NANOS
     }
 
     fn token_of(&self, peer: SocketAddr, period: u64) -> Token {
@@ -138,10 +181,6 @@ fn read(bytes: &[u8]) -> Option<(u128, u128)> {
         }
         _ => None,
     }
-}
-
-fn period(now: Moment) -> u64 {
-    now.nanos() / PERIOD_NANOS
 }
 
 const HEX_DIGITS: usize = 2 * Token::LEN;
@@ -195,6 +234,44 @@ mod tests {
         assert!(!accepts(1, addr(2)), "another port");
         assert!(!accepts(1, other_host), "another host");
         assert!(!accepts(2, addr(1)), "another server");
+    }
+
+    /// The tokens of a server that shares them and began so long after 1970.
+    fn shared(secret: u8, since_1970: u64) -> Tokens {
+        let own = Keys::new([since_1970 as u8; Keys::BYTES]);
+        let since_1970 = Duration::from_secs(since_1970);
+        Tokens::new(&own.with_shared_tokens(&TokenSecret([secret; 32]), since_1970))
+    }
+
+    #[test]
+    fn servers_with_one_secret_accept_each_others_tokens() {
+        // The successor began 90 s later, so its clock shows 90 s less.
+        let (old, new) = (shared(1, 6_000), shared(1, 6_090));
+        let token = old.issue(addr(1), second(100));
+        assert!(new.accepts(addr(1), token.as_ref(), second(10)), "at once");
+        assert!(!new.accepts(addr(1), token.as_ref(), second(100)), "later");
+        assert!(!new.accepts(addr(2), token.as_ref(), second(10)), "other");
+        let other = shared(2, 6_000);
+        assert!(!other.accepts(addr(1), token.as_ref(), second(100)));
+        let behind = shared(1, 5_998);
+        let token = old.issue(addr(1), second(60));
+        assert!(
+            behind.accepts(addr(1), token.as_ref(), second(60)),
+            "a clock that is two seconds slow"
+        );
+    }
+
+    #[test]
+    fn all_of_the_secret_counts_and_none_of_it_is_shown() {
+        let mut bytes = [7; 32];
+        let key = TokenSecret(bytes).key();
+        for at in [0, 15, 16, 31] {
+            bytes[at] = 8;
+            assert_ne!(TokenSecret(bytes).key(), key, "byte {at}");
+            bytes[at] = 7;
+        }
+        assert_eq!(format!("{:?}", TokenSecret(bytes)), "TokenSecret { .. }");
+        assert!(TokenSecret([0; 32]).check().is_err());
     }
 
     #[test]

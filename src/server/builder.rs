@@ -3,12 +3,12 @@
 //! | room | what it holds |
 //! |---|---|
 //! | `flow` | how datagrams pass through: batches, order, freshness, sockets |
+//! | `multicast` | groups and broadcasts |
+//! | `guards` | what stands between a hostile network and the handlers |
 
 mod flow;
-
-mod multicast;
-
 mod guards;
+mod multicast;
 
 use std::marker::PhantomData;
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};

@@ -2,10 +2,10 @@
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::dispatch::{Dispatch, Dispatchers, Lifetime};
-use super::guards::Guards;
+use super::guards::{GuardSettings, Guards};
 use super::handle::{ServerHandle, ShutdownReport};
 use super::hooks::{DefaultHandleError, Hooks};
 use super::own_addresses::OwnAddresses;
@@ -54,7 +54,7 @@ impl Core {
         warn_of_small_buffer(&socket, asked);
         let hooks = Arc::new(hooks);
         let counts = Arc::new(SideCounts::new());
-        let keys = draw_keys().map_err(|cause| Error::Bind { addr, cause })?;
+        let keys = draw_keys(&settings.guards).map_err(|cause| Error::Bind { addr, cause })?;
         let guards = Guards::new(&settings.guards, addr, &keys, Arc::clone(&counts))?;
         let guards = Arc::new(guards);
         let dispatch = Dispatch {
@@ -253,11 +253,19 @@ fn bind_first(addresses: &[SocketAddr], options: &sys::Options) -> Result<UdpSoc
     Err(last)
 }
 
-/// The secrets of one server, from the operating system.
-fn draw_keys() -> std::io::Result<Keys> {
+/// The secrets of one server, from the operating system, but for those that it
+/// shares with others.
+fn draw_keys(settings: &GuardSettings) -> std::io::Result<Keys> {
     let mut secret = [0; Keys::BYTES];
     getrandom::fill(&mut secret)?;
-    Ok(Keys::new(secret))
+    let keys = Keys::new(secret);
+    Ok(match &settings.token_secret {
+        None => keys,
+        Some(secret) => {
+            let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+            keys.with_shared_tokens(secret, since_1970.unwrap_or_default())
+        }
+    })
 }
 
 fn warn_of_small_buffer(socket: &Socket, asked: Option<usize>) {

@@ -5,6 +5,7 @@ mod settings;
 
 pub(crate) use settings::GuardSettings;
 
+use std::collections::TryReserveError;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -64,23 +65,34 @@ impl Guards {
         let amplification = match &settings.amplification {
             None => None,
             Some(limit) => Some(Amplification {
-                credits: Credits::new(limit),
+                credits: Credits::new(limit).or_else(no_memory("amplification_limit"))?,
                 trusted: settings.trusted()?,
             }),
         };
         let limit = settings.amplification.as_ref();
         let terms = limit.map_or_else(Default::default, |limit| limit.terms());
+        let proofs = Proofs::new(keys, timeline, terms);
+        if amplification.is_some() {
+            proofs
+                .make_room()
+                .or_else(no_memory("amplification_limit"))?;
+        }
         let (rate, loops) = (&settings.rate, &settings.loops);
+        let is_dry_run = rate.as_ref().is_some_and(|limit| limit.is_dry_run());
+        let rate = rate.clone().map(RateLimiter::new).transpose();
+        let rate = rate.or_else(no_memory("rate_limit"))?;
+        let loops = loops.as_ref().map(LoopBreaker::new).transpose();
+        let loops = loops.or_else(no_memory("break_reply_loops"))?;
         Ok(Self {
             timeline,
             key: keys.table,
-            proofs: Arc::new(Proofs::new(keys, timeline, terms)),
+            proofs: Arc::new(proofs),
             refuse_responder_ports: settings.refuse_responder_ports,
             access: access.is_limited().then_some(access),
             keeps_track: rate.is_some() || loops.is_some() || amplification.is_some(),
-            is_dry_run: rate.as_ref().is_some_and(|limit| limit.is_dry_run()),
-            rate: rate.clone().map(RateLimiter::new),
-            loops: loops.as_ref().map(LoopBreaker::new),
+            is_dry_run,
+            rate,
+            loops,
             amplification,
             journal: Journal::new(addr),
             counts,
@@ -143,7 +155,7 @@ impl Guards {
         match loops.received(at.peer, bytes, at.now) {
             Overheard::Talk => Ok(()),
             Overheard::Loop => {
-                let who = Prefix::customary(peer.ip());
+                let who = Prefix::customary(peer);
                 self.journal.note(Topic::ReplyLoop, who, at.now);
                 Err(Refusal::ReplyLoop)
             }
@@ -154,7 +166,7 @@ impl Guards {
         let Some(rate) = &self.rate else {
             return Ok(());
         };
-        let source = rate.source(peer.ip());
+        let source = rate.source(peer);
         if rate.judge(source, &self.key, at.now) != Verdict::Over {
             return Ok(());
         }
@@ -172,7 +184,7 @@ impl Guards {
     fn refuse(&self, refusal: Refusal, topic: Topic, peer: SocketAddr) -> Refusal {
         let now = self.timeline.at(Instant::now());
         self.journal.catch_up(now);
-        self.journal.note(topic, Prefix::customary(peer.ip()), now);
+        self.journal.note(topic, Prefix::customary(peer), now);
         refusal
     }
 }
@@ -186,7 +198,7 @@ impl SendGuard for Guards {
                 || limit.credits.spend(peer, len)
                 || limit.trusted.contains(to.ip());
             if !is_permitted {
-                let who = Prefix::customary(to.ip());
+                let who = Prefix::customary(to);
                 self.journal.note(Topic::Withheld, who, now);
                 return false;
             }
@@ -198,9 +210,55 @@ impl SendGuard for Guards {
     }
 }
 
+/// A table that the system has no memory for: better known before serving.
+fn no_memory<T>(knob: &'static str) -> impl FnOnce(TryReserveError) -> Result<T, Error> {
+    move |error| {
+        let problem = format!("no memory for a table of so many entries: {error}");
+        Err(Error::config(knob, problem))
+    }
+}
+
 impl Drop for Guards {
     /// What was only counted so far is logged.
     fn drop(&mut self) {
-        self.journal.close();
+        self.journal.close(self.timeline.at(Instant::now()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guard::{AmplificationLimit, RateLimit, ReplyLoops};
+
+    /// More entries than any address space has room for, which `check` would
+    /// have refused: what a system answers whose memory is used up.
+    const TOO_MANY: usize = 1 << 56;
+
+    #[test]
+    fn a_table_without_memory_fails_at_bind_and_names_its_knob() {
+        let none = GuardSettings::default;
+        let settings = [
+            GuardSettings {
+                rate: Some(RateLimit::per_second(1).table_entries(TOO_MANY)),
+                ..none()
+            },
+            GuardSettings {
+                amplification: Some(AmplificationLimit::new().table_entries(TOO_MANY)),
+                ..none()
+            },
+            GuardSettings {
+                loops: Some(ReplyLoops::new().table_entries(TOO_MANY)),
+                ..none()
+            },
+        ];
+        let knobs = ["rate_limit", "amplification_limit", "break_reply_loops"];
+        for (settings, knob) in settings.iter().zip(knobs) {
+            let addr = SocketAddr::from(([127, 0, 0, 1], 9));
+            let keys = Keys::new([1; Keys::BYTES]);
+            let guards = Guards::new(settings, addr, &keys, Arc::new(SideCounts::new()));
+            let error = guards.expect_err(knob).to_string();
+            let problem = format!("{knob}: no memory for a table of so many entries: ");
+            assert!(error.starts_with(&problem), "{error}");
+        }
     }
 }

@@ -82,7 +82,8 @@ impl SocketHandle {
 impl DetachedHandle {
     /// Takes an address for validated, without a token: for whoever knows by
     /// other means that it is not forged, from a handshake of its own or from a
-    /// person. Does nothing once the server is closed.
+    /// person. Does nothing once the server is closed, nor where
+    /// [`validate`](SocketHandle::validate) would have no memory to remember it in.
     ///
     /// # Examples
     /// ```

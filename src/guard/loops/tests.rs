@@ -14,9 +14,13 @@ fn at(millis: u64) -> Moment {
     Moment::after(Duration::from_millis(millis))
 }
 
+fn watching(loops: ReplyLoops) -> LoopBreaker {
+    LoopBreaker::new(&loops).expect("memory for a table")
+}
+
 /// Breaks loops after 4 exchanges, for a second.
 fn breaker() -> LoopBreaker {
-    LoopBreaker::new(&ReplyLoops::new().exchanges(4))
+    watching(ReplyLoops::new().exchanges(4))
 }
 
 /// Receives and answers once a millisecond, from `start` on; how many were let through.
@@ -68,6 +72,52 @@ fn copies_under_way_end_with_it() {
     assert_eq!(under_way, 0, "the first is refused, and then all");
 }
 
+/// Lets `under_way` datagrams go round, each handled for 5 ms beside the
+/// others; how many rounds until none is left, up to `most`.
+fn rounds_until_silence(mut under_way: Vec<Vec<u8>>, most: u64) -> u64 {
+    let breaker = breaker();
+    for round in 0..most {
+        let now = at(round * 6);
+        under_way.retain(|bytes| breaker.received(peer(1), bytes, now) == Overheard::Talk);
+        if under_way.is_empty() {
+            return round;
+        }
+        for _ in &under_way {
+            breaker.sent(peer(1), at(round * 6 + 5));
+        }
+    }
+    most
+}
+
+#[test]
+fn many_copies_end_though_several_come_before_one_is_answered() {
+    let copies = vec![b"error".to_vec(); 64];
+    assert_eq!(rounds_until_silence(copies, 1_000), 4);
+}
+
+#[test]
+fn different_datagrams_that_go_round_all_end() {
+    let different = |count: u8| (0..count).map(|number| vec![b'e', number]).collect();
+    assert_eq!(rounds_until_silence(different(8), 1_000), 4, "side by side");
+    let rounds = rounds_until_silence(different(40), 10_000);
+    assert!(rounds < 1_000, "in turns: {rounds} rounds, 6 ms each");
+}
+
+#[test]
+fn a_loop_ends_though_its_peer_says_other_things_as_well() {
+    let breaker = breaker();
+    let mut passed = 0;
+    for step in 0..100_u64 {
+        for bytes in [b"error".to_vec(), step.to_string().into_bytes()] {
+            if breaker.received(peer(1), &bytes, at(step)) == Overheard::Talk {
+                breaker.sent(peer(1), at(step));
+                passed += 1;
+            }
+        }
+    }
+    assert_eq!(passed, 4 + 100, "the loop is cut, and the talk passes");
+}
+
 #[test]
 fn what_changes_is_no_loop() {
     let numbers: Vec<_> = (0..500).map(|n: u32| n.to_string()).collect();
@@ -92,7 +142,7 @@ fn who_takes_its_time_or_gets_no_answer_is_in_no_loop() {
 
 #[test]
 fn a_flood_of_sources_hides_no_loop() {
-    let breaker = LoopBreaker::new(&ReplyLoops::new().exchanges(8).table_entries(64));
+    let breaker = watching(ReplyLoops::new().exchanges(8).table_entries(64));
     let mut passed = 0;
     for step in 0..100 {
         if breaker.received(peer(1), b"error", at(step)) == Overheard::Talk {
@@ -142,5 +192,5 @@ fn nonsense_is_refused_in_words() {
 
 #[test]
 fn memory_is_as_documented() {
-    assert_eq!(Table::<Exchange>::bytes(16_384), 16_384 * 49);
+    assert_eq!(Table::<Exchange>::bytes(16_384), 16_384 * 161);
 }

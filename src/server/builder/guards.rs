@@ -1,7 +1,7 @@
 //! The knobs for a hostile network.
 
 use super::{Builder, Style};
-use crate::guard::{AmplificationLimit, RateLimit, ReplyLoops};
+use crate::guard::{AmplificationLimit, RateLimit, ReplyLoops, TokenSecret};
 
 #[expect(
     private_bounds,
@@ -128,6 +128,35 @@ impl<S: Style> Builder<S> {
     /// ```
     pub fn break_reply_loops(mut self, loops: ReplyLoops) -> Self {
         self.settings.guards.loops = Some(loops);
+        self
+    }
+
+    /// The secret that [tokens](crate::SocketHandle::token) are made with.
+    /// Defaults to one that the server draws from the system, so that no other
+    /// server accepts its tokens.
+    ///
+    /// For servers that stand for each other: a successor that takes the socket
+    /// over, those that share a port, several machines at one address. With the
+    /// same secret each accepts the tokens of the others, if their clocks do not
+    /// differ by more than some seconds. (The system's clock is read when the
+    /// server is bound, and never again.) Which addresses have proved
+    /// themselves each keeps for itself: let clients show a token again when
+    /// they are asked.
+    ///
+    /// Whoever knows the secret can make tokens for any address: 32 random
+    /// bytes, kept where only these servers can read them. All zeros are refused.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// # let secret_of_the_group = || [7; 32];
+    /// let builder = ThreadingUdpServer::builder().token_secret(secret_of_the_group());
+    ///
+    /// let nonsense = builder.token_secret([0; 32]).bind_fn("127.0.0.1:0", |_, _, _| Ok(()));
+    /// assert_eq!(nonsense.unwrap_err().to_string(), "token_secret: 32 zeros are no secret");
+    /// ```
+    pub fn token_secret(mut self, secret: [u8; 32]) -> Self {
+        self.settings.guards.token_secret = Some(TokenSecret(secret));
         self
     }
 }

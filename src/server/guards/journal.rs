@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError, TryLockError};
 
-use crate::guard::{Moment, Offenders, PERIOD_SECONDS, Prefix, Summary};
+use crate::guard::{Moment, Offenders, Prefix, Summary};
 
 /// A line when somebody is refused for the first time in a period, and a
 /// summary when the period is over: few lines and fixed memory, whatever comes.
@@ -113,8 +113,8 @@ impl Journal {
     }
 
     /// Writes all summaries, due or not.
-    pub(super) fn close(&self) {
-        self.sum_up(|offenders| Some(offenders.end()));
+    pub(super) fn close(&self, now: Moment) {
+        self.sum_up(|offenders| Some(offenders.end(now)));
     }
 
     #[cold]
@@ -145,12 +145,13 @@ impl Journal {
 
     fn write(&self, topic: Topic, summary: &Summary) {
         let (server, (what, why)) = (self.server, topic.words());
+        let seconds = summary.seconds;
         for (who, count) in summary.repeated() {
-            log::warn!("{server}: {what} {who}, {count} more in {PERIOD_SECONDS} s: {why}");
+            log::warn!("{server}: {what} {who}, {count} more in {seconds} s: {why}");
         }
         if summary.others > 0 {
             let count = summary.others;
-            log::warn!("{server}: {what} others, {count} in {PERIOD_SECONDS} s: {why}");
+            log::warn!("{server}: {what} others, {count} in {seconds} s: {why}");
         }
     }
 }

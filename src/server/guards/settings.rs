@@ -1,7 +1,7 @@
 //! Which guards were asked for.
 
 use crate::error::Error;
-use crate::guard::{Access, AmplificationLimit, Networks, RateLimit, ReplyLoops};
+use crate::guard::{Access, AmplificationLimit, Networks, RateLimit, ReplyLoops, TokenSecret};
 
 /// Values of the knobs for a hostile network. All are off by default.
 #[derive(Debug, Clone, Default)]
@@ -12,6 +12,7 @@ pub(crate) struct GuardSettings {
     pub(crate) rate: Option<RateLimit>,
     pub(crate) amplification: Option<AmplificationLimit>,
     pub(crate) loops: Option<ReplyLoops>,
+    pub(crate) token_secret: Option<TokenSecret>,
 }
 
 impl GuardSettings {
@@ -27,6 +28,9 @@ impl GuardSettings {
         }
         if let Some(loops) = &self.loops {
             named("break_reply_loops", loops.check())?;
+        }
+        if let Some(secret) = &self.token_secret {
+            named("token_secret", secret.check())?;
         }
         Ok(())
     }

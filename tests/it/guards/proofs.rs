@@ -99,3 +99,18 @@ fn an_address_that_somebody_vouches_for_needs_no_token() {
     let replies = server.stop().stats.replies;
     assert_eq!((replies.sent, replies.withheld), (1, 1));
 }
+
+#[test]
+fn servers_with_one_secret_accept_each_others_tokens() {
+    let [one, other] = [1, 2].map(|_| {
+        ThreadingUdpServer::builder()
+            .token_secret([9; 32])
+            .serving(doorkeeper)
+    });
+    let client = Client::of(one.local_addr());
+    let token = client.ask(b"token, please");
+    client.send_to(&token, other.local_addr());
+    let (answer, _) = client.receive_from();
+    assert_eq!(answer, b"good");
+    assert!(!is_validated(&client), "proofs are not shared");
+}
