@@ -20,8 +20,8 @@ use super::table::{Table, check_entries};
 /// sent something. After [`exchanges`](Self::exchanges) of these in a row that
 /// datagram is refused from that peer for [`mute`](Self::mute), which ends the
 /// loop, also if many copies of it are under way. Eight different datagrams of
-/// one peer are watched side by side; if more go round, the next get their turn
-/// when the first are refused and their mute is over.
+/// one peer are watched side by side; if more go round, those that come next
+/// take the places of those that have been refused for a gap.
 ///
 /// Two things it cannot tell apart or see: a client that asks the same question
 /// over and over, and is answered, more often than once in a gap, looks like a

@@ -89,10 +89,13 @@ impl Exchange {
 }
 
 impl Row {
-    /// A row is kept while its datagram may come back, or is refused.
+    /// A row is kept while its datagram may come back. What is refused comes
+    /// back no more if it went round; so where more datagrams go round than
+    /// there are rows, the next need not wait for the end of a mute.
     fn is_free(&self, now: Moment, limits: &LoopBreaker) -> bool {
         if self.exchanges >= limits.exchanges {
-            return self.at <= now;
+            let refused_for = now.plus(limits.mute).since(self.at);
+            return self.at <= now || refused_for > limits.gap;
         }
         self.print == 0 || now.since(self.at) > limits.gap
     }
