@@ -83,7 +83,9 @@ pub enum Error {
         problem: String,
     },
     /// The threads that the server needs at least could not be started.
-    #[error("cannot start worker thread {started} of {wanted} on {addr}")]
+    ///
+    /// `started` is counted from 0, so that it is the number of the thread as well.
+    #[error("cannot start worker thread {started} of {wanted} on {addr}: {cause}")]
     StartWorkers {
         /// The server's address.
         addr: SocketAddr,
@@ -91,6 +93,8 @@ pub enum Error {
         started: usize,
         /// How many are needed at least.
         wanted: usize,
+        /// What the operating system said.
+        cause: io::Error,
     },
     /// The thread to serve on could not be started.
     #[error("cannot start a thread to serve {addr} on: {}", reason(.cause))]
@@ -172,6 +176,7 @@ impl Error {
             | Self::TakeOver { cause }
             | Self::Inherited { cause, .. }
             | Self::Membership { cause, .. }
+            | Self::StartWorkers { cause, .. }
             | Self::StartServer { cause, .. }
             | Self::Receive { cause, .. }
             | Self::Send { cause, .. } => cause.kind(),
@@ -180,7 +185,6 @@ impl Error {
             | Self::TooLong { .. }
             | Self::AddressFamily { .. }
             | Self::PortZero { .. } => io::ErrorKind::InvalidInput,
-            Self::StartWorkers { .. } => io::ErrorKind::WouldBlock,
             Self::Withheld { .. } => io::ErrorKind::PermissionDenied,
             Self::Closed => io::ErrorKind::NotConnected,
         }

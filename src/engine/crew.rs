@@ -1,9 +1,13 @@
 //! The threads: a `threadpool` whose every job is one worker's loop.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use threadpool::ThreadPool;
+
+use crate::contain::contain;
+use crate::sys::try_thread;
 
 /// Hosts worker loops, one thread each, and grows and shrinks one at a time.
 ///
@@ -11,16 +15,18 @@ use threadpool::ThreadPool;
 /// fails, after it has raised its own maximum; a thread whose job has ended
 /// looks for another job unless the maximum is below the number of jobs that
 /// still run; a panic that leaves a job costs the loop on that thread.
+///
+/// So a thread like the one to be started is tried first. When the system
+/// refuses it, the refusal is an error as any other, and the pool is not asked.
+/// A panic of the pool remains only for a system that refuses the second of two
+/// threads: one that somebody else took in between. It is contained, but for
+/// programs built with `panic = "abort"`, which it ends.
 #[derive(Debug)]
 pub(crate) struct Crew {
     pool: Mutex<Option<ThreadPool>>,
     thread_name: String,
     stack_size: Option<usize>,
 }
-
-/// The system did not start a thread.
-#[derive(Debug)]
-pub(crate) struct StartFailed;
 
 impl Crew {
     pub(crate) fn new(thread_name: String, stack_size: Option<usize>) -> Self {
@@ -32,24 +38,25 @@ impl Crew {
     }
 
     /// Runs `job` on a thread of its own. The job must not panic.
-    pub(crate) fn start(&self, job: impl FnOnce() + Send + 'static) -> Result<(), StartFailed> {
+    ///
+    /// # Errors
+    /// What the system said when it did not start the thread.
+    pub(crate) fn start(&self, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let mut slot = self.pool();
-        let started = match slot.take() {
-            None => catch_unwind(|| self.first_thread()).map_err(|_| StartFailed),
-            Some(mut pool) => {
+        try_thread(self.like_a_worker())?;
+        match slot.as_mut() {
+            None => *slot = Some(contain(|| self.first_thread()).map_err(refusal)?),
+            Some(pool) => {
                 let before = pool.max_count();
-                let grown = catch_unwind(AssertUnwindSafe(|| pool.set_num_threads(before + 1)));
-                if grown.is_err() {
+                if let Err(message) = contain(|| pool.set_num_threads(before + 1)) {
                     pool.set_num_threads(before);
-                    *slot = Some(pool);
-                    return Err(StartFailed);
+                    return Err(refusal(message));
                 }
-                Ok(pool)
             }
-        };
-        let pool = started?;
-        pool.execute(job);
-        *slot = Some(pool);
+        }
+        if let Some(pool) = slot.as_ref() {
+            pool.execute(job);
+        }
         Ok(())
     }
 
@@ -68,6 +75,15 @@ impl Crew {
         self.pool().take();
     }
 
+    /// What the pool starts as a thread, outside the pool.
+    fn like_a_worker(&self) -> thread::Builder {
+        let thread = thread::Builder::new().name(self.thread_name.clone());
+        match self.stack_size {
+            Some(bytes) => thread.stack_size(bytes),
+            None => thread,
+        }
+    }
+
     fn first_thread(&self) -> ThreadPool {
         let builder = threadpool::Builder::new()
             .num_threads(1)
@@ -82,6 +98,11 @@ impl Crew {
     fn pool(&self) -> MutexGuard<'_, Option<ThreadPool>> {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What the pool said in a panic, as the error that it was.
+fn refusal(message: String) -> io::Error {
+    io::Error::new(io::ErrorKind::WouldBlock, message)
 }
 
 #[cfg(test)]
@@ -114,7 +135,9 @@ mod tests {
     fn a_thread_that_cannot_be_started_is_an_error_and_the_crew_goes_on() {
         // No address space has room for such a stack.
         let crew = Crew::new("crew".to_owned(), Some(usize::MAX / 4));
-        assert!(crew.start(|| ()).is_err());
-        assert!(crew.start(|| ()).is_err(), "still an error, not a deadlock");
+        for time in ["the first", "still an error, not a deadlock"] {
+            let error = crew.start(|| ()).expect_err(time);
+            assert!(error.raw_os_error().is_some(), "the system's own: {error}");
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! The thread that called `serve_forever`: starts the workers, looks after
 //! them, and closes the server.
 
+use std::io;
+use std::panic::resume_unwind;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,6 +11,7 @@ use super::protocol::Rest;
 use super::slot::Slot;
 use super::watch::Watch;
 use super::{Engine, worker};
+use crate::contain::contain;
 use crate::error::Error;
 use crate::stats::Stats;
 use crate::sys::Socket;
@@ -37,17 +40,21 @@ pub(crate) struct Closing {
 }
 
 /// How starting one more worker ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Start {
     Started,
     /// There are as many as there may be.
     Full,
-    /// The system did not start the thread.
-    Refused,
+    /// The system did not start the thread, and said this.
+    Refused(io::Error),
 }
 
 impl Engine {
     /// Serves until stopped, then drains and closes.
+    ///
+    /// # Panics
+    /// If a look panicked (the program's logger may do that): then the server
+    /// stops and closes as ever, and the panic goes on to the caller.
     pub(crate) fn serve(self: &Arc<Self>, upkeep: Option<&Upkeep>) -> Result<Closing, Error> {
         if self.is_stopping() {
             return Ok(self.close(Instant::now()));
@@ -59,6 +66,10 @@ impl Engine {
         }
         let deadline = self.drain(&mut watch);
         let closing = self.close(deadline);
+        if let Some(message) = watch.take_panic() {
+            // The panic hook has told of it already.
+            resume_unwind(Box::new(message));
+        }
         match self.take_fatal() {
             Some(error) => Err(error),
             None => Ok(closing),
@@ -67,12 +78,13 @@ impl Engine {
 
     /// Stops by itself, for a reason that `serve` will return.
     pub(super) fn fail(&self, error: Error) {
-        log::error!("{error}; the server stops");
+        let line = format!("{error}; the server stops");
         self.fatal
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .get_or_insert(error);
         self.stop();
+        let _ = contain(|| log::error!("{line}"));
     }
 
     fn take_fatal(&self) -> Option<Error> {
@@ -85,12 +97,13 @@ impl Engine {
     fn start_workers(self: &Arc<Self>) -> Result<(), Error> {
         let wanted = self.config.min_workers;
         for started in 0..wanted {
-            if self.start_worker() != Start::Started {
+            if let Start::Refused(cause) = self.start_worker() {
                 let addr = self.socket.local_addr();
                 return Err(Error::StartWorkers {
                     addr,
                     started,
                     wanted,
+                    cause,
                 });
             }
         }
@@ -103,9 +116,9 @@ impl Engine {
             return Start::Full;
         };
         let engine = Arc::clone(self);
-        if self.crew.start(move || worker::run(&engine, id)).is_err() {
+        if let Err(cause) = self.crew.start(move || worker::run(&engine, id)) {
             self.transit(|protocol| ((), protocol.gone(id, false)));
-            return Start::Refused;
+            return Start::Refused(cause);
         }
         let workers = self.protocol().workers() as u64;
         self.peak_workers.fetch_max(workers, Relaxed);
@@ -140,7 +153,15 @@ impl Engine {
                     due = upkeep.next_due();
                 }
             }
-            watch.look(self);
+            self.look(watch);
+        }
+    }
+
+    /// One look; should it panic, the server stops.
+    fn look(self: &Arc<Self>, watch: &mut Watch) {
+        if let Err(message) = contain(|| watch.look(self)) {
+            watch.keep_panic(message);
+            self.stop();
         }
     }
 
@@ -157,7 +178,7 @@ impl Engine {
                 break;
             }
             self.wait_for_token(Some(watch.interval()));
-            watch.look(self);
+            self.look(watch);
         }
         deadline
     }
@@ -217,12 +238,16 @@ impl Engine {
         let names: Vec<String> = busy
             .map(|(id, _)| format!("{}-{id}", self.config.thread_name))
             .collect();
-        log::warn!(
-            "{}: abandoned, as their handlers did not return within {:?} (drain_timeout): threads {}",
-            self.socket.local_addr(),
-            self.config.drain_timeout,
-            names.join(", "),
-        );
+        // All is done but for the line: a logger that panics must not take the
+        // report with it.
+        let _ = contain(|| {
+            log::warn!(
+                "{}: abandoned, as their handlers did not return within {:?} (drain_timeout): threads {}",
+                self.socket.local_addr(),
+                self.config.drain_timeout,
+                names.join(", "),
+            );
+        });
     }
 
     fn wait_for_token(&self, timeout: Option<Duration>) {

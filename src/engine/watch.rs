@@ -9,6 +9,7 @@ use super::job::Job;
 use super::protocol::DoorId;
 use super::slot::Slot;
 use super::supervisor::Start;
+use crate::contain::contain;
 
 /// What the last looks saw. Nothing is judged by one look: that can be mere
 /// preemption.
@@ -31,6 +32,8 @@ pub(super) struct Watch {
     alert: u32,
     /// Up to here the pool grows although not everyone is stuck.
     eager_workers: usize,
+    /// What the first look that panicked said.
+    panic: Option<String>,
 }
 
 /// One worker, as the last looks saw it.
@@ -76,6 +79,7 @@ impl Watch {
             calm: 0,
             alert: 0,
             eager_workers: cores * EAGER_WORKERS_PER_CORE,
+            panic: None,
         }
     }
 
@@ -123,6 +127,16 @@ impl Watch {
         }
         self.see_to_the_jobs(engine, stuck, patience);
         self.see_to_growth(engine, stuck);
+    }
+
+    /// A look has panicked with this message.
+    pub(super) fn keep_panic(&mut self, message: String) {
+        self.panic.get_or_insert(message);
+    }
+
+    /// What the first look that panicked said, if one has.
+    pub(super) fn take_panic(&mut self) -> Option<String> {
+        self.panic.take()
     }
 
     /// How long to wait until the next look while there is traffic.
@@ -236,17 +250,22 @@ impl Watch {
             match engine.start_worker() {
                 Start::Started => started += 1,
                 Start::Full => break,
-                Start::Refused => {
+                Start::Refused(cause) => {
                     engine.failed_worker_starts.fetch_add(1, Relaxed);
                     self.hold_off = LOOKS_AFTER_FAILURE;
-                    log::warn!("{addr}: the system did not start another worker thread");
+                    // Serving goes on whatever the program's logger does.
+                    let _ = contain(|| {
+                        log::warn!(
+                            "{addr}: the system did not start another worker thread: {cause}"
+                        );
+                    });
                     break;
                 }
             }
         }
         if started > 0 {
             let workers = engine.protocol().workers();
-            log::debug!("{addr}: grew by {started} to {workers} workers");
+            let _ = contain(|| log::debug!("{addr}: grew by {started} to {workers} workers"));
         }
     }
 }

@@ -82,17 +82,23 @@ impl Drop for Departure<'_> {
     fn drop(&mut self) {
         let slot = self.engine.slot(self.me);
         slot.progress().rest();
-        self.engine.let_go_for(slot);
+        // It sends, and what cannot be sent may be logged.
+        let _ = contain(|| self.engine.let_go_for(slot));
         if self.retired {
             self.engine.crew.release_one();
-            log::debug!(
-                "{}: worker {} was idle and left",
-                self.engine.socket.local_addr(),
-                self.me
-            );
         }
         self.engine
             .transit(|protocol| ((), protocol.gone(self.me, self.retired)));
+        // The program's logger may panic: last, and not out of a destructor.
+        if self.retired {
+            let _ = contain(|| {
+                log::debug!(
+                    "{}: worker {} was idle and left",
+                    self.engine.socket.local_addr(),
+                    self.me
+                );
+            });
+        }
     }
 }
 

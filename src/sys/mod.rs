@@ -20,6 +20,7 @@
 //! | [`ReceiveBlock`] | room for a batch of received datagrams |
 //! | [`SendQueue`] | room for a batch of datagrams to send, and the loop that sends it |
 //! | [`ThreadProbe`] | tells a thread that runs from one that waits (`false`: waits, where that cannot be known) |
+//! | [`try_thread`] | whether the system has room for one more thread |
 //! | [`name_thread`] | gives the calling thread a name that tools of the system show |
 //!
 //! `linux` batches with `recvmmsg` and `sendmmsg`. `portable` uses what `std`
@@ -54,7 +55,9 @@ pub(crate) use multicast::{
 pub(crate) use open::{Options, bind, reaches_v4, set_buffers, share_port};
 #[cfg(any(fuzzing, test))]
 pub(crate) use platform::read_control_messages;
-pub(crate) use platform::{Bell, ReceiveBlock, SendQueue, Socket, ThreadProbe, name_thread};
+pub(crate) use platform::{
+    Bell, ReceiveBlock, SendQueue, Socket, ThreadProbe, name_thread, try_thread,
+};
 pub(crate) use send_loop::{Patience, send_one};
 pub(crate) use servable::check_servable;
 

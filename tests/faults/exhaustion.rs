@@ -1,9 +1,11 @@
 //! Systems that run out of descriptors, threads or memory.
 
 use std::fs::File;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Uid, setuid};
 use socketserver::{Error, ThreadingUdpServer};
@@ -84,11 +86,23 @@ fn allow_threads(more: usize) {
     setuid(nobody_else).expect("root may become anyone");
 }
 
+/// Counts panics from now on, contained or not.
+fn count_panics() -> &'static AtomicUsize {
+    static PANICS: AtomicUsize = AtomicUsize::new(0);
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        PANICS.fetch_add(1, Relaxed);
+        tell(panic);
+    }));
+    &PANICS
+}
+
 fn a_start_without_enough_threads_fails_and_leaks_nothing() {
     if !alone("a_start_without_enough_threads_fails_and_leaks_nothing") {
         return;
     }
     allow_threads(2);
+    let panics = count_panics();
     let descriptors = open_descriptors();
     let before = threads();
     for _ in 0..10 {
@@ -106,8 +120,9 @@ fn a_start_without_enough_threads_fails_and_leaks_nothing() {
             Error::StartWorkers {
                 started: 2,
                 wanted: 4,
+                ref cause,
                 ..
-            }
+            } if cause.raw_os_error() == Some(Errno::EAGAIN as i32)
         );
         assert!(expected, "not {error}");
         assert_port_is_free(addr);
@@ -122,6 +137,7 @@ fn a_start_without_enough_threads_fails_and_leaks_nothing() {
     let server = server.spawn();
     assert_eq!(client.ask(b"two are enough"), b"two are enough");
     server.stop().expect("it ends in order");
+    assert_eq!(panics.load(Relaxed), 0, "it would end programs that abort");
 }
 
 fn growth_without_threads_is_counted_and_logged_and_serving_goes_on() {
@@ -131,6 +147,7 @@ fn growth_without_threads_is_counted_and_logged_and_serving_goes_on() {
     keep_log();
     // The serving thread and two workers.
     allow_threads(3);
+    let panics = count_panics();
     let gate = Gate::new();
     let held = gate.clone();
     let server = ThreadingUdpServer::builder()
@@ -165,6 +182,7 @@ fn growth_without_threads_is_counted_and_logged_and_serving_goes_on() {
     assert_eq!(report.stats.handled, 4, "{}", report.stats);
     assert_eq!(report.stats.peak_workers, 2, "{}", report.stats);
     assert_eq!(report.abandoned_threads, 0, "closing went well");
+    assert_eq!(panics.load(Relaxed), 0, "it would end programs that abort");
 }
 
 fn a_flood_on_slow_handlers_stays_within_a_tight_memory_limit() {

@@ -1,16 +1,19 @@
-//! Handlers that panic.
+//! Handlers that panic, and loggers.
 
 use std::panic::panic_any;
+use std::time::{Duration, Instant};
 
 use socketserver::ThreadingUdpServer;
 
 use crate::harness::{Case, alone, cases};
-use crate::support::{ANY_PORT, Client, TestServer};
+use crate::support::process::threads;
+use crate::support::{ANY_PORT, Client, Gate, ServerBuilder, TestServer, wait_until};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases! {
         &[] => {
             a_handler_that_panics_costs_its_own_datagram_and_no_worker,
+            a_logger_that_panics_costs_no_thread,
         }
     }
 }
@@ -54,4 +57,64 @@ fn a_handler_that_panics_costs_its_own_datagram_and_no_worker() {
     assert_eq!(server.stats().workers, 2, "no worker is lost");
     let stats = server.stop().stats;
     assert_eq!((stats.handled, stats.panicked), (3 * 99, 3), "{stats}");
+}
+
+/// Panics on every line.
+struct Bad;
+
+impl log::Log for Bad {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        panic!("not logged: {}", record.args());
+    }
+
+    fn flush(&self) {}
+}
+
+fn a_logger_that_panics_costs_no_thread() {
+    if !alone("a_logger_that_panics_costs_no_thread") {
+        return;
+    }
+    log::set_logger(&Bad).expect("no other logger");
+    log::set_max_level(log::LevelFilter::Debug);
+    let before = threads();
+    let gate = Gate::new();
+    let held = gate.clone();
+    let server = ThreadingUdpServer::builder()
+        .workers(1..=8)
+        .serving(move |bytes, _, socket| {
+            if bytes == b"block" {
+                held.pass();
+            }
+            Ok(socket.reply(bytes)?)
+        });
+    let _open = gate.open_on_drop();
+    let client = Client::of(server.local_addr());
+    for number in 1..=3 {
+        client.send(b"block");
+        gate.wait_for(number);
+    }
+    assert_eq!(
+        client.ask(b"served"),
+        b"served",
+        "it grew and said so in vain"
+    );
+    gate.open();
+    for _ in 0..3 {
+        client.expect_reply(b"block");
+    }
+    // After ten seconds without work, which they say as well.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while server.stats().workers > 1 {
+        assert!(Instant::now() < deadline, "idle workers leave");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(client.ask(b"served"), b"served", "it goes on");
+    let report = server.stop();
+    assert_eq!(report.stats.handled, 5, "{}", report.stats);
+    assert_eq!(report.abandoned_threads, 0, "closing went well");
+    wait_until("its threads have ended", || threads() == before);
 }

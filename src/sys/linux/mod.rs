@@ -19,7 +19,7 @@ pub(crate) use control::read_control_messages;
 pub(crate) use receive::ReceiveBlock;
 pub(crate) use send::SendQueue;
 pub(crate) use socket::Socket;
-pub(crate) use thread::{ThreadProbe, name_thread};
+pub(crate) use thread::{ThreadProbe, name_thread, try_thread};
 
 use std::io;
 

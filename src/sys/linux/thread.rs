@@ -1,7 +1,39 @@
-//! What the system knows of a thread: its name and whether it runs.
+//! What the system knows of a thread: its name, whether it runs, and whether
+//! there is room for one more.
 
 use std::ffi::CString;
+use std::io;
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Starts a thread that ends at once: whether the system has one more like it.
+///
+/// A thread that has been joined counts against limits for some microseconds
+/// more. So this waits until the kernel has forgotten its number: otherwise the
+/// last thread to be had would be refused to the very one it was tried for.
+pub(crate) fn try_thread(thread: thread::Builder) -> io::Result<()> {
+    // SAFETY: takes and touches nothing, and cannot fail (gettid(2)).
+    let Ok(id) = thread.spawn(|| unsafe { libc::gettid() })?.join() else {
+        return Ok(());
+    };
+    let deadline = Instant::now() + FORGETTING;
+    while is_known(id) && Instant::now() < deadline {
+        thread::yield_now();
+    }
+    Ok(())
+}
+
+/// Whether a thread of this process has the number.
+fn is_known(id: libc::pid_t) -> bool {
+    // SAFETY: signal 0 is sent to nobody: the kernel only looks the thread up
+    // (tgkill(2), kill(2)).
+    unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), id, 0) == 0 }
+}
+
+/// Far longer than a thread takes to end, lest another that was given the same
+/// number be waited for.
+const FORGETTING: Duration = Duration::from_millis(50);
 
 /// Names the calling thread. The kernel keeps 15 bytes (prctl(2), `PR_SET_NAME`):
 /// a longer name loses its middle, so that a number at its end stays visible.
@@ -76,6 +108,15 @@ mod tests {
         }
         drop(hold.0);
         assert!(waits.join().expect("it does not panic").is_err());
+    }
+
+    #[test]
+    fn a_thread_that_was_tried_is_gone_and_one_that_cannot_be_had_is_an_error() {
+        try_thread(thread::Builder::new()).expect("there is room for one");
+        // No address space has room for such a stack.
+        let huge = thread::Builder::new().stack_size(usize::MAX / 4);
+        let error = try_thread(huge).expect_err("too large");
+        assert!(error.raw_os_error().is_some(), "the system's own: {error}");
     }
 
     #[test]

@@ -41,6 +41,13 @@ use std::net::SocketAddr;
 /// `std` names threads where they are started; renaming one is not portable.
 pub(crate) fn name_thread(_name: &str) {}
 
+/// Starts a thread that ends at once: whether the system has one more like it.
+pub(crate) fn try_thread(thread: std::thread::Builder) -> std::io::Result<()> {
+    // It has nothing to panic with.
+    let _ = thread.spawn(|| ())?.join();
+    Ok(())
+}
+
 /// Not to be known portably: whoever is watched is taken to wait.
 #[derive(Debug, Default)]
 pub(crate) struct ThreadProbe(());
