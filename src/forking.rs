@@ -55,7 +55,8 @@ impl Style for ForkingStyleUdpServer {
 
 impl Builder<ForkingStyleUdpServer> {
     /// The most datagrams handled at the same time. Defaults to 40, as in
-    /// Python. The others wait in the kernel's receive buffer; receiving never
+    /// Python. At least one thread for each processor is kept, if that is not
+    /// more. The others wait in the kernel's receive buffer; receiving never
     /// waits for a child to end.
     ///
     /// # Examples
@@ -65,8 +66,7 @@ impl Builder<ForkingStyleUdpServer> {
     /// let builder = ForkingStyleUdpServer::builder().max_children(8);
     /// ```
     pub fn max_children(mut self, most: usize) -> Self {
-        let min = self.min_workers().min(most);
-        self.set_workers(min..=most);
+        self.set_most_workers(most);
         self
     }
 }

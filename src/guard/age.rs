@@ -5,8 +5,11 @@ use std::time::Duration;
 /// Whether a datagram that the kernel received at `stamp` is older than `limit`
 /// at `now`, both on the system's clock.
 ///
-/// That clock may be set while datagrams wait: a stamp in the future, or so far
-/// in the past that no queue lasts as long, tells of such a step and not of an age.
+/// That clock may be set while datagrams wait, which a single stamp does not
+/// show. A stamp in the future, or so far in the past that hardly any queue lasts
+/// as long (an hour, or twice the limit if that is longer), is taken for such a
+/// step. So a step back never makes anything stale; a step forward by less than
+/// that adds to every age; and after a stall that long all is taken for fresh.
 pub(crate) fn is_stale(stamp: Duration, now: Duration, limit: Duration) -> bool {
     now.checked_sub(stamp)
         .is_some_and(|age| age > limit && age < ABSURD.max(limit.saturating_mul(2)))
@@ -38,8 +41,13 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_step_makes_nothing_stale() {
+    fn a_step_back_and_a_long_step_forward_make_nothing_stale() {
         assert!(!judge(-1), "set back: received in the future");
         assert!(!judge(3_600_000), "set forward: an hour in the queue");
+    }
+
+    #[test]
+    fn a_short_step_forward_cannot_be_told_from_an_age() {
+        assert!(judge(3_599_999), "set forward, or a stall of an hour");
     }
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use super::core::{Core, SocketSource};
 use super::dispatch::Lifetime;
 use super::hooks::{HandlerFailure, Hooks};
-use super::settings::{OnTruncated, Settings};
+use super::settings::{OnTruncated, Settings, at_most};
 use crate::error::Error;
 use crate::handler::{DatagramHandler, Factory, HandlerError, boxed, shared};
 use crate::socket_handle::SocketHandle;
@@ -267,8 +267,9 @@ impl<S: Style> Builder<S> {
 
     /// Is called on the serving thread every [`poll_interval`](Self::poll_interval)
     /// while serving, with the stats of that moment. It should be quick: while
-    /// it runs, nobody looks after stuck workers. Defaults to nothing; then an
-    /// idle server never wakes up.
+    /// it runs, nobody looks after stuck workers, and a shutdown waits for it to
+    /// return, whatever [`drain_timeout`](Self::drain_timeout) is. Defaults to
+    /// nothing; then an idle server never wakes up.
     ///
     /// # Examples
     /// ```
@@ -380,9 +381,9 @@ impl<S: Style> Builder<S> {
         self.settings.workers = workers;
     }
 
-    /// The least and the most workers as they stand.
-    pub(crate) fn min_workers(&self) -> usize {
-        *self.settings.workers.start()
+    /// Sets the most workers, and the least by the number of processors.
+    pub(crate) fn set_most_workers(&mut self, most: usize) {
+        self.settings.workers = at_most(most);
     }
 
     /// Opens a server whose settings were checked.

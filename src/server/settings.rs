@@ -57,9 +57,8 @@ pub(crate) struct Settings {
 impl Settings {
     /// The defaults, for at most `max_workers` workers.
     pub(crate) fn new(max_workers: usize, workers_knob: &'static str) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
-            workers: cores.min(max_workers)..=max_workers,
+            workers: at_most(max_workers),
             workers_knob,
             max_packet_size: LARGEST_DATAGRAM,
             on_truncated: OnTruncated::default(),
@@ -178,6 +177,12 @@ impl Settings {
             only_v6: self.only_v6,
         }
     }
+}
+
+/// So many workers at most, and at least one for each processor if that is less.
+pub(crate) fn at_most(workers: usize) -> RangeInclusive<usize> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    cores.min(workers)..=workers
 }
 
 /// No datagram is longer: the UDP length field has 16 bits (RFC 768).

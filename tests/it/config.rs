@@ -95,6 +95,23 @@ fn max_children_that_make_no_sense_are_refused_under_that_name() {
 }
 
 #[test]
+fn a_later_max_children_replaces_an_earlier_one() {
+    let builder = ForkingStyleUdpServer::builder()
+        .max_children(0)
+        .max_children(5);
+    assert!(builder.bind_fn(ANY_PORT, echo).is_ok(), "5 make sense");
+    let server = ForkingStyleUdpServer::builder()
+        .max_children(1)
+        .max_children(40)
+        .serving(echo);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let least = cores.min(40);
+    wait_until("it has as many as if 1 had not been said", || {
+        server.stats().workers == least
+    });
+}
+
+#[test]
 fn a_send_buffer_that_makes_no_sense_is_refused() {
     for size in [0, usize::MAX] {
         let builder = ThreadingUdpServer::builder().send_buffer(size);

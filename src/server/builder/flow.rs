@@ -109,9 +109,15 @@ impl<S: Style> Builder<S> {
     /// Gives up datagrams that have waited longer than this when a worker gets
     /// to them, after a stall or under overload: they are counted in
     /// [`Stats::shed`] and no handler sees them, so that clients are answered
-    /// that still wait. The age is the kernel's, from its receive stamp; a
-    /// clock that is set meanwhile sheds nothing. Above zero. Defaults to
-    /// handling all, however old. Has no effect on other systems than Linux.
+    /// that still wait. Above zero. Defaults to handling all, however old. Has no
+    /// effect on other systems than Linux.
+    ///
+    /// The age is from the kernel's receive stamp to now, on the system's clock.
+    /// If that clock is set while datagrams wait, a step back sheds nothing; a
+    /// step forward of less than an hour adds to their age, and may shed them;
+    /// a longer step sheds nothing. As it cannot be told from such a step, an age
+    /// of an hour or more (twice this limit, if that is longer) sheds nothing
+    /// either: what waited through so long a stall is handled.
     ///
     /// # Examples
     /// ```
