@@ -28,7 +28,7 @@ struct Case {
     expected: usize,
 }
 
-const CASES: [Case; 10] = [
+const CASES: &[Case] = &[
     Case {
         name: "a datagram at a time",
         start: || threading("127.0.0.1:0"),
@@ -116,6 +116,40 @@ const CASES: [Case; 10] = [
         in_flight: 2,
         expected: 0,
     },
+    Case {
+        name: "receives that may be coalesced",
+        start: || {
+            let builder = ThreadingUdpServer::builder().coalesce_receives(true);
+            let server = builder.bind("127.0.0.1:0", || Echo);
+            server.expect("a free port on loopback").spawn()
+        },
+        clients: 4,
+        in_flight: 4,
+        expected: 0,
+    },
+    #[cfg(all(target_os = "linux", not(socketserver_portable)))]
+    Case {
+        name: "two sockets",
+        start: || {
+            let builder = ThreadingUdpServer::builder().shards(2);
+            let server = builder.bind("127.0.0.1:0", || Echo);
+            server.expect("a free port on loopback").spawn()
+        },
+        clients: 16,
+        in_flight: 2,
+        expected: 0,
+    },
+    Case {
+        name: "an age above which datagrams are shed",
+        start: || {
+            let builder = ThreadingUdpServer::builder().shed_older_than(Duration::from_secs(60));
+            let server = builder.bind("127.0.0.1:0", || Echo);
+            server.expect("a free port on loopback").spawn()
+        },
+        clients: 4,
+        in_flight: 4,
+        expected: 0,
+    },
     // This also shows that what allocates is noticed.
     Case {
         name: "forking style, an instance with state",
@@ -131,7 +165,7 @@ const CASES: [Case; 10] = [
 
 #[test]
 fn a_datagram_costs_no_allocation() {
-    for case in &CASES {
+    for case in CASES {
         let server = (case.start)();
         let clients = Clients::of(server.local_addr(), case);
         clients.exchange(WARM_UP);
@@ -139,9 +173,10 @@ fn a_datagram_costs_no_allocation() {
         let windows: [usize; WINDOWS] =
             std::array::from_fn(|_| allocations_during(|| clients.exchange(DATAGRAMS)));
         // What is made once and then kept, as a second batch or another worker,
-        // may fall into a window, but not into every one.
+        // may fall into a window, but not into two.
+        let as_expected = windows.iter().filter(|window| **window == expected);
         assert!(
-            windows.contains(&expected),
+            as_expected.count() >= WINDOWS - 1,
             "{}: {windows:?} allocations with {DATAGRAMS} datagrams each, not {expected}",
             case.name
         );
