@@ -193,7 +193,11 @@ impl<'a> Session<'a> {
         let server = self.cpus.start(command, scenario.pinned)?;
         let mut watch = |_: &load::Progress<'_>| {
             self.bar.tick();
-            !self.interrupted.load(Ordering::Relaxed)
+            if self.interrupted.load(Ordering::Relaxed) {
+                load::Wish::End
+            } else {
+                load::Wish::GoOn
+            }
         };
         let warm_up = load::run(&scenario.plan(server.addr, WARM_UP), &mut watch)?;
         if warm_up.answered == 0 {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::load::{Plan, Tally};
+use crate::load::{Expect, Plan, Tally};
 
 /// Several lines for people.
 pub(crate) fn text(plan: &Plan, tally: &Tally) -> String {
@@ -24,6 +24,14 @@ pub(crate) fn text(plan: &Plan, tally: &Tally) -> String {
         "rate",
         format!("{:.0} answered/s over {seconds:.2} s", tally.rate()),
     );
+    if let Some(asked) = plan.rate {
+        let sent = tally.rate_sent();
+        let percent = 100.0 * sent / asked;
+        line(
+            "asked",
+            format!("{asked:.0} sent/s, done {sent:.0} ({percent:.1} %)"),
+        );
+    }
     line("sent", tally.sent.to_string());
     line("answered", tally.answered.to_string());
     let percent = 100.0 * tally.loss();
@@ -32,6 +40,13 @@ pub(crate) fn text(plan: &Plan, tally: &Tally) -> String {
         "lost",
         format!("{} ({percent:.3} %), of which late {late}", tally.lost),
     );
+    if tally.pending > 0 {
+        let pending = tally.pending;
+        line(
+            "pending",
+            format!("{pending}, neither answered nor lost: cut off"),
+        );
+    }
     line("duplicates", tally.duplicates.to_string());
     line("wrong", tally.wrong.to_string());
     if let Some(error) = &tally.first_error {
@@ -47,6 +62,41 @@ pub(crate) fn text(plan: &Plan, tally: &Tally) -> String {
     text
 }
 
+/// What to mind when reading the counts, a line each.
+pub(crate) fn warnings(plan: &Plan, tally: &Tally) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let Some(asked) = plan.rate {
+        let share = tally.rate_sent() / asked;
+        if share < ENOUGH && tally.sent > 0 {
+            warnings.push(format!(
+                "only {:.0} % of the rate asked for could be sent: latency counts from when a \
+                 datagram was due, so most of it is this program's own lag",
+                100.0 * share
+            ));
+        }
+    }
+    if tally.answered == 0 && tally.wrong > 0 {
+        let (expected, hint) = match plan.expect {
+            Expect::Upper => (
+                "the datagram in upper case",
+                "; --expect echo is for a server that sends back what it got",
+            ),
+            Expect::Echo => (
+                "the datagram as it was",
+                "; --expect upper is for one that turns it to upper case",
+            ),
+            Expect::Any => ("anything", ""),
+        };
+        warnings.push(format!(
+            "{} replies from {}, and none is what was expected, {expected}{hint}",
+            tally.wrong, plan.server
+        ));
+    } else if tally.answered == 0 {
+        warnings.push(format!("no reply from {}: is it serving?", plan.server));
+    }
+    warnings
+}
+
 /// One JSON object: counts, seconds, and microseconds for latency.
 pub(crate) fn json(plan: &Plan, tally: &Tally) -> String {
     let rate_asked = plan.rate.map_or("null".to_owned(), |rate| rate.to_string());
@@ -60,9 +110,11 @@ pub(crate) fn json(plan: &Plan, tally: &Tally) -> String {
             format!("{:.6}", tally.sending.as_secs_f64()),
         ),
         ("rate".to_owned(), format!("{:.1}", tally.rate())),
+        ("rate_sent".to_owned(), format!("{:.1}", tally.rate_sent())),
         ("sent".to_owned(), tally.sent.to_string()),
         ("answered".to_owned(), tally.answered.to_string()),
         ("lost".to_owned(), tally.lost.to_string()),
+        ("pending".to_owned(), tally.pending.to_string()),
         ("late".to_owned(), tally.late.to_string()),
         ("duplicates".to_owned(), tally.duplicates.to_string()),
         ("wrong".to_owned(), tally.wrong.to_string()),
@@ -110,19 +162,9 @@ fn bars(latency: &Histogram<u64>) -> String {
     text
 }
 
-/// What may be the matter if nothing was answered as expected.
-pub(crate) fn hint(plan: &Plan, tally: &Tally) -> Option<String> {
-    let server = plan.server;
-    match (tally.answered, tally.wrong) {
-        (0, 0) => Some(format!("no reply from {server}: is it serving?")),
-        (0, _) => Some(format!(
-            "{server} replies, and never as expected: see --expect"
-        )),
-        _ => None,
-    }
-}
-
 const WIDEST: f64 = 50.0;
+/// The share of the rate asked for below which the generator's own lag shows.
+const ENOUGH: f64 = 0.95;
 
 #[cfg(test)]
 mod tests {
@@ -154,15 +196,36 @@ mod tests {
     }
 
     #[test]
-    fn silence_and_wrong_replies_are_told_apart() {
+    fn an_open_loop_says_what_it_asked_for_and_what_it_sent() {
+        let (mut plan, tally) = example();
+        for (rate, percent, warned) in [(1_000.0, "(100.0 %)", false), (2_000.0, "(50.0 %)", true)]
+        {
+            plan.rate = Some(rate);
+            let text = text(&plan, &tally);
+            assert!(text.contains(percent), "{percent} in\n{text}");
+            assert_eq!(!warnings(&plan, &tally).is_empty(), warned, "at {rate}");
+        }
+    }
+
+    #[test]
+    fn wrong_replies_are_told_from_none() {
         let (plan, mut tally) = example();
-        assert_eq!(hint(&plan, &tally), None);
         tally.answered = 0;
-        let silent = hint(&plan, &tally).expect("nothing was answered");
-        assert!(silent.ends_with("is it serving?"), "{silent}");
+        let none = warnings(&plan, &tally).concat();
+        assert!(none.contains("is it serving?"), "{none}");
         tally.wrong = 256;
-        let wrong = hint(&plan, &tally).expect("nothing was answered");
-        assert!(wrong.ends_with("see --expect"), "{wrong}");
+        let wrong = warnings(&plan, &tally).concat();
+        assert!(wrong.contains("--expect echo"), "{wrong}");
+        assert!(!wrong.contains("is it serving?"), "{wrong}");
+    }
+
+    #[test]
+    fn what_was_cut_off_stands_apart_from_what_was_lost() {
+        let (plan, mut tally) = example();
+        assert!(!text(&plan, &tally).contains("pending"));
+        tally.pending = 7;
+        assert!(text(&plan, &tally).contains("pending    7"));
+        assert!(json(&plan, &tally).contains("\"pending\":7,"));
     }
 
     #[test]

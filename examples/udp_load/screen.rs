@@ -1,13 +1,15 @@
 //! What is seen of a load: the warning, the progress bar, the counts.
 
 use std::error::Error;
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use nix::errno::Errno;
 
-use crate::load::{self, Plan, Progress, Tally};
+use crate::load::{self, Plan, Progress, Tally, Wish};
 use crate::options::Options;
 use crate::report;
 
@@ -21,9 +23,11 @@ pub(crate) fn run(options: &Options) -> Result<Tally, Box<dyn Error>> {
             plan.server
         );
     }
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&interrupted);
-    ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))?;
+    let signals = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&signals);
+    ctrlc::set_handler(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+    })?;
     let bar = if options.quiet || options.json {
         ProgressBar::hidden()
     } else {
@@ -33,18 +37,36 @@ pub(crate) fn run(options: &Options) -> Result<Tally, Box<dyn Error>> {
     let tally = load::run(&plan, &mut |progress| {
         bar.set_position(progress.elapsed.as_millis() as u64);
         bar.set_message(rate.message(progress));
-        !interrupted.load(Ordering::Relaxed)
-    })?;
+        match signals.load(Ordering::Relaxed) {
+            0 => Wish::GoOn,
+            1 => Wish::WindUp,
+            _ => Wish::End,
+        }
+    })
+    .map_err(|error| explain(error, &plan))?;
     bar.finish_and_clear();
     if options.json {
         println!("{}", report::json(&plan, &tally));
     } else {
         print!("{}", report::text(&plan, &tally));
-        if let Some(hint) = report::hint(&plan, &tally) {
-            println!("{hint}");
-        }
+    }
+    for warning in report::warnings(&plan, &tally) {
+        eprintln!("udp_load: {warning}");
     }
     Ok(tally)
+}
+
+/// Says which option asked for more than there is.
+fn explain(error: io::Error, plan: &Plan) -> Box<dyn Error> {
+    if error.raw_os_error() == Some(Errno::EMFILE as i32) {
+        let peers = plan.peers;
+        return format!(
+            "{error}: --peers {peers} needs a socket for each; ask for fewer, or allow more \
+             (ulimit -n)"
+        )
+        .into();
+    }
+    error.into()
 }
 
 fn bar(plan: &Plan) -> ProgressBar {

@@ -8,6 +8,8 @@ mod client;
 mod discovery;
 #[cfg(target_os = "linux")]
 mod handover;
+#[cfg(target_os = "linux")]
+mod load;
 mod others;
 mod program;
 mod server;

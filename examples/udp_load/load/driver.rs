@@ -49,13 +49,25 @@ pub(crate) struct Progress<'a> {
     pub(crate) tally: &'a Tally,
 }
 
+/// What whoever watches a load wants of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// To go on as planned.
+    GoOn,
+    /// To send no more, and to wait for late replies a fifth of a second.
+    WindUp,
+    /// To end at once.
+    End,
+}
+
 /// Puts a load on a server, and waits for the last replies. `watch` is called
-/// ten times a second; once it returns `false`, no more is sent.
+/// ten times a second; once it wishes no more `GoOn`, no more is sent, and what
+/// is not answered when the load ends is counted as pending.
 ///
 /// # Errors
 /// If sockets cannot be opened or waited for. What fails on a single datagram
 /// is counted instead.
-pub(crate) fn run(plan: &Plan, watch: &mut dyn FnMut(&Progress<'_>) -> bool) -> io::Result<Tally> {
+pub(crate) fn run(plan: &Plan, watch: &mut dyn FnMut(&Progress<'_>) -> Wish) -> io::Result<Tally> {
     let mut driver = Driver::new(plan)?;
     driver.run(watch)?;
     Ok(driver.tally)
@@ -131,13 +143,14 @@ impl<'a> Driver<'a> {
         })
     }
 
-    fn run(&mut self, watch: &mut dyn FnMut(&Progress<'_>) -> bool) -> io::Result<()> {
+    fn run(&mut self, watch: &mut dyn FnMut(&Progress<'_>) -> Wish) -> io::Result<()> {
         let end = nanos(self.plan.duration);
         let timeout = nanos(self.plan.timeout);
         let mut sending = true;
         let mut events = [EpollEvent::empty(); 256];
         let (mut next_look, mut next_watch) = (LOOK_NS, WATCH_NS);
         let mut last_reply = 0;
+        let mut cut_off = u64::MAX;
         self.start = Instant::now();
         self.fill_all();
         loop {
@@ -174,7 +187,12 @@ impl<'a> Driver<'a> {
                 next_watch = now + WATCH_NS;
                 let elapsed = Duration::from_nanos(now);
                 let tally = &self.tally;
-                stop |= !watch(&Progress { elapsed, tally });
+                match watch(&Progress { elapsed, tally }) {
+                    Wish::GoOn => {}
+                    Wish::WindUp => cut_off = cut_off.min(now + LATE_NS),
+                    Wish::End => cut_off = now,
+                }
+                stop |= cut_off < u64::MAX;
             }
             if sending && stop {
                 sending = false;
@@ -182,7 +200,9 @@ impl<'a> Driver<'a> {
                 self.tally.answered_sending = self.tally.answered;
             }
             // Once all are answered, there may still be a second reply to one.
-            if !sending && self.in_flight == 0 && now >= last_reply + GRACE_NS {
+            let is_settled = self.in_flight == 0 && now >= last_reply + GRACE_NS;
+            if !sending && (is_settled || now >= cut_off) {
+                self.tally.pending = self.in_flight as u64;
                 return Ok(());
             }
         }
@@ -357,6 +377,8 @@ const LOOK_NS: u64 = LOOK_MS as u64 * 1_000_000;
 const WATCH_NS: u64 = 100_000_000;
 /// How long to listen for duplicates in the end.
 const GRACE_NS: u64 = 15_000_000;
+/// How long to wait for late replies when the load is to wind up.
+const LATE_NS: u64 = 200_000_000;
 /// The most datagrams sent between two looks for replies, so that a generator
 /// that has fallen behind does not go deaf.
 const MOST_DUE: u64 = 1_024;

@@ -17,6 +17,6 @@ mod pace;
 mod payload;
 mod tally;
 
-pub(crate) use driver::{Plan, Progress, run};
+pub(crate) use driver::{Plan, Progress, Wish, run};
 pub(crate) use payload::{Expect, SHORTEST};
 pub(crate) use tally::Tally;

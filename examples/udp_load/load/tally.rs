@@ -7,7 +7,8 @@ use hdrhistogram::Histogram;
 
 use super::ledger::Answer;
 
-/// What became of a load. Every datagram sent ends as answered or lost.
+/// What became of a load. Every datagram sent ends as answered or lost, or as
+/// pending if the load was cut off.
 #[derive(Debug)]
 pub(crate) struct Tally {
     /// Datagrams the kernel took.
@@ -20,6 +21,8 @@ pub(crate) struct Tally {
     pub(crate) sending: Duration,
     /// Datagrams without a reply when the time-out had passed.
     pub(crate) lost: u64,
+    /// Datagrams that still had time for their reply when the load was cut off.
+    pub(crate) pending: u64,
     /// Replies to datagrams already given up.
     pub(crate) late: u64,
     /// Replies to datagrams already answered.
@@ -47,6 +50,7 @@ impl Tally {
             answered_sending: 0,
             sending: Duration::ZERO,
             lost: 0,
+            pending: 0,
             late: 0,
             duplicates: 0,
             wrong: 0,
@@ -83,6 +87,11 @@ impl Tally {
     /// Datagrams answered in a second.
     pub(crate) fn rate(&self) -> f64 {
         self.answered_sending as f64 / self.sending.as_secs_f64().max(f64::EPSILON)
+    }
+
+    /// Datagrams sent in a second.
+    pub(crate) fn rate_sent(&self) -> f64 {
+        self.sent as f64 / self.sending.as_secs_f64().max(f64::EPSILON)
     }
 
     /// The share of datagrams lost, from 0 to 1.
