@@ -10,9 +10,10 @@
 //!
 //! Every server is a process of its own, started anew for each measurement, with
 //! the same receive buffer. Servers take turns, so that whatever else the machine
-//! does meets all of them; the table has medians, and how far the
-//! repeats lie apart, and in the end what this crate is held to. Load generator and server share the machine: beside the
-//! rate stands the CPU time that a datagram cost the server.
+//! does meets all of them; the table has medians, and how far the repeats lie
+//! apart, and in the end what this crate is held to. Load generator and server
+//! share the machine: beside the rate stands the CPU time that a datagram cost
+//! the server.
 //!
 //! A closed loop: a peer sends the next datagram when it has its reply, and after
 //! a second without one. The table is printed, and with the picture put under

@@ -38,6 +38,11 @@ impl Report<'_> {
         );
         if let Some(table) = targets::table(self.rows) {
             println!("\nWhat this crate is held to:\n{table}");
+            if self.repeats < 2 {
+                println!(
+                    "? stands for no verdict: one repeat, and a brief one, means nothing here."
+                );
+            }
         }
     }
 

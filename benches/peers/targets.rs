@@ -100,7 +100,8 @@ pub(crate) fn need(scenario: &str, contestant: &str) -> bool {
     })
 }
 
-/// A line for each target that something was measured for, if there is any.
+/// A line for each target that something was measured for, if there is any. One
+/// repeat alone judges nothing: then there is no verdict, but a question mark.
 pub(crate) fn table(rows: &[Row]) -> Option<String> {
     let mut table = Table::new();
     table
@@ -118,10 +119,10 @@ pub(crate) fn table(rows: &[Row]) -> Option<String> {
         };
         let range = target.range(rows);
         let range = range.map(|[least, greatest]| format!("{least:.2} to {greatest:.2}"));
-        let met = if target.bound.holds(ratio) {
-            "yes"
-        } else {
-            "NO"
+        let met = match (&range, target.bound.holds(ratio)) {
+            (None, _) => "?",
+            (Some(_), true) => "yes",
+            (Some(_), false) => "NO",
         };
         table.add_row([
             target.scenario.to_owned(),
@@ -242,6 +243,17 @@ mod tests {
         ] {
             assert!(cpu.contains(part), "{part} in\n{table}");
         }
+    }
+
+    #[test]
+    fn one_repeat_alone_is_no_verdict() {
+        let rows = [
+            row("64x1", "ours", &[1.0], 4.0),
+            row("64x1", "tokio-task", &[200.0], 4.0),
+        ];
+        let table = table(&rows).expect("two targets");
+        assert_eq!(table.matches("| ?").count(), 2, "{table}");
+        assert!(!table.contains("NO"), "{table}");
     }
 
     #[test]

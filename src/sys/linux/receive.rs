@@ -166,8 +166,8 @@ impl ReceiveBlock {
         self.filled = 0;
         let limit = limit.clamp(1, self.slots);
         // SAFETY: `limit` headers are valid, and each leads to a name, room
-        // for control messages, one vector and payload room inside slabs of `self`, borrowed mutably for
-        // the call. No timeout is passed.
+        // for control messages, one vector and payload room inside slabs of
+        // `self`, borrowed mutably for the call. No timeout is passed.
         let result = check(unsafe {
             libc::recvmmsg(
                 socket.raw(),
