@@ -285,6 +285,11 @@ impl<J: Clone + PartialEq> Protocol<J> {
         self.idle.is_empty() && !self.vacant.is_empty() && self.has_undone()
     }
 
+    /// Whether there are as many workers as there may be.
+    pub(crate) fn is_full(&self) -> bool {
+        self.vacant.is_empty()
+    }
+
     /// Whether jobs wait for a worker.
     pub(crate) fn has_waiting(&self) -> bool {
         !self.waiting.is_empty()

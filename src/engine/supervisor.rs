@@ -137,6 +137,8 @@ impl Engine {
             let rest = self.protocol().doze(watch.is_settled());
             let until_due = due.map(|due| due.saturating_duration_since(Instant::now()));
             let until_look = match rest {
+                // Nobody is at some door, and nobody can be hired for it.
+                Rest::None if watch.is_settled() && self.protocol().is_full() => Some(LIGHT_REST),
                 Rest::None => Some(watch.interval()),
                 Rest::Light => Some(LIGHT_REST),
                 Rest::Deep => None,
@@ -257,7 +259,8 @@ impl Engine {
 }
 
 /// The same while nothing is received and everyone busy has been so for a while:
-/// all that can happen is that a stuck handler replies.
+/// all that can happen is that a stuck handler replies, or that something comes
+/// to a socket where nobody is and nobody more can be hired.
 const LIGHT_REST: Duration = Duration::from_millis(4);
 
 /// Longer than any machine runs, and short enough to add to any moment.
