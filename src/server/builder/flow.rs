@@ -108,7 +108,7 @@ impl<S: Style> Builder<S> {
 
     /// Gives up datagrams that have waited longer than this when a worker gets
     /// to them, after a stall or under overload: they are counted in
-    /// [`Stats::shed`] and no handler sees them, so that clients are answered
+    /// [`Stats::shed`](crate::Stats::shed) and no handler sees them, so that clients are answered
     /// that still wait. Above zero. Defaults to handling all, however old. Has no
     /// effect on other systems than Linux.
     ///
