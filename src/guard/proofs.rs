@@ -125,6 +125,8 @@ impl Entry for Proof {
     }
 
     /// One host can prove all its ports: they push out each other.
+    const HAS_KIN: bool = true;
+
     fn is_kin(&self, other: &Self) -> bool {
         self.source == other.source
     }

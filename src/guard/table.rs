@@ -21,20 +21,28 @@ pub(crate) trait Entry: Copy + Default {
     /// neighbours. 0 says that a new one in its place would be no different.
     fn worth(&self, now: Moment) -> u64;
 
-    /// Whether both belong to one source. Where sources can be told apart, the
-    /// one that has most in a set makes room there, and not the others.
+    /// Whether sources can be told apart: then the one that has most in a set
+    /// makes room there, and not the others.
+    const HAS_KIN: bool = false;
+
+    /// Whether both belong to one source.
     fn is_kin(&self, _other: &Self) -> bool {
         false
     }
 }
 
-type Set<V> = [Way<V>; WAYS];
-
+/// The tags stand together, so that a look for one reads a single cache line.
 #[derive(Clone, Copy, Default)]
-struct Way<V> {
-    /// 0 if nobody has been here.
-    tag: u64,
-    value: V,
+struct Set<V> {
+    /// 0 where nobody has been.
+    tags: [u64; WAYS],
+    values: [V; WAYS],
+}
+
+impl<V> Set<V> {
+    fn find(&self, key: Hashed) -> Option<usize> {
+        self.tags.iter().position(|tag| *tag == key.tag())
+    }
 }
 
 impl<V: Entry> Table<V> {
@@ -57,17 +65,16 @@ impl<V: Entry> Table<V> {
     pub(crate) fn enter<T>(&self, key: Hashed, now: Moment, act: impl FnOnce(&mut V) -> T) -> T {
         let mut set = self.set(key);
         let place = set
-            .iter()
-            .position(|way| way.tag == key.tag())
+            .find(key)
             .unwrap_or_else(|| take_place(&mut set, key, V::default(), now));
-        act(&mut set[place].value)
+        act(&mut set.values[place])
     }
 
     /// Puts an entry in, in the place of what this key had.
     pub(crate) fn put(&self, key: Hashed, now: Moment, value: V) {
         let mut set = self.set(key);
-        match set.iter_mut().find(|way| way.tag == key.tag()) {
-            Some(way) => way.value = value,
+        match set.find(key) {
+            Some(place) => set.values[place] = value,
             None => {
                 take_place(&mut set, key, value, now);
             }
@@ -77,8 +84,8 @@ impl<V: Entry> Table<V> {
     /// Does something with the entry of this key, if it has one.
     pub(crate) fn find<T>(&self, key: Hashed, act: impl FnOnce(&mut V) -> T) -> Option<T> {
         let mut set = self.set(key);
-        let way = set.iter_mut().find(|way| way.tag == key.tag())?;
-        Some(act(&mut way.value))
+        let place = set.find(key)?;
+        Some(act(&mut set.values[place]))
     }
 
     fn set(&self, key: Hashed) -> MutexGuard<'_, Set<V>> {
@@ -101,24 +108,26 @@ impl<V> std::fmt::Debug for Table<V> {
 /// Gives a newcomer an empty place, or that of the entry worth least.
 fn take_place<V: Entry>(set: &mut Set<V>, key: Hashed, value: V, now: Moment) -> usize {
     let place = least_worth(set, &value, now);
-    set[place] = Way {
-        tag: key.tag(),
-        value,
-    };
+    set.tags[place] = key.tag();
+    set.values[place] = value;
     place
 }
 
 fn least_worth<V: Entry>(set: &Set<V>, newcomer: &V, now: Moment) -> usize {
     let mut least = ((u64::MAX, usize::MAX, u64::MAX), 0);
-    for (place, way) in set.iter().enumerate() {
-        if way.tag == 0 {
+    for (place, value) in set.values.iter().enumerate() {
+        if set.tags[place] == 0 {
             return place;
         }
-        let worth = way.value.worth(now);
-        // The newcomer counts as one of its source: who has one entry already
-        // takes none from those who have one, too.
-        let everyone = set.iter().map(|way| &way.value).chain([newcomer]);
-        let kin = everyone.filter(|other| other.is_kin(&way.value)).count();
+        let worth = value.worth(now);
+        let kin = if V::HAS_KIN {
+            // The newcomer counts as one of its source: who has one entry
+            // already takes none from those who have one, too.
+            let everyone = set.values.iter().chain([newcomer]);
+            everyone.filter(|other| other.is_kin(value)).count()
+        } else {
+            0
+        };
         least = least.min(((worth.min(1), usize::MAX - kin, worth), place));
     }
     least.1
