@@ -65,18 +65,18 @@ fn a_clock_that_jumps_to_and_fro_by_a_day_changes_no_limit() {
     let client = Client::of(server.local_addr());
     let token = client.ask(b"token, please");
     assert_eq!(client.ask(&token).len(), 1_000, "the token is good");
-    for number in 0..40_u32 {
-        let len = client.ask(&number.to_be_bytes()).len();
-        assert_eq!(len, 1_000, "its address stays proved");
-    }
     for _ in 0..8 {
         client.ask(b"again");
     }
     for _ in 0..10 {
         client.send(b"again");
     }
-    server.wait_until_settled(60);
+    server.wait_until_settled(20);
     assert_eq!(server.stats().refused.reply_loop, 10, "and the loop muted");
+    for number in 0..40_u32 {
+        let len = client.ask(&number.to_be_bytes()).len();
+        assert_eq!(len, 1_000, "its address stays proved");
+    }
     for number in 0..200_u32 {
         client.send(&number.to_be_bytes());
     }
