@@ -66,7 +66,7 @@ impl Bell {
 
     /// Whether this datagram is the bell's own.
     pub(super) fn is_secret(&self, bytes: &[u8], from: SocketAddr) -> bool {
-        bytes == self.secret && from == self.sender_addr
+        bytes == self.secret && unmapped(from) == unmapped(self.sender_addr)
     }
 
     /// Waits for the bell alone; whether it rang.
