@@ -277,7 +277,8 @@ impl Clients {
         }
     }
 
-    /// Sends so many datagrams, and receives as many replies.
+    /// Sends so many datagrams, and receives as many replies: each once, in
+    /// whatever order, as two workers may share a batch.
     fn exchange(&self, datagrams: usize) {
         let round = self.sockets.len() * self.in_flight;
         assert_eq!(datagrams % round, 0, "whole rounds");
@@ -296,12 +297,23 @@ impl Clients {
                 }
             }
             for socket in &self.sockets {
-                for place in 0..self.in_flight {
-                    let number = round * self.in_flight + place;
+                let mut seen = 0_u64;
+                for _ in 0..self.in_flight {
                     let len = socket.recv(&mut reply).expect("a reply");
+                    let number = number_of(&reply[..len]);
                     assert_eq!(reply[..len], datagram(number), "what was sent");
+                    let place = number.checked_sub(round * self.in_flight);
+                    let place = place.filter(|place| *place < self.in_flight);
+                    seen |= 1 << place.expect("a reply of this round");
                 }
+                assert_eq!(seen.count_ones() as usize, self.in_flight, "each once");
             }
         }
     }
+}
+
+/// The number that a datagram begins with.
+fn number_of(datagram: &[u8]) -> usize {
+    let number = datagram.first_chunk().expect("a numbered datagram");
+    usize::from_be_bytes(*number)
 }
