@@ -16,7 +16,7 @@ pub(crate) struct Options {
     pub(crate) quick: bool,
     /// Only what the targets compare, which leaves more time for each
     #[arg(long)]
-    targets: bool,
+    pub(crate) targets: bool,
     /// Write picture and table of this package's README anew
     #[arg(long)]
     pub(crate) publish: bool,

@@ -91,11 +91,7 @@ pub(crate) struct Row {
 impl Row {
     /// The middle one of the repeats.
     pub(crate) fn median(&self, figure: Figure) -> Option<f64> {
-        let sorted = self.sorted(figure);
-        let middle = sorted.len() / 2;
-        let upper = sorted.get(middle)?;
-        let lower = sorted[(sorted.len() - 1) / 2];
-        Some((lower + upper) / 2.0)
+        middle(&self.sorted(figure))
     }
 
     /// The least and the greatest of the repeats; of one alone there are none.
@@ -109,22 +105,30 @@ impl Row {
         Some((greatest - least) / self.median(figure)?.max(f64::EPSILON))
     }
 
-    /// In comparison with another row, if that is no division by nothing.
+    /// In comparison with another row, if that is no division by nothing: the
+    /// middle one of what the single repeats say. Those of one round are
+    /// measured one after another, so a machine that has slow minutes slows
+    /// both sides of each ratio.
     pub(crate) fn ratio(&self, figure: Figure, to: &Self) -> Option<f64> {
-        let base = to.median(figure).filter(|base| *base > 0.0)?;
-        Some(self.median(figure)? / base)
+        middle(&self.ratios(figure, to))
     }
 
     /// The least and the greatest of the ratios of single repeats; of one alone
-    /// there are none. Repeats of two servers belong together by their order.
-    pub(crate) fn ratios(&self, figure: Figure, to: &Self) -> Option<[f64; 2]> {
+    /// there are none.
+    pub(crate) fn ratio_range(&self, figure: Figure, to: &Self) -> Option<[f64; 2]> {
+        ends(&self.ratios(figure, to))
+    }
+
+    /// The ratios of single repeats, sorted. Repeats of two servers belong
+    /// together by their order.
+    fn ratios(&self, figure: Figure, to: &Self) -> Vec<f64> {
         let pairs = self.samples.iter().zip(&to.samples);
         let mut ratios: Vec<f64> = pairs
             .map(|(ours, base)| ours.get(figure) / base.get(figure))
             .filter(|ratio| ratio.is_finite())
             .collect();
         ratios.sort_by(f64::total_cmp);
-        ends(&ratios)
+        ratios
     }
 
     fn sorted(&self, figure: Figure) -> Vec<f64> {
@@ -136,6 +140,13 @@ impl Row {
         values.sort_by(f64::total_cmp);
         values
     }
+}
+
+/// The one in the middle, or what lies between the two there.
+fn middle(sorted: &[f64]) -> Option<f64> {
+    let upper = sorted.get(sorted.len() / 2)?;
+    let lower = sorted[(sorted.len() - 1) / 2];
+    Some((lower + upper) / 2.0)
 }
 
 /// The first and the last, if they are two.
@@ -196,12 +207,13 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn ratio_is_that_of_the_medians() {
+    fn ratio_is_the_middle_one_of_the_rounds() {
         let ours = row("s", OURS, &[10.0, 20.0, 30.0], 2.0);
-        let other = row("s", "x", &[5.0], 3.0);
-        assert_eq!(other.ratio(Figure::Rate, &ours), Some(0.25));
-        assert_eq!(other.ratio(Figure::Cpu, &ours), Some(1.5));
-        assert_eq!(other.ratio(Figure::Loss, &ours), None, "nothing was lost");
+        let other = row("s", "x", &[5.0, 5.0, 30.0], 3.0);
+        let ratio = |figure| other.ratio(figure, &ours);
+        assert_eq!(ratio(Figure::Rate), Some(0.5), "not that of the medians");
+        assert_eq!(ratio(Figure::Cpu), Some(1.5));
+        assert_eq!(ratio(Figure::Loss), None, "nothing was lost");
         let failed = row("s", "y", &[], 0.0);
         assert_eq!(failed.ratio(Figure::Rate, &ours), None);
         assert_eq!(ours.ratio(Figure::Rate, &failed), None);
@@ -211,10 +223,11 @@ pub(crate) mod tests {
     fn ratios_of_repeats_belong_together_by_their_order() {
         let ours = row("s", OURS, &[10.0, 20.0, 40.0], 1.0);
         let other = row("s", "x", &[10.0, 10.0, 10.0], 1.0);
-        assert_eq!(ours.ratios(Figure::Rate, &other), Some([1.0, 4.0]));
+        let range = |figure, to| ours.ratio_range(figure, to);
+        assert_eq!(range(Figure::Rate, &other), Some([1.0, 4.0]));
         let brief = row("s", "y", &[10.0], 1.0);
-        assert_eq!(ours.ratios(Figure::Rate, &brief), None, "only one pair");
-        assert_eq!(ours.ratios(Figure::Loss, &other), None, "nothing was lost");
+        assert_eq!(range(Figure::Rate, &brief), None, "only one pair");
+        assert_eq!(range(Figure::Loss, &other), None, "nothing was lost");
     }
 
     #[test]

@@ -112,7 +112,11 @@ impl<'a> Session<'a> {
             options,
             tools,
             cpus,
-            repeats: if options.quick { 1 } else { REPEATS },
+            repeats: match (options.quick, options.targets) {
+                (true, _) => 1,
+                (false, true) => REPEATS_FOR_TARGETS,
+                (false, false) => REPEATS,
+            },
             duration: Duration::ZERO,
             bar: ProgressBar::hidden(),
             interrupted,
@@ -216,6 +220,9 @@ impl<'a> Session<'a> {
 
 /// The default; once with `--quick`.
 const REPEATS: usize = 5;
+/// Shorter ones, and more of them: what is judged by a few per cent must not
+/// depend on one bad moment of the machine.
+const REPEATS_FOR_TARGETS: usize = 9;
 /// For all measurements together, with time to spare for what is lost on the way.
 const BUDGET: Duration = Duration::from_secs(240);
 /// The same with `--quick`.

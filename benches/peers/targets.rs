@@ -150,7 +150,7 @@ impl Target {
     fn range(&self, rows: &[Row]) -> Option<[f64; 2]> {
         let ours = find(rows, self.scenario, self.ours)?;
         match self.to {
-            Server(other) => ours.ratios(self.figure, find(rows, self.scenario, other)?),
+            Server(other) => ours.ratio_range(self.figure, find(rows, self.scenario, other)?),
             Number(number, _) => Some(ours.range(self.figure)?.map(|value| value / number)),
         }
     }

@@ -30,8 +30,8 @@ pub(super) struct Watch {
     calm: u32,
     /// Looks still to come in quick succession, as somebody got stuck lately.
     alert: u32,
-    /// Up to here the pool grows although not everyone is stuck.
-    eager_workers: usize,
+    /// Processors to run on.
+    cores: usize,
     /// What the first look that panicked said.
     panic: Option<String>,
 }
@@ -68,7 +68,6 @@ impl<T: PartialEq> Repeats<T> {
 
 impl Watch {
     pub(super) fn new(engine: &Engine) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             seen: vec![Sight::default(); engine.slots.len()],
             doors: vec![Repeats::default(); engine.doors().len()],
@@ -78,7 +77,7 @@ impl Watch {
             hold_off: 0,
             calm: 0,
             alert: 0,
-            eager_workers: cores * EAGER_WORKERS_PER_CORE,
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
             panic: None,
         }
     }
@@ -212,9 +211,10 @@ impl Watch {
 
     /// Nobody is idle and there is something to do: hires.
     ///
-    /// When everyone is stuck, the pool doubles. When some only take long, they
-    /// may be using the processors, where more threads would not help: then it
-    /// grows slowly and not far.
+    /// When everyone is stuck, the pool doubles. When some only take long, it
+    /// grows slowly and not far, and not at all while those at work want all the
+    /// processors: more threads would only take them from each other, and from
+    /// whoever waits for the replies.
     fn see_to_growth(&mut self, engine: &Arc<Engine>, stuck: usize) {
         self.hold_off = self.hold_off.saturating_sub(1);
         let (lacks, has_waiting, busy, workers) = {
@@ -234,13 +234,34 @@ impl Watch {
         self.lacking += 1;
         let step = if stuck >= busy {
             workers.clamp(1, LARGEST_STEP)
-        } else if self.lacking >= PATIENT_LOOKS && workers < self.eager_workers {
+        } else if self.has_room_for_one(engine, workers) {
             1
         } else {
             return;
         };
         self.lacking = 0;
         self.grow(engine, step);
+    }
+
+    /// Whether there is a processor for one more worker, by what some looks in a
+    /// row saw: at a single one, somebody may just be being woken.
+    fn has_room_for_one(&mut self, engine: &Engine, workers: usize) -> bool {
+        let is_far = workers >= self.cores * EAGER_WORKERS_PER_CORE;
+        if is_far || self.lacking < LOOKS_BEFORE_ASKING {
+            return false;
+        }
+        if Self::runnable_workers(engine) >= self.cores {
+            self.lacking = 0;
+            return false;
+        }
+        self.lacking >= PATIENT_LOOKS
+    }
+
+    /// How many workers have a processor, or would if one were free.
+    fn runnable_workers(engine: &Engine) -> usize {
+        let slots = engine.slots.iter().filter_map(|slot| slot.get());
+        let busy = slots.filter(|slot| slot.progress().busy_at().is_some());
+        busy.filter(|slot| slot.thread.is_runnable()).count()
     }
 
     fn grow(&mut self, engine: &Arc<Engine>, step: usize) {
@@ -300,6 +321,8 @@ const LOOKS_UNTIL_SETTLED: u32 = 32;
 const LARGEST_STEP: usize = 64;
 /// Looks in a row that find work undone before the pool grows slowly.
 const PATIENT_LOOKS: u32 = 5;
+/// From which of them on the system is asked who wants a processor.
+const LOOKS_BEFORE_ASKING: u32 = 3;
 /// Up to how many workers it grows slowly.
 const EAGER_WORKERS_PER_CORE: usize = 8;
 /// Looks without another try after the system refused a thread.

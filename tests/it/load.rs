@@ -1,4 +1,4 @@
-//! Many clients, stuck handlers, floods, threads, idleness.
+//! Many clients, stuck handlers, floods.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -7,8 +7,6 @@ use std::time::{Duration, Instant};
 
 use socketserver::ThreadingUdpServer;
 
-#[cfg(target_os = "linux")]
-use crate::support::process;
 use crate::support::{
     Client, Gate, ServerBuilder, TestServer, UdpServer, assert_conserved, echo, for_both_servers,
     wait_until,
@@ -21,9 +19,7 @@ for_both_servers! {
     three_stuck_handlers_of_four_do_not_delay_the_rest_of_their_batch,
     twenty_stuck_handlers_do_not_stop_a_server_with_default_knobs,
     service_actions_goes_on_while_every_worker_is_stuck,
-    a_flood_never_makes_more_workers_than_allowed,
     one_stuck_handler_of_two_does_not_stop_the_server,
-    requests_one_after_the_other_pile_up_no_threads,
     a_snapshot_under_load_never_shows_more_settled_than_received,
 }
 
@@ -218,29 +214,6 @@ fn service_actions_goes_on_while_every_worker_is_stuck<S: UdpServer>() {
     assert_eq!(gate.waiting(), 2, "all the while everyone was stuck");
 }
 
-fn a_flood_never_makes_more_workers_than_allowed<S: UdpServer>() {
-    const MOST: usize = 4;
-    const SENT: u64 = 300;
-    let gate = Gate::new();
-    let held = gate.clone();
-    let server = S::builder().at_most(MOST).serving(move |_, _, _| {
-        held.pass();
-        Ok(())
-    });
-    let _open = gate.open_on_drop();
-    let client = Client::of(server.local_addr());
-    for _ in 0..SENT {
-        client.send(b"flood");
-    }
-    gate.wait_for(MOST);
-    assert_eq!(gate.waiting(), MOST, "no more than allowed are at work");
-    gate.open();
-    server.wait_until_settled(SENT);
-    let stats = server.stop().stats;
-    assert!(stats.peak_workers <= MOST, "{} workers", stats.peak_workers);
-    assert_eq!(stats.received, SENT, "the rest had waited in the kernel");
-}
-
 /// The portable twin cannot ask the kernel what it dropped.
 #[cfg(all(target_os = "linux", not(socketserver_portable)))]
 #[test]
@@ -296,16 +269,6 @@ fn settled_at_the_first_of_32_replies() -> u64 {
     settled
 }
 
-fn requests_one_after_the_other_pile_up_no_threads<S: UdpServer>() {
-    let server = S::builder().at_most(256).serving(echo);
-    let client = Client::of(server.local_addr());
-    for _ in 0..500 {
-        client.ask(b"next");
-    }
-    let peak = server.stop().stats.peak_workers;
-    assert!(peak < 10, "{peak} workers for one client");
-}
-
 fn a_snapshot_under_load_never_shows_more_settled_than_received<S: UdpServer>() {
     let server = S::serving(echo);
     thread::scope(|scope| {
@@ -325,116 +288,4 @@ fn a_snapshot_under_load_never_shows_more_settled_than_received<S: UdpServer>() 
         }
     });
     assert_conserved(&server.stop().stats);
-}
-
-/// Only Linux shows the threads of a process by name.
-#[cfg(target_os = "linux")]
-#[test]
-fn all_workers_of_a_burst_are_gone_after_shutdown() {
-    let gate = Gate::new();
-    let held = gate.clone();
-    let server = ThreadingUdpServer::builder()
-        .workers(1..=32)
-        .thread_name("burst")
-        .serving(move |_, _, _| {
-            held.pass();
-            Ok(())
-        });
-    let _open = gate.open_on_drop();
-    let client = Client::of(server.local_addr());
-    for _ in 0..32 {
-        client.send(b"x");
-    }
-    gate.wait_for(32);
-    let at_work = process::threads_named("burst");
-    assert_eq!(at_work, 32, "one for each that blocks");
-    gate.open();
-    let report = server.stop();
-    assert_eq!(report.abandoned_threads, 0, "all have ended");
-    wait_until("the system has taken them away", || {
-        process::threads_named("burst") == 0
-    });
-}
-
-/// Only Linux shows what each thread used.
-#[cfg(target_os = "linux")]
-#[test]
-fn an_idle_server_uses_no_cpu_time() {
-    uses_no_cpu_time("idle", Duration::from_secs(2));
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-#[ignore = "takes ten seconds"]
-fn an_idle_server_uses_no_cpu_time_in_ten_seconds() {
-    uses_no_cpu_time("lasting", Duration::from_secs(10));
-}
-
-#[cfg(target_os = "linux")]
-#[track_caller]
-fn uses_no_cpu_time(name: &str, length: Duration) {
-    // The portable twin looks up every half a second, by design.
-    const TICKS: u64 = if cfg!(socketserver_portable) { 1 } else { 0 };
-    let server = ThreadingUdpServer::builder()
-        .workers(4)
-        .thread_name(name)
-        .bound(echo);
-    let handle = server.handle();
-    let serving = thread::Builder::new()
-        .name(format!("{name}-serving"))
-        .spawn(|| server.serve_forever())
-        .expect("a thread");
-    let client = Client::of(handle.local_addr());
-    for _ in 0..50 {
-        client.ask(b"work, then rest");
-    }
-    let used = || process::cpu_ticks_of(name);
-    wait_until("it has come to rest", || {
-        let before = used();
-        thread::park_timeout(Duration::from_millis(100));
-        used() == before
-    });
-    let before = used();
-    // Nothing is waited for here: this is the time that is measured.
-    thread::park_timeout(length);
-    let after = used();
-    assert!(
-        after <= before + TICKS,
-        "{} ticks in {length:?}",
-        after - before
-    );
-    handle.shutdown();
-    let report = serving.join().expect("no panic").expect("ends in order");
-    assert_conserved(&report.stats);
-}
-
-/// The portable twin looks up every half a second, by design.
-#[cfg(all(target_os = "linux", not(socketserver_portable)))]
-#[test]
-fn an_idle_server_never_wakes_up() {
-    let server = ThreadingUdpServer::builder()
-        .workers(4)
-        .thread_name("calm")
-        .bound(echo);
-    let handle = server.handle();
-    let serving = thread::Builder::new()
-        .name("calm-serving".to_owned())
-        .spawn(|| server.serve_forever())
-        .expect("a thread");
-    let client = Client::of(handle.local_addr());
-    for _ in 0..50 {
-        client.ask(b"work, then rest");
-    }
-    let window = Duration::from_millis(200);
-    // In a window of this length a thread that looks every millisecond would
-    // wake up 200 times. The first windows may still see it go to rest.
-    wait_until("no thread wakes up for a while", || {
-        let before = process::waits_of("calm");
-        thread::park_timeout(window);
-        process::waits_of("calm") == before
-    });
-    assert_eq!(client.ask(b"still there?"), b"still there?");
-    handle.shutdown();
-    let report = serving.join().expect("no panic").expect("ends in order");
-    assert_conserved(&report.stats);
 }

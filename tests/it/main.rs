@@ -19,7 +19,8 @@
 //! | `takeover` | sockets that were handed in or passed to the process |
 //! | `privileges` | binding as root, serving as nobody |
 //! | `multicast` | groups and broadcasts |
-//! | `load` | many clients, stuck handlers, threads, idleness |
+//! | `load` | many clients, stuck handlers, floods |
+//! | `pool` | how many workers there are, and what they cost at rest |
 //!
 //! Tests that are generic over [`support::UdpServer`] run for both servers.
 
@@ -39,6 +40,7 @@ mod load;
 mod multicast;
 mod one_by_one;
 mod order;
+mod pool;
 #[cfg(target_os = "linux")]
 mod privileges;
 mod replies;

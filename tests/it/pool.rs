@@ -1,0 +1,213 @@
+//! How many workers there are under which load, and what they cost at rest.
+
+use std::thread;
+use std::time::Duration;
+
+use socketserver::ThreadingUdpServer;
+
+#[cfg(target_os = "linux")]
+use crate::support::process;
+use crate::support::{
+    Client, Gate, ServerBuilder, UdpServer, assert_conserved, echo, for_both_servers, wait_until,
+};
+
+for_both_servers! {
+    a_flood_never_makes_more_workers_than_allowed,
+    requests_one_after_the_other_pile_up_no_threads,
+}
+
+fn a_flood_never_makes_more_workers_than_allowed<S: UdpServer>() {
+    const MOST: usize = 4;
+    const SENT: u64 = 300;
+    let gate = Gate::new();
+    let held = gate.clone();
+    let server = S::builder().at_most(MOST).serving(move |_, _, _| {
+        held.pass();
+        Ok(())
+    });
+    let _open = gate.open_on_drop();
+    let client = Client::of(server.local_addr());
+    for _ in 0..SENT {
+        client.send(b"flood");
+    }
+    gate.wait_for(MOST);
+    assert_eq!(gate.waiting(), MOST, "no more than allowed are at work");
+    gate.open();
+    server.wait_until_settled(SENT);
+    let stats = server.stop().stats;
+    assert!(stats.peak_workers <= MOST, "{} workers", stats.peak_workers);
+    assert_eq!(stats.received, SENT, "the rest had waited in the kernel");
+}
+
+fn requests_one_after_the_other_pile_up_no_threads<S: UdpServer>() {
+    let server = S::builder().at_most(256).serving(echo);
+    let client = Client::of(server.local_addr());
+    for _ in 0..500 {
+        client.ask(b"next");
+    }
+    let peak = server.stop().stats.peak_workers;
+    assert!(peak < 10, "{peak} workers for one client");
+}
+
+/// Only Linux shows the threads of a process by name.
+#[cfg(target_os = "linux")]
+#[test]
+fn all_workers_of_a_burst_are_gone_after_shutdown() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let server = ThreadingUdpServer::builder()
+        .workers(1..=32)
+        .thread_name("burst")
+        .serving(move |_, _, _| {
+            held.pass();
+            Ok(())
+        });
+    let _open = gate.open_on_drop();
+    let client = Client::of(server.local_addr());
+    for _ in 0..32 {
+        client.send(b"x");
+    }
+    gate.wait_for(32);
+    let at_work = process::threads_named("burst");
+    assert_eq!(at_work, 32, "one for each that blocks");
+    gate.open();
+    let report = server.stop();
+    assert_eq!(report.abandoned_threads, 0, "all have ended");
+    wait_until("the system has taken them away", || {
+        process::threads_named("burst") == 0
+    });
+}
+
+/// Only Linux shows what each thread used.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_idle_server_uses_no_cpu_time() {
+    uses_no_cpu_time("idle", Duration::from_secs(2));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "takes ten seconds"]
+fn an_idle_server_uses_no_cpu_time_in_ten_seconds() {
+    uses_no_cpu_time("lasting", Duration::from_secs(10));
+}
+
+#[cfg(target_os = "linux")]
+#[track_caller]
+fn uses_no_cpu_time(name: &str, length: Duration) {
+    // The portable twin looks up every half a second, by design.
+    const TICKS: u64 = if cfg!(socketserver_portable) { 1 } else { 0 };
+    let server = ThreadingUdpServer::builder()
+        .workers(4)
+        .thread_name(name)
+        .bound(echo);
+    let handle = server.handle();
+    let serving = thread::Builder::new()
+        .name(format!("{name}-serving"))
+        .spawn(|| server.serve_forever())
+        .expect("a thread");
+    let client = Client::of(handle.local_addr());
+    for _ in 0..50 {
+        client.ask(b"work, then rest");
+    }
+    let used = || process::cpu_ticks_of(name);
+    wait_until("it has come to rest", || {
+        let before = used();
+        thread::park_timeout(Duration::from_millis(100));
+        used() == before
+    });
+    let before = used();
+    // Nothing is waited for here: this is the time that is measured.
+    thread::park_timeout(length);
+    let after = used();
+    assert!(
+        after <= before + TICKS,
+        "{} ticks in {length:?}",
+        after - before
+    );
+    handle.shutdown();
+    let report = serving.join().expect("no panic").expect("ends in order");
+    assert_conserved(&report.stats);
+}
+
+/// The portable twin looks up every half a second, by design.
+#[cfg(all(target_os = "linux", not(socketserver_portable)))]
+#[test]
+fn an_idle_server_never_wakes_up() {
+    let server = ThreadingUdpServer::builder()
+        .workers(4)
+        .thread_name("calm")
+        .bound(echo);
+    let handle = server.handle();
+    let serving = thread::Builder::new()
+        .name("calm-serving".to_owned())
+        .spawn(|| server.serve_forever())
+        .expect("a thread");
+    let client = Client::of(handle.local_addr());
+    for _ in 0..50 {
+        client.ask(b"work, then rest");
+    }
+    let window = Duration::from_millis(200);
+    // In a window of this length a thread that looks every millisecond would
+    // wake up 200 times. The first windows may still see it go to rest.
+    wait_until("no thread wakes up for a while", || {
+        let before = process::waits_of("calm");
+        thread::park_timeout(window);
+        process::waits_of("calm") == before
+    });
+    assert_eq!(client.ask(b"still there?"), b"still there?");
+    handle.shutdown();
+    let report = serving.join().expect("no panic").expect("ends in order");
+    assert_conserved(&report.stats);
+}
+
+/// Only Linux tells who waits for a processor.
+#[cfg(all(target_os = "linux", not(socketserver_portable)))]
+#[test]
+fn handlers_that_compute_do_not_make_the_pool_grow_past_the_processors() {
+    const CLIENTS: usize = 4;
+    const WINDOW: usize = 32;
+    const DATAGRAMS: usize = 2_500;
+    let server = ThreadingUdpServer::builder().serving(|bytes, _, socket| {
+        compute(Duration::from_micros(200));
+        Ok(socket.reply(bytes)?)
+    });
+    thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            let client = Client::of(server.local_addr());
+            scope.spawn(move || {
+                (0..WINDOW).for_each(|_| client.send(b"compute"));
+                for number in WINDOW..DATAGRAMS + WINDOW {
+                    client.expect_reply(b"compute");
+                    if number < DATAGRAMS {
+                        client.send(b"compute");
+                    }
+                }
+            });
+        }
+    });
+    let stats = server.stop().stats;
+    assert_eq!(stats.handled, (CLIENTS * DATAGRAMS) as u64, "each handled");
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let most = 2 * cores + 1;
+    assert!(
+        stats.peak_workers <= most,
+        "{} workers share {cores} processors; {most} would do on a busy machine",
+        stats.peak_workers
+    );
+}
+
+/// Takes so much of a processor, not of the clock on the wall.
+#[cfg(all(target_os = "linux", not(socketserver_portable)))]
+fn compute(time: Duration) {
+    use nix::time::{ClockId, clock_gettime};
+
+    let used = || {
+        let used = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID);
+        Duration::from(used.expect("every thread has this clock"))
+    };
+    let end = used() + time;
+    while used() < end {
+        std::hint::spin_loop();
+    }
+}
