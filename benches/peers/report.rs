@@ -32,7 +32,7 @@ impl Report<'_> {
         }
         let [before, after] = &self.load;
         println!(
-            "\nMedians of {} × {:.1?}; × is the ratio to {OURS}, ± half of what the repeats span.\n\
+            "\nMedians of {} × {:.1?}; × is the ratio to {OURS} in the same round, ± half of what the repeats span.\n\
              Load average {before} before and {after} after.",
             self.repeats, self.duration,
         );
