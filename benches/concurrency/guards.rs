@@ -15,10 +15,13 @@ pub(crate) const GUARDS: [Guards; 7] = [
     ("break_reply_loops", loops),
     ("rate_limit", rate),
     ("amplification_limit", amplification),
-    ("all", |builder| {
-        amplification(rate(loops(networks(ports(builder)))))
-    }),
+    ("all", all),
 ];
+
+/// Every guard there is.
+pub(crate) fn all(builder: Threading) -> Threading {
+    amplification(rate(loops(networks(ports(builder)))))
+}
 
 fn ports(builder: Threading) -> Threading {
     builder.refuse_responder_ports(true)

@@ -39,7 +39,7 @@ enum Kind {
 pub(crate) const OURS: &str = "ours";
 
 /// All of them.
-pub(crate) const ALL: [Contestant; 12] = [
+pub(crate) const ALL: [Contestant; 13] = [
     Contestant {
         name: OURS,
         what: "this crate's ThreadingUdpServer",
@@ -49,6 +49,11 @@ pub(crate) const ALL: [Contestant; 12] = [
         name: "ours-1",
         what: "the same with one worker",
         kind: Kind::Rust("threading-1"),
+    },
+    Contestant {
+        name: "ours-guarded",
+        what: "the same with every guard",
+        kind: Kind::Rust("threading-guarded"),
     },
     Contestant {
         name: "ours-forking",

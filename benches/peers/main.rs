@@ -26,6 +26,10 @@ mod command_line;
 #[cfg(target_os = "linux")]
 mod contestant;
 #[cfg(target_os = "linux")]
+#[path = "../concurrency/guards.rs"]
+#[allow(dead_code, reason = "here only all of them together are measured")]
+mod guards;
+#[cfg(target_os = "linux")]
 #[path = "../../examples/udp_load/load/mod.rs"]
 #[allow(
     dead_code,

@@ -28,7 +28,7 @@ pub(crate) struct Scenario {
 }
 
 /// All of them.
-pub(crate) const ALL: [Scenario; 8] = [
+pub(crate) const ALL: [Scenario; 9] = [
     Scenario {
         name: "64x1-pinned",
         what: "64 peers, 1 in flight each; the server on one CPU, the load on another",
@@ -59,6 +59,12 @@ pub(crate) const ALL: [Scenario; 8] = [
         name: "1x1",
         what: "1 peer, 1 in flight: the way there and back",
         peers: 1,
+        ..CHEAP
+    },
+    Scenario {
+        name: "64x1-guarded",
+        what: "64 peers, 1 in flight each; what guards cost",
+        who: &["ours", "ours-guarded"],
         ..CHEAP
     },
     Scenario {

@@ -14,10 +14,11 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{setsockopt, sockopt};
 use socketserver::{
-    DatagramHandler, ForkingStyleUdpServer, HandlerError, SocketHandle, ThreadingUdpServer, Workers,
+    Builder, DatagramHandler, ForkingStyleUdpServer, HandlerError, SocketHandle, ThreadingUdpServer,
 };
 
 use crate::contestant::{POOL, RECEIVE_BUFFER};
+use crate::guards;
 use crate::work::Work;
 
 type Served = Result<(), Box<dyn Error>>;
@@ -27,8 +28,9 @@ type Served = Result<(), Box<dyn Error>>;
 pub(crate) fn serve(name: &str, work: Work, rest: &[String]) -> Served {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     match name {
-        "threading" => threading(None, work),
-        "threading-1" => threading(Some(1.into()), work),
+        "threading" => threading(|builder| builder, work),
+        "threading-1" => threading(|builder| builder.workers(1), work),
+        "threading-guarded" => threading(guards::all, work),
         "forking" => forking(work),
         "std-loop" => std_loop(work),
         "std-pool" => std_pool(work),
@@ -74,12 +76,11 @@ impl DatagramHandler for Upper {
     }
 }
 
-fn threading(workers: Option<Workers>, work: Work) -> Served {
-    let mut builder = ThreadingUdpServer::builder().receive_buffer(RECEIVE_BUFFER);
-    if let Some(workers) = workers {
-        builder = builder.workers(workers);
-    }
-    let server = builder.bind("127.0.0.1:0", move || Upper::new(work))?;
+type Threading = Builder<ThreadingUdpServer>;
+
+fn threading(knobs: impl FnOnce(Threading) -> Threading, work: Work) -> Served {
+    let builder = ThreadingUdpServer::builder().receive_buffer(RECEIVE_BUFFER);
+    let server = knobs(builder).bind("127.0.0.1:0", move || Upper::new(work))?;
     announce(server.local_addr())?;
     server.serve_forever()?;
     Ok(())

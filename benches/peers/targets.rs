@@ -37,7 +37,7 @@ use Figure::{Cpu, P50, P99, Rate};
 use To::{Number, Server};
 
 /// All of them.
-pub(crate) const ALL: [Target; 14] = [
+pub(crate) const ALL: [Target; 15] = [
     target("64x1-pinned", Cpu, "ours", Server("c-mmsg"), AtMost(1.10)),
     target("64x1", Cpu, "ours", Server("c-mmsg"), AtMost(1.10)),
     target("16x16", Cpu, "ours", Server("c-mmsg"), AtMost(0.90)),
@@ -54,6 +54,13 @@ pub(crate) const ALL: [Target; 14] = [
     target("1x1", P50, "ours", Server("c-mmsg"), AtMost(1.10)),
     target("1x1", Cpu, "ours", Server("c-mmsg"), AtMost(1.25)),
     target("1x1-pinned", Cpu, "ours", Server("c-mmsg"), AtMost(1.25)),
+    target(
+        "64x1-guarded",
+        Rate,
+        "ours-guarded",
+        Server("ours"),
+        AtLeast(0.9),
+    ),
     target("64x1-cpu20", Rate, "ours", Server("ours-1"), AtLeast(1.4)),
     target(
         "1000-block10",
