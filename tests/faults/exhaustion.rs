@@ -1,12 +1,11 @@
 //! Systems that run out of descriptors, threads or memory.
 
-use std::fs::File;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{Uid, setuid};
 use socketserver::{Error, ThreadingUdpServer};
 
@@ -17,6 +16,7 @@ use crate::support::process::{open_descriptors, threads};
 use crate::support::{
     Client, Gate, ServerBuilder, assert_port_is_free, echo, keep_log, logged, wait_until,
 };
+use crate::world::NoDescriptors;
 
 pub(crate) fn cases() -> Vec<Case> {
     cases! {
@@ -54,12 +54,7 @@ fn without_descriptors_a_running_server_serves_and_grows() {
     let _open = gate.open_on_drop();
     let client = Client::of(server.local_addr());
     client.ask(b"warm up");
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("its limits");
-    let lowest_free = File::open("/dev/null").expect("there is room yet");
-    let limit = std::os::fd::AsRawFd::as_raw_fd(&lowest_free);
-    drop(lowest_free);
-    setrlimit(Resource::RLIMIT_NOFILE, limit as u64, hard).expect("it may be lowered");
-    let exhausted = File::open("/dev/null").is_err();
+    let exhausted = NoDescriptors::left();
     for number in 0..4 {
         client.send(b"block");
         gate.wait_for(number + 1);
@@ -71,8 +66,7 @@ fn without_descriptors_a_running_server_serves_and_grows() {
     for _ in 0..4 {
         client.expect_reply(b"block");
     }
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("back to the old limit");
-    assert!(exhausted, "no descriptor was left");
+    drop(exhausted);
     let stats = server.stop().stats;
     assert_eq!(stats.handled, 1 + 4 + 4 * 50, "{stats}");
     assert!(stats.peak_workers > 4, "it grew all the same: {stats}");

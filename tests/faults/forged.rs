@@ -1,14 +1,11 @@
 //! Sources that nobody sends from, in packets that no honest host would send.
 
-use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV6};
-use std::os::fd::AsRawFd;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::net::if_::if_nametoindex;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{setsockopt, sockopt};
 use socketserver::{Interface, ThreadingUdpServer};
 
@@ -17,6 +14,7 @@ use crate::netns::Namespace;
 use crate::raw::Forger;
 use crate::support::process::cpu_ticks_of;
 use crate::support::{ANY_PORT, Client, Gate, TestServer, echo, wait_until};
+use crate::world::NoDescriptors;
 
 pub(crate) fn cases() -> Vec<Case> {
     cases! {
@@ -254,12 +252,7 @@ fn without_descriptors_clients_with_the_servers_port_are_answered_in_a_flood() {
             Client::at(&format!("10.0.0.2:{port}"), asked),
         )
     });
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("its limits");
-    let lowest_free = File::open("/dev/null").expect("there is room yet");
-    let limit = lowest_free.as_raw_fd();
-    drop(lowest_free);
-    setrlimit(Resource::RLIMIT_NOFILE, limit as u64, hard).expect("it may be lowered");
-    let exhausted = File::open("/dev/null").is_err();
+    let exhausted = NoDescriptors::left();
     let asked = SocketAddr::from(([10, 0, 0, 1], port));
     let began = Instant::now();
     let mut forged = 0;
@@ -272,8 +265,7 @@ fn without_descriptors_clients_with_the_servers_port_are_answered_in_a_flood() {
         forged += 100;
         assert_eq!(client.ask(b"my turn"), b"my turn");
     }
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("back to the old limit");
-    assert!(exhausted, "no descriptor was left");
+    drop(exhausted);
     let stats = server.stop().stats;
     assert_eq!(
         stats.refused.source.total(),

@@ -4,8 +4,9 @@
 //! million takes minutes:
 //!
 //! ```text
-//! SOCKETSERVER_FAULTS_SCALE=100 cargo test --release --test faults -- --exact \
-//!     a_long_life_under_a_mixed_load_leaks_nothing_and_counts_exactly --nocapture
+//! SOCKETSERVER_FAULTS_SCALE=100 SOCKETSERVER_FAULTS_ALONE=1 \
+//!     cargo test --release --test faults -- --exact \
+//!     a_long_life_under_a_mixed_load_leaks_nothing_and_counts_exactly
 //! ```
 
 use std::net::SocketAddr;
@@ -170,6 +171,7 @@ fn a_long_life_under_a_mixed_load_leaks_nothing_and_counts_exactly() {
     let end = Holdings::now();
     let stats = server.stop().stats;
     let took = began.elapsed();
+    println!("{sent} datagrams in {took:?}: {warm:?} became {end:?}\n{stats}");
     assert_eq!(
         end.descriptors, warm.descriptors,
         "descriptors stay flat for {took:?}"
