@@ -4,12 +4,12 @@ use std::thread;
 use std::time::Duration;
 
 use socketserver::ThreadingUdpServer;
-
 #[cfg(target_os = "linux")]
-use crate::support::process;
-use crate::support::{
-    Client, Gate, ServerBuilder, UdpServer, assert_conserved, echo, for_both_servers, wait_until,
-};
+use socketserver::{Error, ServerHandle, ShutdownReport};
+
+use crate::support::{Client, Gate, ServerBuilder, UdpServer, echo, for_both_servers};
+#[cfg(target_os = "linux")]
+use crate::support::{assert_conserved, process, wait_until};
 
 for_both_servers! {
     a_flood_never_makes_more_workers_than_allowed,
@@ -97,19 +97,7 @@ fn an_idle_server_uses_no_cpu_time_in_ten_seconds() {
 fn uses_no_cpu_time(name: &str, length: Duration) {
     // The portable twin looks up every half a second, by design.
     const TICKS: u64 = if cfg!(socketserver_portable) { 1 } else { 0 };
-    let server = ThreadingUdpServer::builder()
-        .workers(4)
-        .thread_name(name)
-        .bound(echo);
-    let handle = server.handle();
-    let serving = thread::Builder::new()
-        .name(format!("{name}-serving"))
-        .spawn(|| server.serve_forever())
-        .expect("a thread");
-    let client = Client::of(handle.local_addr());
-    for _ in 0..50 {
-        client.ask(b"work, then rest");
-    }
+    let server = Resting::after_some_work(name);
     let used = || process::cpu_ticks_of(name);
     wait_until("it has come to rest", || {
         let before = used();
@@ -125,28 +113,14 @@ fn uses_no_cpu_time(name: &str, length: Duration) {
         "{} ticks in {length:?}",
         after - before
     );
-    handle.shutdown();
-    let report = serving.join().expect("no panic").expect("ends in order");
-    assert_conserved(&report.stats);
+    server.stop();
 }
 
 /// The portable twin looks up every half a second, by design.
 #[cfg(all(target_os = "linux", not(socketserver_portable)))]
 #[test]
 fn an_idle_server_never_wakes_up() {
-    let server = ThreadingUdpServer::builder()
-        .workers(4)
-        .thread_name("calm")
-        .bound(echo);
-    let handle = server.handle();
-    let serving = thread::Builder::new()
-        .name("calm-serving".to_owned())
-        .spawn(|| server.serve_forever())
-        .expect("a thread");
-    let client = Client::of(handle.local_addr());
-    for _ in 0..50 {
-        client.ask(b"work, then rest");
-    }
+    let server = Resting::after_some_work("calm");
     let window = Duration::from_millis(200);
     // In a window of this length a thread that looks every millisecond would
     // wake up 200 times. The first windows may still see it go to rest.
@@ -155,10 +129,43 @@ fn an_idle_server_never_wakes_up() {
         thread::park_timeout(window);
         process::waits_of("calm") == before
     });
+    let client = Client::of(server.handle.local_addr());
     assert_eq!(client.ask(b"still there?"), b"still there?");
-    handle.shutdown();
-    let report = serving.join().expect("no panic").expect("ends in order");
-    assert_conserved(&report.stats);
+    server.stop();
+}
+
+/// A server that has nothing to do any more.
+#[cfg(target_os = "linux")]
+struct Resting {
+    handle: ServerHandle,
+    serving: thread::JoinHandle<Result<ShutdownReport, Error>>,
+}
+
+#[cfg(target_os = "linux")]
+impl Resting {
+    /// The names of all its threads begin with `name`.
+    fn after_some_work(name: &str) -> Self {
+        let server = ThreadingUdpServer::builder()
+            .workers(4)
+            .thread_name(name)
+            .bound(echo);
+        let handle = server.handle();
+        let serving = thread::Builder::new()
+            .name(format!("{name}-serving"))
+            .spawn(|| server.serve_forever())
+            .expect("a thread");
+        let client = Client::of(handle.local_addr());
+        for _ in 0..50 {
+            client.ask(b"work, then rest");
+        }
+        Self { handle, serving }
+    }
+
+    fn stop(self) {
+        self.handle.shutdown();
+        let report = self.serving.join().expect("no panic");
+        assert_conserved(&report.expect("it ends in order").stats);
+    }
 }
 
 /// Only Linux tells who waits for a processor.
