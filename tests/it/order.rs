@@ -121,7 +121,7 @@ fn a_peer_whose_handler_is_stuck_holds_up_only_itself() {
 fn what_finds_its_lane_full_is_shed_and_counted() {
     let gate = Gate::new();
     let held = gate.clone();
-    let server = ordered(2).bind_fn(ANY_PORT, move |_, _, _| {
+    let server = ordered(4).bind_fn(ANY_PORT, move |_, _, _| {
         held.pass();
         Ok(())
     });
@@ -137,19 +137,23 @@ fn what_finds_its_lane_full_is_shed_and_counted() {
         // No more than the kernel's queue holds.
         wait_until("it was received", || server.stats().received == sent);
     }
-    // A burst of another peer finds room all the same.
     assert!(
         sent > 60,
         "a burst of the longest datagrams finds room: {sent}"
     );
-    let other = Client::of(server.local_addr());
-    other.send(&[1; 60_000]);
-    wait_until("it was received", || server.stats().received == sent + 1);
+    // Others find room all the same. (One may have the same lane of 1,024, but
+    // hardly both.)
+    for _ in 0..2 {
+        Client::of(server.local_addr()).send(&[1; 60_000]);
+        sent += 1;
+        wait_until("it was received", || server.stats().received == sent);
+    }
     gate.open();
-    server.wait_until_settled(sent + 1);
+    server.wait_until_settled(sent);
     let stats = server.stop().stats;
-    assert_eq!(stats.shed.lane_full, 10, "{stats}");
-    assert_eq!(stats.handled, sent + 1 - 10, "{stats}");
+    let full = stats.shed.lane_full;
+    assert!((10..=11).contains(&full), "{stats}");
+    assert_eq!(stats.handled, sent - full, "{stats}");
 }
 
 #[test]
