@@ -90,20 +90,22 @@ impl Socket {
     ) -> io::Result<Received> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
-            if bell.take() {
+            let Some(receiving) = bell.receiving() else {
                 return Ok(Received::Rung);
-            }
+            };
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             // A timeout of zero is refused by `std`: it would mean none at all.
             let wait = left.map_or(BACKSTOP, |left| left.clamp(SHORTEST, BACKSTOP));
             self.inner.set_read_timeout(Some(wait))?;
-            match block.fill(&self.inner, bell) {
+            let filled = block.fill(&self.inner, bell);
+            drop(receiving);
+            match filled {
                 Ok(true) => return Ok(Received::Datagrams(1)),
                 // The bell's own datagram: the flag tells whether it is news.
                 Ok(false) => {}
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                        if left.is_some_and(|left| left <= wait) && !bell.take() {
+                        if left.is_some_and(|left| left <= wait) {
                             return Ok(Received::TimedOut);
                         }
                     }
