@@ -132,7 +132,7 @@ mod forking;
 pub mod fuzzing;
 mod guard;
 mod handler;
-mod log_limit;
+mod logging;
 mod server;
 mod socket_handle;
 mod stats;

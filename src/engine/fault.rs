@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Engine;
 use super::protocol::DoorId;
 use crate::error::Error;
+use crate::logging::log_warn;
 use crate::stats::{WorkerTally, bump};
 use crate::sys::ReceiveFault;
 
@@ -47,7 +48,7 @@ impl FaultRun {
         bump(&tally.receive_errors, 1);
         let addr = engine.socket.local_addr();
         if let Some(admitted) = engine.receive_errors.admit() {
-            log::warn!("{addr}: receive failed: {error}{admitted}");
+            log_warn!("{addr}: receive failed: {error}{admitted}");
         }
         if fault == ReceiveFault::Fatal {
             let cause = error;

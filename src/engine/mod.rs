@@ -59,7 +59,7 @@ use std::time::{Duration, Instant};
 
 use crate::contain::contain;
 use crate::error::Error;
-use crate::log_limit::LogLimit;
+use crate::logging::{LogLimit, log_error};
 use crate::stats::{Fate, Padded, ReceiveBuffer, Stats};
 use crate::sys::{BlockShape, Datagram, SendOptions, Socket};
 use batch::BatchPool;
@@ -200,7 +200,7 @@ impl Engine {
         let executors = self.executors().take();
         // Users' code: what they captured may panic when dropped.
         if let Err(message) = contain(|| drop(executors)) {
-            let _ = contain(|| log::error!("dropping the factory panicked: {message}"));
+            log_error!("dropping the factory panicked: {message}");
         }
         self.batches.close();
         for slot in self.slots.iter().filter_map(OnceLock::get) {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::protocol::DoorId;
 use crate::error::Error;
-use crate::log_limit::LogLimit;
+use crate::logging::{LogLimit, log_warn};
 use crate::stats::{Padded, ReplyTally};
 use crate::sys::{Bell, LocalEnd, Patience, Ready, Socket, max_payload, send_one};
 
@@ -235,7 +235,7 @@ impl SharedSocket {
     pub(crate) fn log_failed_send(&self, len: usize, to: SocketAddr, error: &io::Error) {
         if let Some(admitted) = self.send_errors.admit() {
             let from = self.local_addr;
-            log::warn!("{from}: cannot send {len} bytes to {to}: {error}{admitted}");
+            log_warn!("{from}: cannot send {len} bytes to {to}: {error}{admitted}");
         }
     }
 }

@@ -13,6 +13,7 @@ use super::watch::Watch;
 use super::{Engine, worker};
 use crate::contain::contain;
 use crate::error::Error;
+use crate::logging::{log_error, log_warn};
 use crate::stats::Stats;
 use crate::sys::Socket;
 
@@ -84,7 +85,7 @@ impl Engine {
             .unwrap_or_else(PoisonError::into_inner)
             .get_or_insert(error);
         self.stop();
-        let _ = contain(|| log::error!("{line}"));
+        log_error!("{line}");
     }
 
     fn take_fatal(&self) -> Option<Error> {
@@ -240,16 +241,12 @@ impl Engine {
         let names: Vec<String> = busy
             .map(|(id, _)| format!("{}-{id}", self.config.thread_name))
             .collect();
-        // All is done but for the line: a logger that panics must not take the
-        // report with it.
-        let _ = contain(|| {
-            log::warn!(
-                "{}: abandoned, as their handlers did not return within {:?} (drain_timeout): threads {}",
-                self.socket.local_addr(),
-                self.config.drain_timeout,
-                names.join(", "),
-            );
-        });
+        log_warn!(
+            "{}: abandoned, as their handlers did not return within {:?} (drain_timeout): threads {}",
+            self.socket.local_addr(),
+            self.config.drain_timeout,
+            names.join(", "),
+        );
     }
 
     fn wait_for_token(&self, timeout: Option<Duration>) {

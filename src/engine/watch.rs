@@ -9,7 +9,7 @@ use super::job::Job;
 use super::protocol::DoorId;
 use super::slot::Slot;
 use super::supervisor::Start;
-use crate::contain::contain;
+use crate::logging::{log_debug, log_warn};
 
 /// What the last looks saw. Nothing is judged by one look: that can be mere
 /// preemption.
@@ -274,19 +274,14 @@ impl Watch {
                 Start::Refused(cause) => {
                     engine.failed_worker_starts.fetch_add(1, Relaxed);
                     self.hold_off = LOOKS_AFTER_FAILURE;
-                    // Serving goes on whatever the program's logger does.
-                    let _ = contain(|| {
-                        log::warn!(
-                            "{addr}: the system did not start another worker thread: {cause}"
-                        );
-                    });
+                    log_warn!("{addr}: the system did not start another worker thread: {cause}");
                     break;
                 }
             }
         }
         if started > 0 {
             let workers = engine.protocol().workers();
-            let _ = contain(|| log::debug!("{addr}: grew by {started} to {workers} workers"));
+            log_debug!("{addr}: grew by {started} to {workers} workers");
         }
     }
 }

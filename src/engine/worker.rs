@@ -13,6 +13,7 @@ use super::protocol::{Assistance, DoorId, Order, WorkerId};
 use super::slot::Slot;
 use super::{Engine, Executor};
 use crate::contain::contain;
+use crate::logging::{log_debug, log_error};
 use crate::stats::{Fate, WorkerTally, bump};
 use crate::sys::{Datagram, Received, name_thread};
 
@@ -23,8 +24,7 @@ use crate::sys::{Datagram, Received, name_thread};
 /// pool a thread: the worker leaves as if it had been told to.
 pub(super) fn run(engine: &Engine, me: WorkerId) {
     if let Err(message) = contain(|| work_until_told(engine, me)) {
-        // Nothing that could panic again.
-        let _ = contain(|| log::error!("a worker panicked and leaves: {message}"));
+        log_error!("a worker panicked and leaves: {message}");
     }
 }
 
@@ -89,15 +89,12 @@ impl Drop for Departure<'_> {
         }
         self.engine
             .transit(|protocol| ((), protocol.gone(self.me, self.retired)));
-        // The program's logger may panic: last, and not out of a destructor.
         if self.retired {
-            let _ = contain(|| {
-                log::debug!(
-                    "{}: worker {} was idle and left",
-                    self.engine.socket.local_addr(),
-                    self.me
-                );
-            });
+            log_debug!(
+                "{}: worker {} was idle and left",
+                self.engine.socket.local_addr(),
+                self.me
+            );
         }
     }
 }

@@ -10,6 +10,7 @@ use super::moment::{Moment, Timeline, nanos};
 use super::prefix::Prefix;
 use super::table::{Entry, Table};
 use super::token::{Token, Tokens};
+use crate::logging::log_error;
 
 /// Tokens, and who has sent one back.
 ///
@@ -91,7 +92,7 @@ impl Proofs {
         let entries = self.terms.entries;
         Table::new(entries)
             .inspect_err(|error| {
-                log::error!("no address will count as validated: a table of {entries}: {error}");
+                log_error!("no address will count as validated: a table of {entries}: {error}");
             })
             .ok()
     }

@@ -15,7 +15,7 @@ use crate::engine::{Engine, EngineConfig, SoloEnd, SoloKey, Upkeep};
 use crate::error::Error;
 use crate::guard::Keys;
 use crate::handler::Factory;
-use crate::log_limit::LogLimit;
+use crate::logging::{LogLimit, log_warn};
 use crate::sys::{self, Socket};
 
 /// A bound server. Both public servers are one of these with a style.
@@ -271,7 +271,7 @@ fn draw_keys(settings: &GuardSettings) -> std::io::Result<Keys> {
 fn warn_of_small_buffer(socket: &Socket, asked: Option<usize>) {
     let granted = socket.granted_receive_buffer();
     if let Some(asked) = asked.filter(|asked| granted < *asked) {
-        log::warn!(
+        log_warn!(
             "{}: a receive buffer of {asked} bytes was asked for, {granted} were granted: bursts \
              will be dropped sooner (on Linux, raise the limit with `sysctl -w net.core.rmem_max={asked}`)",
             socket.local_addr(),

@@ -13,7 +13,7 @@ use crate::contain::contain;
 use crate::engine::{Executor, ExecutorFactory, Outbox};
 use crate::guard::{ImpossibleSource, impossible_source, is_stale};
 use crate::handler::{DatagramHandler, Factory, HandlerError};
-use crate::log_limit::LogLimit;
+use crate::logging::{LogLimit, log_warn};
 use crate::socket_handle::SocketHandle;
 use crate::stats::{Fate, Refusal};
 use crate::sys::Datagram;
@@ -171,7 +171,7 @@ impl Dispatcher {
     fn commit(&self, peer: SocketAddr) {
         if let Err(error) = self.handle.commit() {
             if let Some(admitted) = self.dispatch.uncommitted.admit() {
-                log::warn!("{}: no reply to {peer}: {error}{admitted}", self.local_addr);
+                log_warn!("{}: no reply to {peer}: {error}{admitted}", self.local_addr);
             }
         }
     }
@@ -201,7 +201,7 @@ impl Dispatcher {
 
     fn log_truncated(&self, peer: SocketAddr) {
         if let Some(admitted) = self.dispatch.truncated.admit() {
-            log::warn!(
+            log_warn!(
                 "{}: refused a datagram of more than {} bytes (max_packet_size) from {peer}{admitted}",
                 self.local_addr,
                 self.dispatch.max_packet_size,

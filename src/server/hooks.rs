@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::handler::HandlerError;
-use crate::log_limit::LogLimit;
+use crate::logging::{LogLimit, log_error};
 use crate::stats::Stats;
 
 /// A datagram that was not handled well: what the `handle_error` hook is given.
@@ -154,7 +154,7 @@ impl DefaultHandleError {
 
     pub(crate) fn handle(&self, failure: &HandlerFailure) {
         if let Some(admitted) = self.limit.admit() {
-            log::error!("{failure}{admitted}");
+            log_error!("{failure}{admitted}");
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use crate::logging::{log_debug, log_warn};
 use crate::sys::{HostAddresses, LocalEnd, is_bound_to_one_host};
 
 /// Tells a server by which addresses it could be its own peer.
@@ -49,7 +50,7 @@ impl OwnAddresses {
             Ok(listed) => listed,
             Err(error) => {
                 // It still knows those that it is asked at.
-                log::warn!("{local}: cannot list the addresses of this host: {error}");
+                log_warn!("{local}: cannot list the addresses of this host: {error}");
                 HostAddresses::default()
             }
         };
@@ -116,7 +117,7 @@ impl OwnAddresses {
         match listed {
             Ok(listed) => known.listed = listed,
             // For want of descriptors, as a rule. What was known is likely true.
-            Err(error) => log::debug!("{}: the host's addresses: {error}", self.local),
+            Err(error) => log_debug!("{}: the host's addresses: {error}", self.local),
         }
     }
 

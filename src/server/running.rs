@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use super::core::Core;
 use super::handle::{ServerHandle, ShutdownReport};
 use crate::error::Error;
+use crate::logging::log_error;
 
 /// A server that serves on a thread of its own; it derefs to its [`ServerHandle`].
 ///
@@ -137,8 +138,8 @@ impl Drop for RunningServer {
         if let Some(Serving::OnThread(thread)) = self.serving.take() {
             match thread.join() {
                 Ok(Ok(_)) => {}
-                Ok(Err(error)) => log::error!("{error}"),
-                Err(_) => log::error!("{}: the server panicked", self.handle.local_addr()),
+                Ok(Err(error)) => log_error!("{error}"),
+                Err(_) => log_error!("{}: the server panicked", self.handle.local_addr()),
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::contain::contain;
-use crate::log_limit::LogLimit;
+use crate::logging::{LogLimit, log_error};
 use crate::stats::Stats;
 
 /// Panics of hooks and of `finish`, and what a dry run would have refused.
@@ -34,7 +34,7 @@ impl SideCounts {
         if let Err(message) = contain(hook) {
             self.hook_panics.fetch_add(1, Relaxed);
             if let Some(admitted) = self.hook_panic_lines.admit() {
-                log::error!("{name} panicked: {message}{admitted}");
+                log_error!("{name} panicked: {message}{admitted}");
             }
         }
     }

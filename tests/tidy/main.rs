@@ -132,6 +132,20 @@ fn only_sys_talks_to_the_system() {
 }
 
 #[test]
+fn every_line_for_the_log_is_contained() {
+    // A logger is users' code, and may panic: `src/logging.rs` says more.
+    assert_none(&offenders(
+        &Source::under("src"),
+        &["src/logging"],
+        |line| {
+            let is_bare = has_word(line, "log") && line.contains("log::");
+            (is_bare && !line.contains("log::set_max_level"))
+                .then_some("use `log_error!`, `log_warn!` or `log_debug!` of crate::logging")
+        },
+    ));
+}
+
+#[test]
 fn the_library_prints_nothing() {
     assert_none(&offenders(&Source::under("src"), &[], |line| {
         ["println!", "eprintln!", "print!", "eprint!"]

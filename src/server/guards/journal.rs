@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError, TryLockError};
 
 use crate::guard::{Moment, Offenders, Prefix, Summary};
+use crate::logging::log_warn;
 
 /// A line when somebody is refused for the first time in a period, and a
 /// summary when the period is over: few lines and fixed memory, whatever comes.
@@ -101,7 +102,7 @@ impl Journal {
         }
         if is_first {
             let (what, why) = topic.words();
-            log::warn!("{}: {what} {who}: {why}", self.server);
+            log_warn!("{}: {what} {who}: {why}", self.server);
         }
     }
 
@@ -147,11 +148,11 @@ impl Journal {
         let (server, (what, why)) = (self.server, topic.words());
         let seconds = summary.seconds;
         for (who, count) in summary.repeated() {
-            log::warn!("{server}: {what} {who}, {count} more in {seconds} s: {why}");
+            log_warn!("{server}: {what} {who}, {count} more in {seconds} s: {why}");
         }
         if summary.others > 0 {
             let count = summary.others;
-            log::warn!("{server}: {what} others, {count} in {seconds} s: {why}");
+            log_warn!("{server}: {what} others, {count} in {seconds} s: {why}");
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::check;
 use super::control::Control;
+use crate::logging::log_debug;
 
 /// Whether segmented sends work here: tried once per process, on loopback.
 pub(super) fn segments_work() -> bool {
@@ -15,7 +16,7 @@ pub(super) fn segments_work() -> bool {
     *WORK.get_or_init(|| {
         let works = try_segments().unwrap_or(false);
         if !works {
-            log::debug!("segmented sends (UDP_SEGMENT) do not work here: replies leave one by one");
+            log_debug!("segmented sends (UDP_SEGMENT) do not work here: replies leave one by one");
         }
         works
     })

@@ -10,6 +10,7 @@ use super::address::RawAddress;
 use super::control::Control;
 use super::memory::Memory;
 use super::{Bell, ReceiveBlock, check};
+use crate::logging::log_debug;
 use crate::sys::open::{granted_receive_buffer, reaches_v4};
 use crate::sys::{LocalEnd, Ready, Received, TakeOver, is_bound_to_one_host};
 
@@ -47,7 +48,7 @@ impl Socket {
         }
         if options.coalesce {
             if let Err(error) = set_option(&inner, libc::SOL_UDP, libc::UDP_GRO, 1) {
-                log::debug!("{local_addr}: datagrams are received one by one: {error} (UDP_GRO)");
+                log_debug!("{local_addr}: datagrams are received one by one: {error} (UDP_GRO)");
             }
         }
         Ok(Self {

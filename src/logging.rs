@@ -1,0 +1,67 @@
+//! Lines for the program's log, written so that the log cannot harm the server.
+//!
+//! The logger is users' code: it may panic (`println!` into a closed pipe is
+//! enough), and so may the `Display` of a handler's error. Both are contained
+//! here, and nowhere else does the crate call `log`. What is left to the caller:
+//! a logger may also block for as long as it likes, so no line is written while
+//! a lock is held, and state moves on before a line tells of it.
+
+mod limit;
+
+pub(crate) use limit::LogLimit;
+
+use crate::contain::contain;
+
+/// Writes one line, whatever the logger does with it. Called by the macros.
+pub(crate) fn write(level: log::Level, module: &str, line: std::fmt::Arguments<'_>) {
+    // The panic hook has reported it. There is no place left to tell.
+    let _ = contain(|| log::log!(target: module, level, "{line}"));
+}
+
+macro_rules! log_error {
+    ($($line:tt)+) => {
+        $crate::logging::write(log::Level::Error, module_path!(), format_args!($($line)+))
+    };
+}
+
+macro_rules! log_warn {
+    ($($line:tt)+) => {
+        $crate::logging::write(log::Level::Warn, module_path!(), format_args!($($line)+))
+    };
+}
+
+macro_rules! log_debug {
+    ($($line:tt)+) => {
+        $crate::logging::write(log::Level::Debug, module_path!(), format_args!($($line)+))
+    };
+}
+
+pub(crate) use {log_debug, log_error, log_warn};
+
+#[cfg(test)]
+mod tests {
+    struct Unspeakable;
+
+    impl std::fmt::Display for Unspeakable {
+        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            panic!("no words");
+        }
+    }
+
+    #[test]
+    fn a_line_that_panics_costs_nothing_not_even_while_unwinding() {
+        struct Speaks;
+        impl Drop for Speaks {
+            fn drop(&mut self) {
+                log_error!("{Unspeakable}");
+            }
+        }
+        log::set_max_level(log::LevelFilter::Trace);
+        log_warn!("{Unspeakable}");
+        let ended = std::panic::catch_unwind(|| {
+            let _speaks = Speaks;
+            panic!("the first");
+        });
+        assert!(ended.is_err(), "the first panic goes on as it was");
+    }
+}
