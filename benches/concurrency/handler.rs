@@ -3,12 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use load_generator::Work;
 use socketserver::{
     Builder, DatagramHandler, ForkingStyleUdpServer, HandlerError, RunningServer, SocketHandle,
     ThreadingUdpServer,
 };
-
-use crate::work::Work;
 
 /// A kind of handler, and with how many workers it is worth a look.
 #[derive(Debug)]
@@ -33,7 +32,7 @@ pub(crate) const KINDS: [Kind; 4] = [
         name: "computes 20 µs",
         slow_share: 1.0,
         work: Work {
-            spin: Duration::from_micros(20),
+            compute: Duration::from_micros(20),
             ..Work::NONE
         },
         workers: [1, 2, 8],
@@ -42,7 +41,7 @@ pub(crate) const KINDS: [Kind; 4] = [
         name: "blocks 5 ms",
         slow_share: 1.0,
         work: Work {
-            block: Duration::from_millis(5),
+            wait: Duration::from_millis(5),
             ..Work::NONE
         },
         workers: [4, 16, 64],
@@ -51,7 +50,7 @@ pub(crate) const KINDS: [Kind; 4] = [
         name: "1 % blocks 100 ms",
         slow_share: 0.01,
         work: Work {
-            block: Duration::from_millis(100),
+            wait: Duration::from_millis(100),
             ..Work::NONE
         },
         workers: [4, 16, 64],
@@ -109,7 +108,7 @@ impl DatagramHandler for Upper {
         _addr: SocketAddr,
         socket: &SocketHandle,
     ) -> Result<(), HandlerError> {
-        self.work.work(bytes);
+        self.work.run(bytes);
         self.reply.clear();
         self.reply.extend_from_slice(bytes);
         self.reply.make_ascii_uppercase();

@@ -16,18 +16,7 @@ mod guards;
 #[cfg(target_os = "linux")]
 mod handler;
 #[cfg(target_os = "linux")]
-#[path = "../../examples/udp_load/load/mod.rs"]
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "what the command line and the tests need; these are run with the example"
-)]
-mod load;
-#[cfg(target_os = "linux")]
 mod measure;
-#[cfg(target_os = "linux")]
-#[path = "../peers/work.rs"]
-mod work;
 
 #[cfg(not(target_os = "linux"))]
 fn main() {

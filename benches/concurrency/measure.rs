@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, Throughput};
+use load_generator::{Expect, Plan, Wish};
 
 use crate::guards::GUARDS;
 use crate::handler::{KINDS, Kind, SERVERS, guarded};
-use crate::load::{self, Expect, Plan, Wish};
 
 /// Every server with every kind of handler, size and number of workers.
 pub(crate) fn all(criterion: &mut Criterion) {
@@ -64,7 +64,7 @@ fn configure(group: &mut BenchmarkGroup<'_, WallTime>) {
 /// load of fixed length: so every measurement takes the same time, however slow
 /// the handler is.
 fn time_of(plan: &Plan, datagrams: u64) -> Duration {
-    let tally = load::run(plan, &mut |_| Wish::GoOn).expect("sockets for the load");
+    let tally = load_generator::run(plan, &mut |_| Wish::GoOn).expect("sockets for the load");
     assert_eq!(tally.wrong + tally.duplicates, 0, "only proper replies");
     assert_eq!(tally.lost, 0, "all datagrams answered");
     Duration::from_secs_f64(datagrams as f64 / tally.rate())

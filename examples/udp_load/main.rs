@@ -11,16 +11,8 @@
 //! printed all the same.
 //!
 //! It works on one thread with batched system calls, so as to cost less than
-//! what it measures. These calls are Linux's.
-
-#[cfg(target_os = "linux")]
-mod load;
-#[cfg(target_os = "linux")]
-mod options;
-#[cfg(target_os = "linux")]
-mod report;
-#[cfg(target_os = "linux")]
-mod screen;
+//! what it measures. These calls are Linux's. All of it is in the crate
+//! `load_generator`, which the benchmarks use as well.
 
 use std::process::ExitCode;
 
@@ -32,15 +24,5 @@ fn main() -> ExitCode {
 
 #[cfg(target_os = "linux")]
 fn main() -> ExitCode {
-    use clap::Parser;
-
-    let options = options::Options::parse();
-    match screen::run(&options) {
-        Ok(tally) if tally.answered > 0 && tally.wrong == 0 => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("udp_load: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    load_generator::program::main()
 }

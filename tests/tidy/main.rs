@@ -7,7 +7,7 @@ use source::{Source, assert_none, read};
 
 /// Everything that is compiled.
 fn all_sources() -> Vec<Source> {
-    ["src", "examples", "tests", "benches"]
+    ["src", "examples", "tests", "benches", "crates"]
         .into_iter()
         .flat_map(Source::under)
         .collect()
