@@ -104,6 +104,22 @@ pub enum Error {
         /// What the operating system said.
         cause: io::Error,
     },
+    /// The system had not what it takes to serve: descriptors, as a rule.
+    #[error("cannot begin to serve {addr}: {}", reason(.cause))]
+    Serve {
+        /// The server's address.
+        addr: SocketAddr,
+        /// What the operating system said.
+        cause: io::Error,
+    },
+    /// The thread for the `service_actions` hook could not be started.
+    #[error("cannot start a thread for the service_actions hook of {addr}: {}", reason(.cause))]
+    StartService {
+        /// The server's address.
+        addr: SocketAddr,
+        /// What the operating system said.
+        cause: io::Error,
+    },
     /// The socket can no longer be received from.
     #[error("cannot receive on {addr}: {}", reason(.cause))]
     Receive {
@@ -178,6 +194,8 @@ impl Error {
             | Self::Membership { cause, .. }
             | Self::StartWorkers { cause, .. }
             | Self::StartServer { cause, .. }
+            | Self::Serve { cause, .. }
+            | Self::StartService { cause, .. }
             | Self::Receive { cause, .. }
             | Self::Send { cause, .. } => cause.kind(),
             Self::Config { .. }

@@ -155,7 +155,22 @@ where
 }
 
 /// Makes handler instances, each on the thread that will use it.
-pub(crate) type Factory = Box<dyn Fn() -> Box<dyn DatagramHandler> + Send + Sync>;
+pub(crate) struct Factory {
+    make: Box<dyn Fn() -> Box<dyn DatagramHandler> + Send + Sync>,
+    /// Whether each instance is as good as any other.
+    is_stateless: bool,
+}
+
+impl Factory {
+    pub(crate) fn make(&self) -> Box<dyn DatagramHandler> {
+        (self.make)()
+    }
+
+    /// Whether an instance has nothing of its own that is worth keeping.
+    pub(crate) fn is_stateless(&self) -> bool {
+        self.is_stateless
+    }
+}
 
 /// Boxes a factory of any handler.
 pub(crate) fn boxed<H, F>(factory: F) -> Factory
@@ -163,7 +178,10 @@ where
     H: DatagramHandler + 'static,
     F: Fn() -> H + Send + Sync + 'static,
 {
-    Box::new(move || Box::new(factory()))
+    Factory {
+        make: Box::new(move || Box::new(factory())),
+        is_stateless: false,
+    }
 }
 
 /// A factory of handlers that all call the one `f`.
@@ -172,8 +190,12 @@ where
     F: Fn(&[u8], SocketAddr, &SocketHandle) -> Result<(), HandlerError> + Send + Sync + 'static,
 {
     let f = Arc::new(f);
-    boxed(move || {
+    let factory = boxed(move || {
         let f = Arc::clone(&f);
         move |bytes: &[u8], addr: SocketAddr, socket: &SocketHandle| f(bytes, addr, socket)
-    })
+    });
+    Factory {
+        is_stateless: true,
+        ..factory
+    }
 }

@@ -69,6 +69,18 @@ pub struct Stats {
     pub receive_buffer: ReceiveBuffer,
     /// Worker threads at the moment.
     pub workers: usize,
+    /// Workers among them that are handling datagrams.
+    pub busy_workers: usize,
+    /// The most workers there may be: the upper end of
+    /// [`workers`](crate::Builder::workers), or `max_children`.
+    pub max_workers: usize,
+    /// For how long the oldest datagram has been in its handler, give or take
+    /// some milliseconds; zero when nobody has been for a few.
+    pub oldest_in_flight: Duration,
+    /// Memory that datagrams not yet received hold in the kernel, in bytes, its
+    /// overhead included (some 830 bytes for a small datagram on Linux); `None`
+    /// where that is not known.
+    pub waiting_bytes: Option<u64>,
     /// The most worker threads there were at one time.
     pub peak_workers: usize,
     /// Worker threads that could not be started while growing.

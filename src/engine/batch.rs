@@ -1,5 +1,7 @@
 //! Received datagrams that any number of workers claim from.
 
+use std::collections::VecDeque;
+use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
@@ -39,15 +41,19 @@ impl PartialEq for Batch {
 }
 
 impl Batch {
-    fn new(shape: BlockShape) -> Self {
-        Self {
-            block: RwLock::new(ReceiveBlock::new(shape)),
+    fn new(shape: BlockShape) -> io::Result<Self> {
+        Ok(Self {
+            block: RwLock::new(ReceiveBlock::new(shape)?),
             claims: Padded::default(),
-        }
+        })
     }
 
-    /// The block, to receive into; `None` while anyone handles a datagram in it.
+    /// The block, to receive into; `None` while anyone handles a datagram in it, or
+    /// one is unclaimed.
     pub(crate) fn begin(&self) -> Option<RwLockWriteGuard<'_, ReceiveBlock>> {
+        if self.unclaimed() > 0 {
+            return None;
+        }
         match self.block.try_write() {
             Ok(block) => Some(block),
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
@@ -101,35 +107,43 @@ pub(crate) struct OpenBatch<'a> {
 }
 
 impl OpenBatch<'_> {
-    /// The next datagram that nobody else handles.
-    pub(crate) fn claim(&self) -> Option<Datagram<'_>> {
+    /// The next datagram that nobody else handles, and which it is.
+    pub(crate) fn claim(&self) -> Option<(usize, Datagram<'_>)> {
         let filled = self.claims.filled.load(Relaxed);
         // Looked at first, so that late helpers do not count it up for ever.
         if self.claims.next.load(Relaxed) >= filled {
             return None;
         }
         let index = self.claims.next.fetch_add(1, Relaxed);
+        (index < filled).then(|| (index, self.block.datagram(index)))
+    }
+
+    /// Datagram `index`, whoever handles it.
+    pub(crate) fn datagram(&self, index: usize) -> Option<Datagram<'_>> {
+        let filled = self.claims.filled.load(Relaxed);
         (index < filled).then(|| self.block.datagram(index))
     }
 }
 
 /// Batches that no worker receives into at the moment.
 ///
-/// A worker keeps its batch from one receive to the next, and takes another
-/// only while a helper is still in the old one. A batch is in use only while a
-/// worker is in it, and batches to be rescued belong to busy workers: so there
-/// are never more than two for each worker, its own and one it helps with.
+/// A worker keeps its batch from one receive to the next. It takes another only
+/// while a helper is still in the old one, or when it has handed the old one out:
+/// then that comes back here at once, and may be taken again when nobody is in it
+/// any more. A batch is in use only while a worker is in it or something in it is
+/// unclaimed, and nothing is received while more is unclaimed than there are
+/// workers for it: so there are never more than two for each worker.
 #[derive(Debug)]
 pub(crate) struct BatchPool {
-    /// `None` once the server is closed.
-    spare: Mutex<Option<Vec<Arc<Batch>>>>,
+    /// The one that came back first is first; `None` once the server is closed.
+    spare: Mutex<Option<VecDeque<Arc<Batch>>>>,
     shape: BlockShape,
 }
 
 impl BatchPool {
     pub(crate) fn new(shape: BlockShape) -> Self {
         Self {
-            spare: Mutex::new(Some(Vec::new())),
+            spare: Mutex::new(Some(VecDeque::new())),
             shape,
         }
     }
@@ -140,15 +154,20 @@ impl BatchPool {
     }
 
     /// A batch that nobody is in.
-    pub(crate) fn take(&self) -> Arc<Batch> {
-        self.take_spare()
-            .unwrap_or_else(|| Arc::new(Batch::new(self.shape)))
+    ///
+    /// # Errors
+    /// When there is no memory for one more.
+    pub(crate) fn take(&self) -> io::Result<Arc<Batch>> {
+        match self.take_spare() {
+            Some(batch) => Ok(batch),
+            None => Ok(Arc::new(Batch::new(self.shape)?)),
+        }
     }
 
     /// Puts a batch back that its worker receives into no more.
     pub(crate) fn put(&self, batch: Arc<Batch>) {
         if let Some(spare) = self.spare().as_mut() {
-            spare.push(batch);
+            spare.push_back(batch);
         }
     }
 
@@ -157,18 +176,18 @@ impl BatchPool {
         self.spare().take();
     }
 
-    /// A spare batch may still be in a helper's hands; those put back last are
-    /// the warmest.
+    /// A spare batch may still be in a helper's hands: most likely the one that
+    /// came back first is not.
     fn take_spare(&self) -> Option<Arc<Batch>> {
         let mut spare = self.spare();
         let spare = spare.as_mut()?;
         let place = spare
             .iter()
-            .rposition(|batch| Arc::strong_count(batch) == 1)?;
-        Some(spare.swap_remove(place))
+            .position(|batch| Arc::strong_count(batch) == 1)?;
+        spare.swap_remove_front(place)
     }
 
-    fn spare(&self) -> MutexGuard<'_, Option<Vec<Arc<Batch>>>> {
+    fn spare(&self) -> MutexGuard<'_, Option<VecDeque<Arc<Batch>>>> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -186,19 +205,34 @@ mod tests {
     #[test]
     fn a_batch_in_a_helpers_hands_is_neither_refilled_nor_handed_out() {
         let pool = BatchPool::new(SMALL);
-        let batch = pool.take();
+        let batch = pool.take().expect("memory");
         let helper = Arc::clone(&batch);
         let open = helper.open().expect("nobody receives into it");
         assert!(batch.begin().is_none(), "a helper is in it");
         pool.put(Arc::clone(&batch));
-        assert!(!Arc::ptr_eq(&pool.take(), &batch), "still in use");
+        assert!(
+            !Arc::ptr_eq(&pool.take().expect("memory"), &batch),
+            "still in use"
+        );
         drop(open);
         assert!(batch.begin().is_some(), "free again");
     }
 
     #[test]
+    fn a_batch_that_was_handed_out_is_not_refilled_before_it_is_claimed() {
+        let batch = Batch::new(SMALL).expect("memory");
+        {
+            let mut block = batch.begin().expect("fresh");
+            batch.fill(&mut block, 1);
+        }
+        assert!(batch.begin().is_none(), "nobody has come for it yet");
+        batch.abandon();
+        assert!(batch.begin().is_some(), "nobody will");
+    }
+
+    #[test]
     fn an_abandoned_batch_offers_nothing() {
-        let batch = Batch::new(SMALL);
+        let batch = Batch::new(SMALL).expect("memory");
         {
             let mut block = batch.begin().expect("fresh");
             batch.fill(&mut block, 3);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::batch::Batch;
 use super::lanes::LaneId;
+use super::protocol;
 
 /// Datagrams that any worker may handle.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,4 +13,17 @@ pub(crate) enum Job {
     Batch(Arc<Batch>),
     /// Those that wait in this lane, in order.
     Lane(LaneId),
+}
+
+impl protocol::Job for Job {
+    fn unclaimed(&self) -> usize {
+        match self {
+            Self::Batch(batch) => batch.unclaimed(),
+            Self::Lane(_) => 1,
+        }
+    }
+
+    fn is_exclusive(&self) -> bool {
+        matches!(self, Self::Lane(_))
+    }
 }

@@ -1,13 +1,10 @@
 //! How a worker works lanes (see `lanes.rs`).
 
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
-
+use super::Engine;
+use super::handling::Handling;
 use super::job::Job;
 use super::lanes::{LaneId, Lanes, Parcels, Put};
 use super::slot::Slot;
-use super::worker::settled;
-use super::{Engine, Executor};
 use crate::sys::ReceiveBlock;
 
 /// Puts `count` received datagrams into their lanes, in order. Those lanes that
@@ -31,25 +28,21 @@ pub(super) fn sort(
 }
 
 /// A worker's time with lanes, from the first to when none waits.
-pub(super) struct Shift<'a> {
+pub(super) struct Shift<'a, 'h> {
     pub(super) engine: &'a Engine,
     pub(super) lanes: &'a Lanes,
     pub(super) slot: &'a Slot,
-    pub(super) executor: &'a mut dyn Executor,
-    /// The supervisor's look at which the outbox was last flushed.
-    pub(super) look: &'a mut u64,
+    pub(super) handling: &'a mut Handling<'h>,
     /// Room for the datagrams at hand.
     pub(super) parcels: &'a mut Parcels,
-    /// What the pace is learnt from: since when, and how many.
-    pub(super) began: Instant,
-    pub(super) handled: usize,
 }
 
-impl Shift<'_> {
+impl Shift<'_, '_> {
     /// Works a lane and all others that wait for a worker, then sends the
     /// replies and lets go of them.
-    pub(super) fn work(mut self, first: Option<LaneId>) {
-        let mut next = first.map(Job::Lane);
+    pub(super) fn work(mut self, first: LaneId) {
+        self.handling.begin();
+        let mut next = Some(Job::Lane(first));
         loop {
             while let Some(job) = next.take().or_else(|| self.engine.protocol().next_job()) {
                 match job {
@@ -57,9 +50,11 @@ impl Shift<'_> {
                     Job::Batch(_) => debug_assert!(false, "there are lanes or shared batches"),
                 }
             }
+            self.handling.end();
             if !self.send_and_let_go() {
                 return;
             }
+            self.handling.begin();
         }
     }
 
@@ -75,14 +70,15 @@ impl Shift<'_> {
             if self.lanes.is_abandoned() {
                 break;
             }
-            self.slot.progress().step();
-            self.slot.tally.settle(settled(self.executor, &datagram));
-            self.handled += 1;
-            let look = self.engine.looks.load(Relaxed);
-            if std::mem::replace(self.look, look) != look {
+            self.slot.name_peer(datagram.peer);
+            self.handling.handle(&datagram);
+            if self.handling.is_flush_due() {
+                self.handling.end();
                 self.send_and_let_go();
+                self.handling.begin();
             }
         }
+        self.slot.name_peer(None);
         drop(held);
         self.lanes.done(&mut parcels);
         *self.parcels = parcels;
@@ -91,13 +87,7 @@ impl Shift<'_> {
     /// Sends the replies and lets go of the lanes that they came from; whether
     /// more waited in any of them, which makes it a job again.
     fn send_and_let_go(&mut self) -> bool {
-        if self.handled > 0 {
-            let now = Instant::now();
-            self.engine.pace.learn(now - self.began, self.handled);
-            (self.began, self.handled) = (now, 0);
-        }
-        self.slot.progress().step();
-        self.slot.outbox.flush();
+        self.handling.flush();
         self.engine.release(self.lanes, &mut self.slot.lanes())
     }
 }
@@ -123,16 +113,17 @@ impl Engine {
     pub(super) fn send_for(&self, slot: &Slot) {
         let mut held = slot.lanes();
         if slot.outbox.try_flush() {
-            if let Some(lanes) = &self.lanes {
+            if let Some(lanes) = &self.work.lanes {
                 self.release(lanes, &mut held);
             }
         }
     }
 
-    /// A worker is gone, whichever way: lets go of all that it held.
+    /// A worker is gone, whichever way: sends its replies and lets go of all that
+    /// it held.
     pub(super) fn let_go_for(&self, slot: &Slot) {
-        if let Some(lanes) = &self.lanes {
-            slot.outbox.flush();
+        slot.outbox.flush();
+        if let Some(lanes) = &self.work.lanes {
             self.release(lanes, &mut slot.lanes());
         }
     }

@@ -13,63 +13,78 @@
 //! | room | what it holds |
 //! |---|---|
 //! | `protocol` | who does what next; no sockets, no threads, model-checked |
+//! | `policy` | which mode serves best: decided from samples |
+//! | `watch` | who is stuck, and what follows: decided from what is seen |
+//! | `work` | what workers share |
 //! | `batch` | received datagrams that any number of workers claim from |
 //! | `lanes` | order per peer: received datagrams that one worker at a time handles |
 //! | `job` | what a worker is called for: a batch or a lane |
+//! | `handling` | what it means to handle a datagram |
+//! | `meter` | how long handlers compute and wait |
 //! | `outbox` | replies on their way out |
 //! | `shared_socket` | the sockets, until closed |
-//! | `pace` | how long handlers take |
 //! | `fault` | what a failed receive leads to |
-//! | `mailbox` | where a thread waits for what it is told |
-//! | `crew` | the threads |
+//! | `mailbox` | where a worker waits for what it is told |
 //! | `slot` | what one worker shares with the others |
 //! | `worker` | one worker's loop |
 //! | `lane_work` | the part of it that works lanes |
+//! | `threads` | starts workers |
 //! | `solo` | one datagram on the calling thread, without workers |
 //! | `supervisor` | the thread that called `serve_forever`: starts, sleeps, drains, closes |
-//! | `watch` | its looks: finds who is stuck, rescues, grows |
+//! | `rounds` | its looks: shows the watch what there is, and does what it decides |
+//! | `service` | the thread for the hook that is due from time to time |
+//! | `life` | when it began, and why it ended |
 
 mod batch;
-mod crew;
 mod fault;
+mod handling;
 mod job;
 mod lane_work;
 mod lanes;
+mod life;
 mod mailbox;
+mod meter;
 #[cfg(test)]
 mod model;
 mod outbox;
-mod pace;
+mod policy;
 mod protocol;
+mod rounds;
+mod service;
 mod shared_socket;
 mod slot;
 mod solo;
 mod supervisor;
+mod threads;
 mod watch;
+mod work;
 mod worker;
 
 pub(crate) use outbox::Outbox;
+pub(crate) use service::Upkeep;
 pub(crate) use shared_socket::{SendGuard, SharedSocket};
-pub(crate) use solo::{SoloEnd, SoloKey};
-pub(crate) use supervisor::{Closing, Upkeep};
+pub(crate) use slot::Progress;
+pub(crate) use solo::{Solo, SoloEnd};
+pub(crate) use supervisor::Closing;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::contain::contain;
-use crate::error::Error;
-use crate::logging::{LogLimit, log_error};
+use crate::logging::{LogLimit, log_error, log_warn};
 use crate::stats::{Fate, Padded, ReceiveBuffer, Stats};
-use crate::sys::{BlockShape, Datagram, SendOptions, Socket};
+use crate::sys::{Alarm, BlockShape, Datagram, SendOptions, Socket};
 use batch::BatchPool;
-use crew::Crew;
 use job::Job;
 use lanes::Lanes;
-use mailbox::Mailbox;
-use pace::Pace;
-use protocol::{Bell, Calls, DoorId, Order, Protocol, WorkerId};
+use life::Life;
+use protocol::{Bell, Calls, DoorId, Protocol, WorkerId};
 use slot::Slot;
+use threads::Threads;
+use work::Work;
 
 /// What one worker does with datagrams. Made, used and dropped on its thread.
 /// No method panics.
@@ -81,10 +96,22 @@ pub(crate) trait Executor {
     fn finish(&mut self);
 }
 
+impl<E: Executor> Executor for &mut E {
+    fn execute(&mut self, datagram: &Datagram<'_>) -> Fate {
+        E::execute(self, datagram)
+    }
+
+    fn finish(&mut self) {
+        E::finish(self);
+    }
+}
+
 /// Makes each worker its executor.
 pub(crate) trait ExecutorFactory: Send + Sync {
-    /// An executor whose replies go to `outbox`.
-    fn executor(&self, outbox: &Arc<Outbox>) -> Box<dyn Executor>;
+    /// An executor whose replies go to `outbox`, and that makes what it needs
+    /// first within [`Progress::prepare`].
+    fn executor(&self, outbox: &Arc<Outbox>, progress: &Arc<Padded<Progress>>)
+    -> Box<dyn Executor>;
 }
 
 /// What the engine has to be told.
@@ -104,37 +131,28 @@ pub(crate) struct EngineConfig {
     pub(crate) receive_buffer_asked: Option<usize>,
 }
 
-/// What the supervisor, the workers and the handles share.
+/// What the supervisor, the workers and the handles share, by who may touch it.
 pub(crate) struct Engine {
     config: EngineConfig,
+    /// Everyone, for a call.
     socket: Arc<SharedSocket>,
+    /// Everyone, for a transition.
     protocol: Mutex<Protocol<Job>>,
-    /// One place for each worker there may be, filled when first needed.
-    slots: Box<[OnceLock<Box<Slot>>]>,
-    batches: BatchPool,
-    /// Where datagrams keep their order, if they shall.
-    lanes: Option<Lanes>,
-    crew: Crew,
-    /// Gone once the server is closed, with all that users' code captured.
+    /// Workers; the supervisor, to look.
+    work: Work,
+    /// The supervisor, when the pool grows; workers, when they leave.
+    threads: Threads,
+    /// Workers, once each.
     executors: Mutex<Option<Arc<dyn ExecutorFactory>>>,
-    supervisor: Mailbox<()>,
-    /// The supervisor's looks, counted: a clock of about a millisecond that
-    /// costs a load.
-    looks: Padded<AtomicU64>,
-    pace: Padded<Pace>,
-    /// For each door, whether the last look found the kernel's queue filling up.
-    backlogged: Box<[AtomicBool]>,
-    /// Set by the first `stop`, so that the door need not ask the protocol.
-    stopping: AtomicBool,
-    /// The error that made the engine stop by itself.
-    fatal: Mutex<Option<Error>>,
-    peak_workers: AtomicU64,
-    failed_worker_starts: AtomicU64,
+    /// Where the supervisor waits; made when serving begins, so that processes
+    /// that were forked before share none.
+    alarm: OnceLock<Alarm>,
+    life: Life,
+    /// Processors to run on.
+    cores: usize,
     granted_receive_buffer: usize,
-    began: Instant,
-    /// The last snapshot, from when the server was closed.
-    closing_stats: OnceLock<Stats>,
     receive_errors: LogLimit,
+    shortages: LogLimit,
 }
 
 impl Engine {
@@ -142,35 +160,25 @@ impl Engine {
         config: EngineConfig,
         sockets: Vec<Arc<Socket>>,
         executors: Arc<dyn ExecutorFactory>,
-    ) -> std::io::Result<Self> {
-        let slots = (0..config.max_workers).map(|_| OnceLock::new()).collect();
+    ) -> io::Result<Self> {
+        let doors = sockets.len();
+        let batches = BatchPool::new(BlockShape {
+            slots: config.batch_size,
+            max_packet_size: config.max_packet_size,
+            trains: sockets.iter().any(|socket| socket.receives_trains()),
+        });
+        let lanes = config.ordered.then(Lanes::new);
         Ok(Self {
-            protocol: Mutex::new(Protocol::new(
-                sockets.len(),
-                config.min_workers,
-                config.max_workers,
-            )),
-            slots,
-            batches: BatchPool::new(BlockShape {
-                slots: config.batch_size,
-                max_packet_size: config.max_packet_size,
-                trains: sockets.iter().any(|socket| socket.receives_trains()),
-            }),
-            lanes: config.ordered.then(Lanes::new),
-            crew: Crew::new(config.thread_name.clone(), config.stack_size),
+            protocol: Mutex::new(Protocol::new(doors, config.min_workers, config.max_workers)),
+            work: Work::new(config.max_workers, doors, batches, lanes),
+            threads: Threads::new(config.thread_name.clone(), config.stack_size),
             executors: Mutex::new(Some(executors)),
-            supervisor: Mailbox::new(),
-            looks: Padded::default(),
-            pace: Padded::default(),
-            backlogged: sockets.iter().map(|_| AtomicBool::new(false)).collect(),
-            stopping: AtomicBool::new(false),
-            fatal: Mutex::new(None),
-            peak_workers: AtomicU64::new(0),
-            failed_worker_starts: AtomicU64::new(0),
+            alarm: OnceLock::new(),
+            life: Life::new(),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
             granted_receive_buffer: sockets[0].granted_receive_buffer(),
-            began: Instant::now(),
-            closing_stats: OnceLock::new(),
             receive_errors: LogLimit::new(),
+            shortages: LogLimit::new(),
             socket: Arc::new(SharedSocket::new(sockets)?),
             config,
         })
@@ -182,14 +190,13 @@ impl Engine {
 
     /// Stops receiving; what was received is still handled. Never blocks.
     pub(crate) fn stop(&self) {
-        self.stopping.store(true, Relaxed);
         self.transit(|protocol| ((), protocol.stop()));
     }
 
     /// Closes a server that was never served, or does nothing.
     pub(crate) fn discard(&self) {
         self.stop();
-        self.closing_stats.get_or_init(|| self.current_stats());
+        self.life.closing_stats.get_or_init(|| self.current_stats());
         self.socket.close();
         self.let_go();
     }
@@ -202,8 +209,8 @@ impl Engine {
         if let Err(message) = contain(|| drop(executors)) {
             log_error!("dropping the factory panicked: {message}");
         }
-        self.batches.close();
-        for slot in self.slots.iter().filter_map(OnceLock::get) {
+        self.work.batches.close();
+        for slot in self.work.slots() {
             slot.outbox.close();
         }
     }
@@ -211,7 +218,7 @@ impl Engine {
     /// An executor for one worker; `None` once the server is closed.
     fn executor(&self, slot: &Slot) -> Option<Box<dyn Executor>> {
         let factory = self.executors().clone()?;
-        Some(factory.executor(&slot.outbox))
+        Some(factory.executor(&slot.outbox, slot.progress()))
     }
 
     fn executors(&self) -> MutexGuard<'_, Option<Arc<dyn ExecutorFactory>>> {
@@ -231,7 +238,8 @@ impl Engine {
 
     /// A snapshot; the last one, once the server is closed.
     pub(crate) fn stats(&self) -> Stats {
-        self.closing_stats
+        let closing_stats = &self.life.closing_stats;
+        closing_stats
             .get()
             .copied()
             .unwrap_or_else(|| self.current_stats())
@@ -239,45 +247,100 @@ impl Engine {
 
     fn current_stats(&self) -> Stats {
         let mut stats = Stats::default();
-        let slots = || self.slots.iter().filter_map(OnceLock::get);
-        for slot in slots() {
+        for slot in self.work.slots() {
             slot.tally.add_fates(&mut stats);
         }
-        for slot in slots() {
+        for slot in self.work.slots() {
             slot.tally.add_received(&mut stats);
             slot.outbox.tally().add_to(&mut stats.replies);
         }
         self.socket.tally().add_to(&mut stats.replies);
         stats.in_flight = stats.received.saturating_sub(stats.settled());
-        stats.workers = self.protocol().workers();
-        stats.peak_workers = self.peak_workers.load(Relaxed) as usize;
-        stats.failed_worker_starts = self.failed_worker_starts.load(Relaxed);
+        {
+            let protocol = self.protocol();
+            stats.workers = protocol.workers();
+            stats.busy_workers = protocol.busy();
+        }
+        stats.max_workers = self.config.max_workers;
+        stats.oldest_in_flight = self.oldest().0;
+        stats.waiting_bytes = self.socket.sum(Socket::unread_bytes);
+        stats.peak_workers = self.threads.peak.load(Relaxed) as usize;
+        stats.failed_worker_starts = self.threads.failed_starts.load(Relaxed);
         stats.kernel_drops = self.socket.sum(Socket::kernel_drops);
         stats.receive_buffer = ReceiveBuffer {
             asked: self.config.receive_buffer_asked,
             granted: self.granted_receive_buffer,
         };
-        stats.uptime = self.began.elapsed();
+        stats.uptime = self.life.began.elapsed();
         stats
+    }
+
+    /// How long the oldest datagram has been in its handler, as far as the
+    /// supervisor has seen, and whose it is.
+    fn oldest(&self) -> (Duration, Option<SocketAddr>) {
+        let now = self.life.began.elapsed();
+        let ages = self.work.slots().filter_map(|slot| {
+            let age = slot.progress().age(now)?;
+            Some((age, slot))
+        });
+        match ages.max_by_key(|(age, _)| *age) {
+            Some((age, slot)) => (age, slot.peer()),
+            None => (Duration::ZERO, None),
+        }
     }
 
     /// How many sockets there are, each with a door.
     fn doors(&self) -> std::ops::Range<DoorId> {
-        0..self.backlogged.len()
+        0..self.work.backlogged.len()
     }
 
     fn slot(&self, worker: WorkerId) -> &Slot {
-        self.slots[worker].get_or_init(|| Box::new(Slot::new(&self.socket, self.config.send)))
+        let slot = self.work.slots[worker].get();
+        slot.expect("made before its first worker was started")
+    }
+
+    /// # Errors
+    /// When there is no memory for it.
+    fn make_slot(&self, worker: WorkerId) -> io::Result<()> {
+        let place = &self.work.slots[worker];
+        if place.get().is_none() {
+            let slot = Slot::new(&self.socket, self.config.send)?;
+            place.get_or_init(|| Box::new(slot));
+        }
+        Ok(())
+    }
+
+    /// Up to how many busy workers another is woken for what waits: as many as
+    /// there are processors beside those that are stuck, and all of them where
+    /// handlers wait.
+    fn most_helpers(&self) -> usize {
+        if self.work.pace.is_dispatched() {
+            usize::MAX
+        } else {
+            self.cores + self.work.stuck.load(Relaxed)
+        }
+    }
+
+    fn tell_of_no_memory(&self, cause: &io::Error) {
+        if let Some(admitted) = self.shortages.admit() {
+            let addr = self.socket.local_addr();
+            log_warn!("{addr}: no room to receive into for now: {cause}{admitted}");
+        }
     }
 
     /// Makes one transition of the protocol and carries out its calls.
     fn transit<T>(&self, transition: impl FnOnce(&mut Protocol<Job>) -> (T, Calls<Job>)) -> T {
         let (result, calls) = transition(&mut self.protocol());
-        if let Some((worker, order)) = calls.wake {
-            self.slot(worker).deliver(order);
+        if let Some((worker, command)) = calls.wake {
+            self.slot(worker).deliver(command);
         }
         if calls.supervisor {
-            self.tell_supervisor();
+            self.wake_supervisor();
+        }
+        if calls.timer {
+            if let Some(alarm) = self.alarm.get() {
+                alarm.set_timer(FIRST_LOOK, || self.protocol().wants_timer());
+            }
         }
         match calls.bell {
             Bell::Silent => {}
@@ -287,10 +350,26 @@ impl Engine {
         result
     }
 
-    /// Wakes the supervisor, now or at its next wait. One token is enough,
-    /// however many tell it.
-    fn tell_supervisor(&self) {
-        let _ = self.supervisor.put(());
+    fn make_alarm(&self) -> io::Result<()> {
+        let alarm = Alarm::new()?;
+        self.alarm.get_or_init(|| alarm);
+        Ok(())
+    }
+
+    /// Wakes the supervisor, now or at its next wait; before there is one, it
+    /// will see for itself.
+    fn wake_supervisor(&self) {
+        if let Some(alarm) = self.alarm.get() {
+            alarm.ring();
+        }
+    }
+
+    /// Waits until the supervisor is wanted, at most this long. Woken or not, it
+    /// looks for itself.
+    fn wait_for_alarm(&self, timeout: Option<Duration>) {
+        if let Some(alarm) = self.alarm.get() {
+            alarm.wait(timeout);
+        }
     }
 
     fn protocol(&self) -> MutexGuard<'_, Protocol<Job>> {
@@ -306,3 +385,8 @@ impl std::fmt::Debug for Engine {
             .finish_non_exhaustive()
     }
 }
+
+/// How long handlers may take before the supervisor looks at them, where it
+/// sleeps otherwise. A timer that comes before the kernel's next tick, every 4 ms
+/// where it has 250 a second, costs three times as much to set.
+const FIRST_LOOK: Duration = Duration::from_millis(4);

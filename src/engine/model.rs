@@ -18,16 +18,18 @@
 //! something in it but those where a handler is stuck.
 
 mod lanes;
+mod supervisor;
 mod world;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt::Debug;
 use std::hash::Hash;
 
 use petgraph::algo::kosaraju_scc;
-use petgraph::graph::DiGraph;
+use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
 
+use crate::contain::contain;
 use world::{Bounds, World};
 
 /// A world to be searched.
@@ -52,20 +54,21 @@ trait Model: Clone + Debug + Eq + Hash {
 fn searched<M: Model>(bounds: M::Bounds) {
     let first = M::first(bounds);
     let mut steps = DiGraph::<(), ()>::new();
-    let mut numbers = HashMap::from([(first.clone(), steps.add_node(()))]);
-    let mut open = vec![first];
-    while let Some(world) = open.pop() {
-        world.check();
-        let from = numbers[&world];
-        for next in world.successors(bounds) {
-            let to = *numbers.entry(next).or_insert_with_key(|next| {
-                open.push(next.clone());
-                steps.add_node(())
+    // Each state with its number and the state it was first reached from.
+    let mut reached = HashMap::from([(first.clone(), (steps.add_node(()), None))]);
+    let mut open = VecDeque::from([first]);
+    while let Some(world) = open.pop_front() {
+        on_path(&reached, &world, || world.check());
+        let from = reached[&world].0;
+        for next in on_path(&reached, &world, || world.successors(bounds)) {
+            let (to, _) = *reached.entry(next).or_insert_with_key(|next| {
+                open.push_back(next.clone());
+                (steps.add_node(()), Some(from))
             });
             steps.add_edge(from, to, ());
         }
     }
-    let states = numbers.len();
+    let states = reached.len();
     assert!(states > 1_000, "only {states} states: nothing was searched");
     let rounds = kosaraju_scc(&steps);
     let mut round_of = vec![0; states];
@@ -79,12 +82,34 @@ fn searched<M: Model>(bounds: M::Bounds) {
         let (from, to) = (step.source().index(), step.target().index());
         is_end[round_of[from]] &= round_of[from] == round_of[to];
     }
-    for (world, number) in &numbers {
+    for (world, (number, _)) in &reached {
         if is_end[round_of[number.index()]] {
-            world.check_at_rest(bounds);
+            on_path(&reached, world, || world.check_at_rest(bounds));
         }
     }
 }
+
+/// Runs a check of this state; should it fail, the shortest path to the state is
+/// printed first.
+fn on_path<M: Model, T>(reached: &Reached<M>, world: &M, check: impl FnOnce() -> T) -> T {
+    contain(check).unwrap_or_else(|message| {
+        let worlds: HashMap<_, _> = reached
+            .iter()
+            .map(|(world, (number, from))| (*number, (world, *from)))
+            .collect();
+        let mut path = Vec::new();
+        let mut at = reached.get(world).map(|(number, _)| *number);
+        while let Some((world, from)) = at.and_then(|number| worlds.get(&number)) {
+            path.push(format!("{world:?}"));
+            at = *from;
+        }
+        path.reverse();
+        panic!("{message}\nreached by\n{}", path.join("\n"));
+    })
+}
+
+/// All states found so far, each with its number and that of the one before it.
+type Reached<M> = HashMap<M, (NodeIndex, Option<NodeIndex>)>;
 
 /// Two lanes, two workers, and one of them stuck.
 const ORDERED: lanes::Bounds = lanes::Bounds {
@@ -102,6 +127,7 @@ const SERVING: Bounds = Bounds {
     arrivals: 2,
     batch: 2,
     stuck: 0,
+    deaths: 0,
     stops: false,
     retires: true,
 };
@@ -113,6 +139,7 @@ const STUCK: Bounds = Bounds {
     arrivals: 2,
     batch: 2,
     stuck: 1,
+    deaths: 0,
     stops: false,
     retires: false,
 };
@@ -125,6 +152,7 @@ const STUCK_AND_FULL: Bounds = Bounds {
     arrivals: 3,
     batch: 3,
     stuck: 1,
+    deaths: 0,
     stops: false,
     retires: false,
 };
@@ -136,6 +164,7 @@ const STOPPED: Bounds = Bounds {
     arrivals: 2,
     batch: 2,
     stuck: 1,
+    deaths: 0,
     stops: true,
     retires: false,
 };
@@ -147,6 +176,7 @@ const STOPPED_AND_RESIZED: Bounds = Bounds {
     arrivals: 2,
     batch: 1,
     stuck: 0,
+    deaths: 0,
     stops: true,
     retires: true,
 };
@@ -159,6 +189,7 @@ const TWO_DOORS: Bounds = Bounds {
     arrivals: 3,
     batch: 2,
     stuck: 1,
+    deaths: 0,
     stops: false,
     retires: false,
 };
@@ -168,6 +199,24 @@ const TWO_DOORS_STOPPED: Bounds = Bounds {
     stops: true,
     ..TWO_DOORS
 };
+
+/// A worker panics, wherever it is.
+const DEADLY: Bounds = Bounds {
+    doors: 1,
+    min: 2,
+    max: 2,
+    arrivals: 2,
+    batch: 2,
+    stuck: 0,
+    deaths: 1,
+    stops: false,
+    retires: false,
+};
+
+#[test]
+fn a_worker_that_goes_leaves_nothing_undone() {
+    searched::<World>(DEADLY);
+}
 
 #[test]
 fn no_wake_up_is_lost_while_serving() {

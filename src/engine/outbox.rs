@@ -1,7 +1,8 @@
 //! Replies on their way out, batched across peers.
 
+use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Instant;
 
@@ -20,23 +21,28 @@ use crate::sys::{LocalEnd, Patience, SendOptions, SendQueue};
 #[derive(Debug)]
 pub(crate) struct Outbox {
     socket: Arc<SharedSocket>,
-    /// Made for the first datagram, gone once the server is closed.
+    /// Gone once the server is closed.
     queue: Mutex<Option<SendQueue>>,
-    options: SendOptions,
+    /// Whether each reply is sent at once: the worker has been in one handler for
+    /// so long that nobody looks after it any more.
+    is_eager: AtomicBool,
     /// The door whose socket the replies leave by: where the worker was last.
     door: AtomicUsize,
     tally: Padded<ReplyTally>,
 }
 
 impl Outbox {
-    pub(crate) fn new(socket: Arc<SharedSocket>, options: SendOptions) -> Self {
-        Self {
-            queue: Mutex::new(None),
-            options,
+    /// # Errors
+    /// When there is no memory for it.
+    pub(crate) fn new(socket: Arc<SharedSocket>, options: SendOptions) -> io::Result<Self> {
+        let queue = SendQueue::new(socket.local_addr(), options)?;
+        Ok(Self {
+            queue: Mutex::new(Some(queue)),
+            is_eager: AtomicBool::new(false),
             door: AtomicUsize::new(0),
             tally: Padded::default(),
             socket,
-        }
+        })
     }
 
     pub(crate) fn socket(&self) -> &Arc<SharedSocket> {
@@ -71,12 +77,17 @@ impl Outbox {
             self.tally.closed(1);
             return Err(Error::Closed);
         }
-        let queue =
-            slot.get_or_insert_with(|| SendQueue::new(self.socket.local_addr(), self.options));
+        let Some(queue) = slot.as_mut() else {
+            self.tally.closed(1);
+            return Err(Error::Closed);
+        };
         if !queue.has_room(bytes.len()) {
             self.send(queue, patient());
         }
         queue.push(bytes, to, from);
+        if self.is_eager.load(Relaxed) {
+            self.send(queue, patient());
+        }
         Ok(())
     }
 
@@ -84,6 +95,13 @@ impl Outbox {
     pub(crate) fn flush(&self) {
         if let Some(queue) = self.queue().as_mut() {
             self.send(queue, patient());
+        }
+    }
+
+    /// From now on each reply is sent at once, or no longer.
+    pub(crate) fn set_eager(&self, is_eager: bool) {
+        if self.is_eager.load(Relaxed) != is_eager {
+            self.is_eager.store(is_eager, Relaxed);
         }
     }
 

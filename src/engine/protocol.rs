@@ -1,6 +1,10 @@
-//! Who does what next: the doors, the stack of idle workers, jobs that wait for
-//! a worker, growth, retirement and shutdown, as one small state machine without
-//! sockets, handlers, threads or clocks.
+//! Who does what next: leader and followers, jobs that wait for a worker,
+//! growth, retirement and shutdown, as one small state machine without sockets,
+//! handlers, threads or clocks.
+//!
+//! The pattern is *leader/followers* (Schmidt and others, 2000). At each socket
+//! is a *door*: the worker there, the leader, receives. Followers are idle and
+//! stand on a stack, or handle datagrams.
 //!
 //! Every method is one transition. The engine makes each under one lock and
 //! carries out the returned [`Calls`] after it has let go; a lock per received
@@ -13,25 +17,36 @@
 //!   mailbox. So each parked worker gets exactly one message, nobody else can
 //!   take it, and a mailbox of one place never overflows: the worker stands on
 //!   the stack again only after it has taken the message out.
+//! - *Jobs.* At most one worker at a time is on its way to search for a job: a
+//!   wake-up costs more than a small datagram. It is woken when jobs come to
+//!   wait; when it arrives and finds more than it takes, it wakes the next. A
+//!   worker parks only in a transition that sees no job. So while a job waits and
+//!   somebody is idle, somebody is on its way, or as many are busy as the plan
+//!   allows, and each of those asks here when it is done.
 //! - *The bells.* What a worker at a door has to learn (a job that waits, the
 //!   stop, a door where nobody is) is written here first and rung second. A
 //!   door's bell stays rung until the wait there has silenced it, and that worker
 //!   looks here *after* silencing. So either it sees the news, or the bell is
 //!   still to ring.
-//! - *The supervisor.* It goes to sleep only in a transition that sees nobody
-//!   busy (or only who is stuck, and then with a timeout) and no job waiting,
-//!   and that leaves `asleep` behind. Work can begin
-//!   only in [`received`](Protocol::received), under the same lock: that sees
-//!   `asleep` and wakes it, before the handler runs.
+//! - *The supervisor.* It goes to sleep only in a transition that sees that there
+//!   is nothing for it to do, and that leaves a mark. Work can begin only in
+//!   [`received`](Protocol::received), under the same lock: that sees the mark,
+//!   and wakes the supervisor or arms its timer before the handler runs. Who
+//!   changes what the timer should do sets it *after* the transition, under a
+//!   lock of the timer's, to what is wanted *then*: so the last one to set it
+//!   knows of all changes.
 //! - *The doors.* While serving, somebody holds each door or somebody is busy, and
 //!   whoever is busy looks here when done; for whoever is busy too long, the
-//!   supervisor, who is awake as long as anyone is, sends another. With fewer
-//!   free workers than doors, it calls one away from a door where nothing comes.
+//!   supervisor, who is awake or whose timer is armed as long as anyone may be
+//!   needed, sends another. With fewer free workers than doors, it calls one away
+//!   from a door where nothing comes. Who goes, whatever for, leaves its door to
+//!   the next, and tells the supervisor.
 
+mod commands;
 mod doors;
-mod orders;
+mod upkeep;
 
-pub(crate) use orders::{Assistance, Bell, Calls, DoorId, Order, Rest, WorkerId};
+pub(crate) use commands::{Bell, Calls, Command, DoorId, Job, Plan, Rest, WorkerId};
 
 use std::collections::VecDeque;
 
@@ -47,7 +62,18 @@ enum Phase {
     Closed,
 }
 
-/// The state. `J` stands for a job: datagrams that any worker may handle.
+/// What the supervisor does while nothing is asked of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Supervisor {
+    /// Looks from time to time.
+    Awake,
+    /// Waits to be told.
+    Asleep,
+    /// Waits to be told, or for its timer: somebody is busy.
+    TimerArmed,
+}
+
+/// The state. `J` stands for datagrams that wait to be handled.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Protocol<J> {
     phase: Phase,
@@ -56,15 +82,16 @@ pub(crate) struct Protocol<J> {
     summons: Option<DoorId>,
     /// Parked workers, the most recent last.
     idle: Vec<WorkerId>,
-    /// Jobs that wait for a worker: batches of busy workers, or lanes. Each at
-    /// most once.
+    /// The worker that was woken to search for a job and has not arrived yet.
+    searching: Option<WorkerId>,
+    /// Jobs that any worker may take. Those that are not exclusive stay here
+    /// until nothing of them is unclaimed.
     waiting: VecDeque<J>,
     /// Counts jobs taken from there, so that the supervisor sees whether any is.
     taken: u64,
-    /// The supervisor rests, and is to be told when something is received.
-    asleep: bool,
-    /// A batch was received since the supervisor's last look.
-    traffic: bool,
+    supervisor: Supervisor,
+    /// Batches received since the supervisor's last look.
+    traffic: u32,
     /// Workers that exist: hired and not gone.
     workers: usize,
     /// Workers among them that are on their way out for being idle.
@@ -74,7 +101,7 @@ pub(crate) struct Protocol<J> {
     vacant: Vec<WorkerId>,
 }
 
-impl<J: Clone + PartialEq> Protocol<J> {
+impl<J: Job> Protocol<J> {
     /// A server before its first worker.
     pub(crate) fn new(doors: usize, min: usize, max: usize) -> Self {
         Self {
@@ -82,10 +109,11 @@ impl<J: Clone + PartialEq> Protocol<J> {
             doors: Doors::new(doors),
             summons: None,
             idle: Vec::with_capacity(max),
+            searching: None,
             waiting: VecDeque::new(),
             taken: 0,
-            asleep: false,
-            traffic: false,
+            supervisor: Supervisor::Awake,
+            traffic: 0,
             workers: 0,
             retiring: 0,
             min,
@@ -96,66 +124,108 @@ impl<J: Clone + PartialEq> Protocol<J> {
     // What workers do.
 
     /// A worker has nothing in hand. Of several open doors it takes the one
-    /// `near` it.
-    pub(crate) fn next(&mut self, me: WorkerId, near: DoorId) -> (Order<J>, Calls<J>) {
+    /// `near` it. If it takes a job and leaves others, it wakes the next worker,
+    /// unless as many as `busy` are busy.
+    pub(crate) fn next(
+        &mut self,
+        me: WorkerId,
+        near: DoorId,
+        busy: usize,
+    ) -> (Command<J>, Calls<J>) {
+        self.arrive(me);
         if self.phase == Phase::Closed {
-            return (Order::Leave, Calls::NONE);
+            return (Command::Leave, Calls::NONE);
         }
         if let Some(job) = self.next_job() {
-            return (Order::Work(job), Calls::NONE);
+            let is_last = job.is_exclusive() || job.unclaimed() <= 1;
+            let calls = if is_last && self.waiting.len() <= usize::from(!job.is_exclusive()) {
+                Calls::NONE
+            } else {
+                self.wake_helper(busy)
+            };
+            return (Command::Work(job), calls);
         }
         let near = self.summons.take().unwrap_or(near);
         if let Some(door) = self.doors.take_near(near, me) {
-            return (Order::Receive(door), Calls::NONE);
+            return (Command::Receive(door), self.rested());
         }
         self.idle.push(me);
-        (Order::Park, Calls::supervisor(self.is_drained()))
+        (Command::Park, self.rested())
     }
 
     /// A job that waits.
     pub(crate) fn next_job(&mut self) -> Option<J> {
-        let job = self.waiting.pop_front()?;
+        self.drop_done();
+        let job = self.waiting.front()?;
         self.taken += 1;
-        Some(job)
+        if job.is_exclusive() {
+            self.waiting.pop_front()
+        } else {
+            Some(job.clone())
+        }
     }
 
-    /// Puts jobs where they wait for a worker. In the same breath as
-    /// [`received`](Self::received), or by who looks after them.
+    /// Puts jobs where they wait for a worker: those of whoever looks after them.
     pub(crate) fn enqueue(&mut self, jobs: impl IntoIterator<Item = J>) {
         if self.phase != Phase::Closed {
             self.waiting.extend(jobs);
         }
     }
 
-    /// The worker at the door has received a batch and turns to it.
+    /// The worker at the door has received these jobs, the first time in a while
+    /// or `often`.
     pub(crate) fn received(
         &mut self,
         me: WorkerId,
         door: DoorId,
-        assistance: Assistance<J>,
-    ) -> Calls<J> {
+        jobs: impl IntoIterator<Item = J>,
+        plan: Plan,
+        often: bool,
+    ) -> (Command<J>, Calls<J>) {
         debug_assert!(self.doors.is_held_by(door, me), "received at its door");
-        self.leave(door);
-        self.traffic = true;
-        let mut calls = match assistance {
-            Assistance::Nobody => Calls::NONE,
-            Assistance::AtTheDoor => self.fill_door(door),
-            Assistance::WithBatch(job) => match self.idle.pop() {
-                Some(helper) => Calls::wake(helper, Order::Work(job)),
-                None => Calls::NONE,
-            },
-            Assistance::WithJobs if self.idle.is_empty() => Calls::NONE,
-            Assistance::WithJobs => self.hand_out(),
+        if self.phase == Phase::Closed {
+            self.leave(door);
+            return (Command::Leave, Calls::NONE);
+        }
+        self.traffic = self.traffic.saturating_add(1);
+        let mut jobs = jobs.into_iter().peekable();
+        let is_private = matches!(plan, Plan::Inline | Plan::Relayed)
+            && jobs.peek().is_some_and(|job| !job.is_exclusive());
+        let own = if is_private { jobs.next() } else { None };
+        self.enqueue(jobs);
+        let mut calls = match plan {
+            Plan::Inline => Calls::NONE,
+            Plan::Relayed => {
+                self.leave(door);
+                self.fill_door(door)
+            }
+            // The worker itself is about to be busy.
+            Plan::Shared { busy } => self.wake_helper(busy.saturating_sub(1)),
+            Plan::Dispatched => self.wake_helper(usize::MAX),
         };
-        calls.supervisor = std::mem::take(&mut self.asleep);
-        calls
+        let stays =
+            plan == Plan::Dispatched && self.phase == Phase::Serving && self.has_helpers_enough();
+        self.begin(often, &mut calls);
+        if stays {
+            return (Command::Receive(door), calls);
+        }
+        if plan != Plan::Relayed {
+            self.leave(door);
+        }
+        let own = own.or_else(|| self.next_job());
+        (own.map_or(Command::Search, Command::Work), calls)
     }
 
     /// The worker at the door has heard the bell, or must leave it for another reason.
-    pub(crate) fn leave_door(&mut self, me: WorkerId, door: DoorId) -> (Order<J>, Calls<J>) {
+    pub(crate) fn leave_door(
+        &mut self,
+        me: WorkerId,
+        door: DoorId,
+        busy: usize,
+    ) -> (Command<J>, Calls<J>) {
         debug_assert!(self.doors.is_held_by(door, me), "it leaves its door");
         self.leave(door);
-        self.next(me, door)
+        self.next(me, door, busy)
     }
 
     /// A worker was idle for long: whether it may leave. If not, it must stay,
@@ -177,123 +247,29 @@ impl<J: Clone + PartialEq> Protocol<J> {
         self.workers - self.retiring > self.min
     }
 
-    /// A worker is gone, its last act.
-    pub(crate) fn gone(&mut self, me: WorkerId, retired: bool) -> Calls<J> {
+    /// A worker is gone, its last act, and gives back the job that it was in.
+    /// The supervisor is told, as it may have to be replaced.
+    pub(crate) fn gone(&mut self, me: WorkerId, retired: bool, job: Option<J>) -> Calls<J> {
         debug_assert!(!self.idle.contains(&me), "who parks is not gone");
+        self.arrive(me);
         if let Some(door) = self.doors.of(me) {
             self.leave(door);
         }
         self.workers -= 1;
         self.retiring -= usize::from(retired);
         self.vacant.push(me);
-        Calls::supervisor(self.phase != Phase::Serving)
-    }
-
-    // What the supervisor does.
-
-    /// Makes room for one more worker; its first step is [`next`](Self::next).
-    pub(crate) fn hire(&mut self) -> Option<WorkerId> {
-        if self.phase == Phase::Closed {
-            return None;
+        let left = job.filter(|job| job.unclaimed() > 0 && !self.waiting.contains(job));
+        self.enqueue(left);
+        let mut calls = self.hand_out();
+        if retired && self.phase == Phase::Serving {
+            return calls;
         }
-        let worker = self.vacant.pop()?;
-        self.workers += 1;
-        Some(worker)
+        self.supervisor = Supervisor::Awake;
+        calls.supervisor = true;
+        calls
     }
 
-    /// How deeply the supervisor may rest until it is told. Whoever receives
-    /// next will tell it, unless it does not rest at all.
-    pub(crate) fn doze(&mut self, is_settled: bool) -> Rest {
-        let quiet = !std::mem::take(&mut self.traffic);
-        let nothing_waits = self.phase == Phase::Serving && self.waiting.is_empty();
-        let is_watched = !self.doors.has_open();
-        let rest = if !quiet || !nothing_waits || !is_watched {
-            Rest::None
-        } else if self.busy() == 0 {
-            Rest::Deep
-        } else if is_settled {
-            Rest::Light
-        } else {
-            Rest::None
-        };
-        self.asleep = rest != Rest::None;
-        rest
-    }
-
-    /// The supervisor is awake, for whatever reason.
-    pub(crate) fn awake(&mut self) {
-        self.asleep = false;
-    }
-
-    /// This batch has datagrams that nobody gets to: gives it to another worker.
-    pub(crate) fn assist(&mut self, job: J) -> Calls<J> {
-        if self.phase == Phase::Closed || self.waiting.contains(&job) {
-            return Calls::NONE;
-        }
-        self.waiting.push_back(job);
-        self.hand_out()
-    }
-
-    /// Calls somebody for a job that waits: an idle worker, or one from a door.
-    pub(crate) fn hand_out(&mut self) -> Calls<J> {
-        if self.waiting.is_empty() {
-            return Calls::NONE;
-        }
-        let Some(worker) = self.idle.pop() else {
-            return Calls::bell(self.doors.held_after(0));
-        };
-        match self.next_job() {
-            Some(job) => Calls::wake(worker, Order::Work(job)),
-            None => Calls::NONE,
-        }
-    }
-
-    /// How many jobs were ever taken, while one waits.
-    pub(crate) fn waiting_since(&self) -> Option<u64> {
-        (!self.waiting.is_empty()).then_some(self.taken)
-    }
-
-    /// Sends an idle worker to this door if nobody is there.
-    pub(crate) fn fill_door(&mut self, door: DoorId) -> Calls<J> {
-        if !self.doors.is_open(door) {
-            return Calls::NONE;
-        }
-        let Some(worker) = self.idle.pop() else {
-            return Calls::NONE;
-        };
-        self.doors.take(door, worker);
-        Calls::wake(worker, Order::Receive(door))
-    }
-
-    /// Something waits at this door, and nobody is there or idle: calls one of
-    /// those who wait at other doors.
-    pub(crate) fn summon(&mut self, door: DoorId) -> Calls<J> {
-        if !self.doors.is_open(door) || !self.idle.is_empty() {
-            return self.fill_door(door);
-        }
-        self.summons = Some(door);
-        Calls::bell(self.doors.held_after(door))
-    }
-
-    /// Which opening of this door this is, while nobody is there.
-    pub(crate) fn open_since(&self, door: DoorId) -> Option<u64> {
-        self.doors.open_since(door)
-    }
-
-    /// Whether there is work for a worker that does not exist.
-    pub(crate) fn lacks_workers(&self) -> bool {
-        self.idle.is_empty() && !self.vacant.is_empty() && self.has_undone()
-    }
-
-    /// Whether there are as many workers as there may be.
-    pub(crate) fn is_full(&self) -> bool {
-        self.vacant.is_empty()
-    }
-
-    /// Whether jobs wait for a worker.
-    pub(crate) fn has_waiting(&self) -> bool {
-        !self.waiting.is_empty()
-    }
+    // The end.
 
     /// Stops receiving. Remembered when nobody serves yet.
     pub(crate) fn stop(&mut self) -> Calls<J> {
@@ -301,13 +277,13 @@ impl<J: Clone + PartialEq> Protocol<J> {
             return Calls::NONE;
         }
         self.phase = Phase::Draining;
-        self.asleep = false;
+        self.supervisor = Supervisor::Awake;
         self.doors.close_unheld();
         // The bells also for who waits at a socket without workers.
         Calls {
             bell: Bell::AtAll,
             supervisor: true,
-            wake: None,
+            ..Calls::NONE
         }
     }
 
@@ -316,7 +292,7 @@ impl<J: Clone + PartialEq> Protocol<J> {
         self.phase == Phase::Draining
             && self.doors.are_closed()
             && self.busy() == 0
-            && self.waiting.is_empty()
+            && self.waiting.iter().all(|job| job.unclaimed() == 0)
     }
 
     /// Whether nobody is at a door or on the way to one, for good: all that was
@@ -325,16 +301,14 @@ impl<J: Clone + PartialEq> Protocol<J> {
         self.doors.are_closed()
     }
 
-    /// Sends everyone home, once the doors are closed: those that park must be told, by mailbox.
-    pub(crate) fn close(&mut self) -> Vec<WorkerId> {
-        debug_assert!(
-            self.workers == 0 || self.doors_are_closed(),
-            "who is at a door may receive"
-        );
+    /// Sends everyone home. Those that park must be told, by mailbox. Jobs that
+    /// still wait are given up, and returned. Who is at a door by now (it did not
+    /// hear the bell) learns of it when it leaves.
+    pub(crate) fn close(&mut self) -> (Vec<WorkerId>, Vec<J>) {
         self.phase = Phase::Closed;
-        self.doors.close();
-        self.waiting.clear();
-        std::mem::take(&mut self.idle)
+        self.doors.close_unheld();
+        let jobs = std::mem::take(&mut self.waiting);
+        (std::mem::take(&mut self.idle), jobs.into())
     }
 
     /// Workers that exist.
@@ -358,10 +332,85 @@ impl<J: Clone + PartialEq> Protocol<J> {
     pub(super) fn normalize(&mut self) {
         self.doors.normalize();
         self.taken = 0;
+        self.traffic = self.traffic.min(1);
+    }
+
+    /// The jobs that wait, for a world in which others claim from them.
+    #[cfg(test)]
+    pub(super) fn waiting_mut(&mut self) -> impl Iterator<Item = &mut J> {
+        self.waiting.iter_mut()
     }
 
     fn has_undone(&self) -> bool {
         !self.waiting.is_empty() || (self.phase == Phase::Serving && self.doors.has_open())
+    }
+
+    /// Whether what waits finds as many helpers, idle or on their way.
+    fn has_helpers_enough(&self) -> bool {
+        let helpers = self.idle.len() + usize::from(self.searching.is_some());
+        let unclaimed = |job: &J| {
+            if job.is_exclusive() {
+                1
+            } else {
+                job.unclaimed()
+            }
+        };
+        self.waiting.iter().map(unclaimed).sum::<usize>() <= helpers
+    }
+
+    /// Wakes one worker to search, if none is on its way and fewer than `limit`
+    /// are busy.
+    fn wake_helper(&mut self, limit: usize) -> Calls<J> {
+        if self.searching.is_some() || self.waiting.is_empty() || self.busy() >= limit {
+            return Calls::NONE;
+        }
+        let Some(helper) = self.idle.pop() else {
+            return Calls::NONE;
+        };
+        self.searching = Some(helper);
+        Calls::wake(helper, Command::Search)
+    }
+
+    /// A worker is here: it is not on its way any more.
+    fn arrive(&mut self, me: WorkerId) {
+        if self.searching == Some(me) {
+            self.searching = None;
+        }
+    }
+
+    /// Somebody begins to handle what was received.
+    fn begin(&mut self, often: bool, calls: &mut Calls<J>) {
+        if self.supervisor == Supervisor::Asleep {
+            if often {
+                self.supervisor = Supervisor::Awake;
+                calls.supervisor = true;
+            } else {
+                self.supervisor = Supervisor::TimerArmed;
+                calls.timer = true;
+            }
+        }
+    }
+
+    /// A worker has come to rest: if all have, the supervisor is not needed.
+    fn rested(&mut self) -> Calls<J> {
+        let mut calls = Calls::NONE;
+        if self.supervisor == Supervisor::TimerArmed && self.busy() == 0 {
+            self.supervisor = Supervisor::Asleep;
+            calls.timer = true;
+        }
+        calls.supervisor = self.is_drained();
+        calls
+    }
+
+    /// Forgets jobs of which nothing is unclaimed.
+    fn drop_done(&mut self) {
+        while self
+            .waiting
+            .front()
+            .is_some_and(|job| !job.is_exclusive() && job.unclaimed() == 0)
+        {
+            self.waiting.pop_front();
+        }
     }
 
     fn leave(&mut self, door: DoorId) {

@@ -1,6 +1,8 @@
 //! What one worker shares with the supervisor and its colleagues.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use super::job::Job;
 use super::lanes::LaneId;
 use super::mailbox::Mailbox;
 use super::outbox::Outbox;
-use super::protocol::Order;
+use super::protocol::Command;
 use super::shared_socket::SharedSocket;
 use crate::stats::{Padded, WorkerTally};
 use crate::sys::{SendOptions, ThreadProbe};
@@ -18,13 +20,17 @@ use crate::sys::{SendOptions, ThreadProbe};
 /// and its counters go on.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    /// Orders for a parked worker. One place is enough: who writes has taken the
-    /// worker off the stack of idle ones before.
-    mailbox: Mailbox<Order<Job>>,
-    progress: Padded<Progress>,
+    /// Commands for a parked worker. One place is enough: who writes has taken
+    /// the worker off the stack of idle ones before.
+    mailbox: Mailbox<Command<Job>>,
+    progress: Arc<Padded<Progress>>,
     pub(crate) thread: ThreadProbe,
-    /// The batch the worker is in, for a supervisor that has to give it away.
+    /// The batch the worker is in.
     batch: Mutex<Option<Arc<Batch>>>,
+    /// Which datagram of it the worker claimed last.
+    at: AtomicUsize,
+    /// The peer of the datagram from a lane that the worker handles.
+    peer: Mutex<Option<SocketAddr>>,
     /// Lanes that the worker has emptied and not let go of yet.
     lanes: Mutex<Vec<LaneId>>,
     pub(crate) outbox: Arc<Outbox>,
@@ -32,29 +38,33 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    pub(crate) fn new(socket: &Arc<SharedSocket>, options: SendOptions) -> Self {
-        Self {
+    /// # Errors
+    /// When there is no memory for it.
+    pub(crate) fn new(socket: &Arc<SharedSocket>, options: SendOptions) -> io::Result<Self> {
+        Ok(Self {
             mailbox: Mailbox::new(),
-            progress: Padded::default(),
+            progress: Arc::default(),
             thread: ThreadProbe::default(),
             batch: Mutex::new(None),
+            at: AtomicUsize::new(0),
+            peer: Mutex::default(),
             lanes: Mutex::default(),
-            outbox: Arc::new(Outbox::new(Arc::clone(socket), options)),
+            outbox: Arc::new(Outbox::new(Arc::clone(socket), options)?),
             tally: Padded::default(),
-        }
+        })
     }
 
-    pub(crate) fn deliver(&self, order: Order<Job>) {
-        let delivered = self.mailbox.put(order);
+    pub(crate) fn deliver(&self, command: Command<Job>) {
+        let delivered = self.mailbox.put(command);
         debug_assert!(delivered, "a mailbox never overflows");
     }
 
-    /// Waits for an order, at most this long or for ever.
-    pub(crate) fn wait(&self, timeout: Option<Duration>) -> Option<Order<Job>> {
+    /// Waits for a command, at most this long or for ever.
+    pub(crate) fn wait(&self, timeout: Option<Duration>) -> Option<Command<Job>> {
         self.mailbox.wait(timeout)
     }
 
-    pub(crate) fn progress(&self) -> &Progress {
+    pub(crate) fn progress(&self) -> &Arc<Padded<Progress>> {
         &self.progress
     }
 
@@ -66,6 +76,26 @@ impl Slot {
     /// Says which batch the worker is in.
     pub(crate) fn enter(&self, batch: Option<Arc<Batch>>) {
         *self.current() = batch;
+    }
+
+    /// Says which datagram of its batch the worker handles.
+    pub(crate) fn is_at(&self, index: usize) {
+        self.at.store(index, Relaxed);
+    }
+
+    /// Says whose datagram, from a lane, the worker handles.
+    pub(crate) fn name_peer(&self, peer: Option<SocketAddr>) {
+        *self.peer.lock().unwrap_or_else(PoisonError::into_inner) = peer;
+    }
+
+    /// Whose datagram the worker handles: a glance.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        let from_lane = *self.peer.lock().unwrap_or_else(PoisonError::into_inner);
+        from_lane.or_else(|| {
+            let batch = self.batch()?;
+            let open = batch.open()?;
+            open.datagram(self.at.load(Relaxed))?.peer
+        })
     }
 
     /// The lanes that the worker has emptied and not let go of yet.
@@ -81,7 +111,14 @@ impl Slot {
 /// A count that changes with every step of a worker, odd while it is busy. The
 /// worker alone writes; the supervisor compares what it read at two looks.
 #[derive(Debug, Default)]
-pub(crate) struct Progress(AtomicU64);
+pub(crate) struct Progress {
+    step: AtomicU64,
+    is_preparing: AtomicBool,
+    /// When the supervisor first saw the step `seen_step`, in ns since the server
+    /// began. Written by the supervisor alone.
+    seen_step: AtomicU64,
+    seen_at: AtomicU64,
+}
 
 impl Progress {
     /// From idle to busy.
@@ -108,11 +145,48 @@ impl Progress {
 
     /// Where the worker is, if it is busy.
     pub(crate) fn busy_at(&self) -> Option<u64> {
-        let count = self.0.load(Relaxed);
+        let count = self.step.load(Relaxed);
         (count % 2 == 1).then_some(count)
     }
 
+    /// Runs what makes the worker's handler instance. Nobody is called in for
+    /// what waits meanwhile: each would begin with the same.
+    pub(crate) fn prepare<T>(&self, make: impl FnOnce() -> T) -> T {
+        struct Preparing<'a>(&'a AtomicBool);
+        impl Drop for Preparing<'_> {
+            fn drop(&mut self) {
+                self.0.store(false, Relaxed);
+            }
+        }
+        self.is_preparing.store(true, Relaxed);
+        let _until_made = Preparing(&self.is_preparing);
+        make()
+    }
+
+    /// Whether the worker's handler instance is being made.
+    pub(crate) fn is_preparing(&self) -> bool {
+        self.is_preparing.load(Relaxed)
+    }
+
+    /// The supervisor sees a step for the first time, so long after the server
+    /// began.
+    pub(crate) fn saw(&self, step: u64, at: Duration) {
+        self.seen_at.store(at.as_nanos() as u64, Relaxed);
+        self.seen_step.store(step, Relaxed);
+    }
+
+    /// How long the worker has been in its step, `now` being counted from when
+    /// the server began; zero if the supervisor has not looked since.
+    pub(crate) fn age(&self, now: Duration) -> Option<Duration> {
+        let step = self.busy_at()?;
+        if self.seen_step.load(Relaxed) != step {
+            return Some(Duration::ZERO);
+        }
+        Some(now.saturating_sub(Duration::from_nanos(self.seen_at.load(Relaxed))))
+    }
+
     fn advance(&self, by: u64) {
-        self.0.store(self.0.load(Relaxed).wrapping_add(by), Relaxed);
+        let step = self.step.load(Relaxed).wrapping_add(by);
+        self.step.store(step, Relaxed);
     }
 }

@@ -1,34 +1,22 @@
 //! The thread that called `serve_forever`: starts the workers, looks after
 //! them, and closes the server.
 
-use std::io;
 use std::panic::resume_unwind;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::protocol::Rest;
+use super::Engine;
+use super::job::Job;
+use super::protocol::{Command, Rest};
+use super::service::{Service, Upkeep};
 use super::slot::Slot;
+use super::threads::Start;
 use super::watch::Watch;
-use super::{Engine, worker};
 use crate::contain::contain;
 use crate::error::Error;
 use crate::logging::{log_error, log_warn};
 use crate::stats::Stats;
 use crate::sys::Socket;
-
-/// Something to do from time to time on the supervisor's thread. Does not panic.
-pub(crate) struct Upkeep {
-    pub(crate) interval: Duration,
-    pub(crate) action: Box<dyn Fn(&Stats) + Send + Sync>,
-}
-
-impl Upkeep {
-    /// Now and an interval; `None` when no clock reaches that far.
-    fn next_due(&self) -> Option<Instant> {
-        Instant::now().checked_add(self.interval)
-    }
-}
 
 /// How the server ended.
 #[derive(Debug, Clone, Copy)]
@@ -40,38 +28,41 @@ pub(crate) struct Closing {
     pub(crate) unread_bytes: Option<u64>,
 }
 
-/// How starting one more worker ended.
-#[derive(Debug)]
-pub(super) enum Start {
-    Started,
-    /// There are as many as there may be.
-    Full,
-    /// The system did not start the thread, and said this.
-    Refused(io::Error),
-}
-
 impl Engine {
     /// Serves until stopped, then drains and closes.
     ///
     /// # Panics
-    /// If a look panicked (the program's logger may do that): then the server
-    /// stops and closes as ever, and the panic goes on to the caller.
-    pub(crate) fn serve(self: &Arc<Self>, upkeep: Option<&Upkeep>) -> Result<Closing, Error> {
+    /// If a look panicked, which is a bug: then the server stops and closes as
+    /// ever, and the panic goes on to the caller.
+    pub(crate) fn serve(self: &Arc<Self>, upkeep: Option<Upkeep>) -> Result<Closing, Error> {
         if self.is_stopping() {
             return Ok(self.close(Instant::now()));
         }
-        let mut watch = Watch::new(self);
-        match self.start_workers() {
-            Ok(()) => self.supervise(&mut watch, upkeep),
+        let mut watch = Watch::new(
+            self.work.slots.len(),
+            self.config.min_workers,
+            self.doors().len(),
+            self.cores,
+        );
+        let mut panic = None;
+        let mut service = None;
+        match self.start(upkeep) {
+            Ok(started) => {
+                service = started;
+                self.supervise(&mut watch, &mut panic);
+            }
             Err(error) => self.fail(error),
         }
-        let deadline = self.drain(&mut watch);
+        let deadline = self.drain(&mut watch, &mut panic);
+        if let Some(service) = service {
+            service.stop(self, deadline);
+        }
         let closing = self.close(deadline);
-        if let Some(message) = watch.take_panic() {
+        if let Some(message) = panic {
             // The panic hook has told of it already.
             resume_unwind(Box::new(message));
         }
-        match self.take_fatal() {
+        match self.life.take_fatal() {
             Some(error) => Err(error),
             None => Ok(closing),
         }
@@ -80,26 +71,19 @@ impl Engine {
     /// Stops by itself, for a reason that `serve` will return.
     pub(super) fn fail(&self, error: Error) {
         let line = format!("{error}; the server stops");
-        self.fatal
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(error);
+        self.life.fail(error);
         self.stop();
         log_error!("{line}");
     }
 
-    fn take_fatal(&self) -> Option<Error> {
-        self.fatal
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-    }
-
-    fn start_workers(self: &Arc<Self>) -> Result<(), Error> {
+    /// Starts all threads there should be.
+    fn start(self: &Arc<Self>, upkeep: Option<Upkeep>) -> Result<Option<Service>, Error> {
+        let addr = self.socket.local_addr();
+        self.make_alarm()
+            .map_err(|cause| Error::Serve { addr, cause })?;
         let wanted = self.config.min_workers;
         for started in 0..wanted {
             if let Start::Refused(cause) = self.start_worker() {
-                let addr = self.socket.local_addr();
                 return Err(Error::StartWorkers {
                     addr,
                     started,
@@ -108,80 +92,65 @@ impl Engine {
                 });
             }
         }
-        Ok(())
-    }
-
-    /// Starts one more worker, if there may be one more.
-    pub(super) fn start_worker(self: &Arc<Self>) -> Start {
-        let Some(id) = self.protocol().hire() else {
-            return Start::Full;
-        };
-        let engine = Arc::clone(self);
-        if let Err(cause) = self.crew.start(move || worker::run(&engine, id)) {
-            self.transit(|protocol| ((), protocol.gone(id, false)));
-            return Start::Refused(cause);
-        }
-        let workers = self.protocol().workers() as u64;
-        self.peak_workers.fetch_max(workers, Relaxed);
-        Start::Started
+        upkeep
+            .map(|upkeep| Service::start(self, upkeep))
+            .transpose()
     }
 
     /// Looks after the workers while there is traffic; sleeps while there is none.
     ///
-    /// Sleeping is a handshake: `doze` raises a flag only when nobody is busy, or
-    /// nobody but who has long been stuck, under the lock under which the next
-    /// batch to be received will find that flag and send the token that ends
-    /// the wait below.
-    fn supervise(self: &Arc<Self>, watch: &mut Watch, upkeep: Option<&Upkeep>) {
-        let mut due = upkeep.and_then(Upkeep::next_due);
+    /// Sleeping is a handshake: `doze` leaves a mark only when there is nothing
+    /// to look after, under the lock under which the next batch to be received
+    /// will find that mark, and ends the wait below or arms its timer.
+    fn supervise(self: &Arc<Self>, watch: &mut Watch, panic: &mut Option<String>) {
         while !self.is_stopping() {
-            let rest = self.protocol().doze(watch.is_settled());
-            let until_due = due.map(|due| due.saturating_duration_since(Instant::now()));
+            let few = watch.interval().as_micros() as u32 / OFTEN_IN_MICROS;
+            let rest = self.protocol().doze(few, watch.is_settled());
             let until_look = match rest {
-                // Nobody is at some door, and nobody can be hired for it.
-                Rest::None if watch.is_settled() && self.protocol().is_full() => Some(LIGHT_REST),
+                // Nobody can be hired for the door where nobody is.
+                Rest::None if watch.is_settled() && self.protocol().is_full() => Some(LONG_REST),
                 Rest::None => Some(watch.interval()),
-                Rest::Light => Some(LIGHT_REST),
                 Rest::Deep => None,
             };
-            let wait = match (until_look, until_due) {
-                (Some(look), Some(due)) => Some(look.min(due)),
-                (look, due) => look.or(due),
-            };
-            self.wait_for_token(wait);
+            self.wait_for_alarm(until_look);
             self.protocol().awake();
-            if let (Some(upkeep), Some(at)) = (upkeep, due) {
-                if Instant::now() >= at {
-                    (upkeep.action)(&self.stats());
-                    due = upkeep.next_due();
-                }
-            }
-            self.look(watch);
+            self.look(watch, panic);
         }
     }
 
     /// One look; should it panic, the server stops.
-    fn look(self: &Arc<Self>, watch: &mut Watch) {
-        if let Err(message) = contain(|| watch.look(self)) {
-            watch.keep_panic(message);
+    fn look(self: &Arc<Self>, watch: &mut Watch, panic: &mut Option<String>) {
+        if let Err(message) = contain(|| self.make_round(watch)) {
+            panic.get_or_insert(message);
             self.stop();
         }
     }
 
-    /// Nothing is received any more: waits until what was received is dealt
-    /// with. The deadline is for handlers; that the doors are left is waited for
-    /// in any case: the bells have rung, and nothing there blocks.
-    /// Returns the deadline.
-    fn drain(self: &Arc<Self>, watch: &mut Watch) -> Instant {
+    /// Nothing is received any more: waits until what was received is dealt with,
+    /// at most to the deadline, which it returns.
+    ///
+    /// Whoever is still at a door is rung for again and again: nothing depends on
+    /// one ring.
+    fn drain(self: &Arc<Self>, watch: &mut Watch, panic: &mut Option<String>) -> Instant {
         let now = Instant::now();
         let timeout = self.config.drain_timeout.min(LONGEST_DRAIN);
         let deadline = now.checked_add(timeout).unwrap_or(now);
         while !self.protocol().is_drained() {
-            if Instant::now() >= deadline && self.protocol().doors_are_closed() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
                 break;
             }
-            self.wait_for_token(Some(watch.interval()));
-            self.look(watch);
+            self.wait_for_alarm(Some(watch.interval().min(left)));
+            self.look(watch, panic);
+            if !self.protocol().doors_are_closed() {
+                self.socket.ring_all();
+            }
+        }
+        // Whoever is at a door holds the socket, and leaves as soon as it hears.
+        let grace = Instant::now() + DEPARTURE_GRACE;
+        while !self.protocol().doors_are_closed() && Instant::now() < grace {
+            self.socket.ring_all();
+            self.wait_for_alarm(Some(watch.interval()));
         }
         deadline
     }
@@ -189,18 +158,21 @@ impl Engine {
     /// Sends everyone home and closes the socket. What is still in a handler is
     /// abandoned: its thread ends when the handler returns.
     fn close(&self, deadline: Instant) -> Closing {
-        let parked = self.protocol().close();
+        let (parked, jobs) = self.protocol().close();
         for worker in parked {
-            self.slot(worker).deliver(super::Order::Leave);
+            self.slot(worker).deliver(Command::Leave);
         }
-        self.crew.dismiss();
-        if let Some(lanes) = &self.lanes {
+        self.threads.dismiss();
+        if let Some(lanes) = &self.work.lanes {
             lanes.abandon();
         }
-        for slot in self.slots.iter().filter_map(|slot| slot.get()) {
-            if let Some(batch) = slot.batch() {
-                batch.abandon();
-            }
+        let given_up = jobs.into_iter().filter_map(|job| match job {
+            Job::Batch(batch) => Some(batch),
+            Job::Lane(_) => None,
+        });
+        let in_hand = self.work.slots().filter_map(Slot::batch);
+        for batch in given_up.chain(in_hand) {
+            batch.abandon();
         }
         self.wait_for_departures(deadline);
         let kernel_drops = self.socket.sum(Socket::kernel_drops);
@@ -214,7 +186,7 @@ impl Engine {
             self.name_the_abandoned();
         }
         Closing {
-            stats: *self.closing_stats.get_or_init(|| stats),
+            stats: *self.life.closing_stats.get_or_init(|| stats),
             abandoned_threads,
             unread_bytes,
         }
@@ -230,15 +202,17 @@ impl Engine {
             if left.is_zero() {
                 return;
             }
-            self.wait_for_token(Some(left));
+            self.wait_for_alarm(Some(left));
         }
     }
 
     fn name_the_abandoned(&self) {
-        let is_busy = |slot: &Slot| slot.progress().busy_at().is_some();
-        let busy = self.slots.iter().enumerate();
-        let busy = busy.filter(|(_, slot)| slot.get().is_some_and(|slot| is_busy(slot)));
-        let names: Vec<String> = busy
+        let slots = self.work.slots.iter().enumerate();
+        let names: Vec<String> = slots
+            .filter(|(_, slot)| {
+                slot.get()
+                    .is_some_and(|slot| slot.progress().busy_at().is_some())
+            })
             .map(|(id, _)| format!("{}-{id}", self.config.thread_name))
             .collect();
         log_warn!(
@@ -248,17 +222,14 @@ impl Engine {
             names.join(", "),
         );
     }
-
-    fn wait_for_token(&self, timeout: Option<Duration>) {
-        // Woken or not, the supervisor looks for itself.
-        let _ = self.supervisor.wait(timeout);
-    }
 }
 
-/// The same while nothing is received and everyone busy has been so for a while:
-/// all that can happen is that a stuck handler replies, or that something comes
-/// to a socket where nobody is and nobody more can be hired.
-const LIGHT_REST: Duration = Duration::from_millis(4);
+/// How long the supervisor waits when all workers there may be have long been in
+/// their handlers: all it does then is to warn.
+const LONG_REST: Duration = Duration::from_millis(250);
+
+/// Batches at this distance, or nearer, keep the supervisor awake.
+const OFTEN_IN_MICROS: u32 = 500;
 
 /// Longer than any machine runs, and short enough to add to any moment.
 const LONGEST_DRAIN: Duration = Duration::from_secs(100 * 365 * 24 * 3600);

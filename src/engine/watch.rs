@@ -1,324 +1,342 @@
-//! The supervisor's looks: finds who is stuck, and sees that nothing waits behind them.
+//! Judges who is stuck, and what follows: values in, decisions out.
+//!
+//! It knows workers, doors and threads only as [`Sights`] shows them, and no
+//! clock. What it decides is carried out by `rounds.rs`, and the tests show it
+//! traces.
+//!
+//! A worker seen in the same step at two looks waits, computes, or lacks a
+//! processor. To find out costs a system call or two, so it is asked only when
+//! something is left undone. Who *waits* is stuck at once. Who *computes* is stuck
+//! when it has used [`LONGEST_COMPUTING`] of a processor: below that, others would
+//! only take the processor from it, unless one is free. Who *lacks* a processor is
+//! not stuck: to wake others would not give it one.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+mod activity;
+mod growth;
+mod repeats;
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
-use super::Engine;
-use super::job::Job;
-use super::protocol::DoorId;
-use super::slot::Slot;
-use super::supervisor::Start;
-use crate::logging::{log_debug, log_warn};
+use super::protocol::{DoorId, WorkerId};
+use activity::{Activity, LOOKS, Seen, patience};
+use growth::Starvation;
+use repeats::Repeats;
+
+/// What can be seen of the engine at one look.
+pub(super) trait Sights {
+    /// Time since the server began.
+    fn now(&self) -> Duration;
+    /// The place of this worker, if it is busy.
+    fn worker(&self, id: WorkerId) -> Option<Step>;
+    /// The processor time that its thread has used, where the system tells.
+    fn cpu_time(&self, id: WorkerId) -> Option<Duration>;
+    /// Whether its thread runs or would, were a processor free.
+    fn is_runnable(&self, id: WorkerId) -> bool;
+    /// The batch that it has for itself, by address and filling, if something of it
+    /// is unclaimed.
+    fn unclaimed(&self, id: WorkerId) -> Option<(usize, u64)>;
+    /// Which opening of this door this is, while nobody is there.
+    fn open_since(&self, door: DoorId) -> Option<u64>;
+    /// Whether something waits at the socket of this door.
+    fn has_pending(&self, door: DoorId) -> bool;
+    /// How many jobs were ever taken, while one waits.
+    fn waiting_since(&self) -> Option<u64>;
+    /// How many workers there are.
+    fn pool(&self) -> Pool;
+    /// Whether handlers wait so much that datagrams are handed on.
+    fn is_dispatched(&self) -> bool;
+    /// Whether handlers are quick.
+    fn is_cheap(&self) -> bool;
+}
+
+/// Where a busy worker is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Step {
+    pub(super) number: u64,
+    /// Its handler instance is being made.
+    pub(super) is_preparing: bool,
+}
+
+/// The workers, counted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Pool {
+    pub(super) workers: usize,
+    pub(super) busy: usize,
+    /// There are as many as there may be.
+    pub(super) is_full: bool,
+    /// There are fewer than the least there should be.
+    pub(super) is_short: bool,
+    /// Nobody is idle, and there is a job or a door that nobody is at.
+    pub(super) lacks: bool,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// This step of a worker is new.
+    Saw(WorkerId, u64),
+    /// Send the replies of this worker for it.
+    Send(WorkerId),
+    /// The same, and let it send each at once from now on: nobody looks after it.
+    LeaveAlone(WorkerId),
+    /// Give its batch to another worker.
+    Rescue(WorkerId),
+    /// Send an idle worker to this door.
+    FillDoor(DoorId),
+    /// Call one from another door to this one.
+    Summon(DoorId),
+    /// Call somebody for a job that waits.
+    HandOut,
+    /// Start so many workers more.
+    Grow(usize),
+    /// All workers there may be are busy, and something has waited for so long.
+    Starved { busy: usize, waited: Duration },
+    /// That is over, after so long.
+    Relieved { waited: Duration },
+}
 
 /// What the last looks saw. Nothing is judged by one look: that can be mere
 /// preemption.
 #[derive(Debug)]
 pub(super) struct Watch {
-    seen: Vec<Sight>,
+    seen: Vec<Seen>,
     /// How long each door has been open.
     doors: Vec<Repeats<u64>>,
     /// How long jobs have waited for a worker.
     waiting: Repeats<u64>,
-    /// Looks in a row at which nobody busy had got any further.
-    settled: u32,
     /// Looks in a row that found work for a worker that does not exist.
     lacking: u32,
-    /// Looks to let pass after the system refused a thread.
+    /// Looks to let pass after a thread was refused or replaced.
     hold_off: u32,
     /// Looks in a row that found handlers quick and nobody stuck.
     calm: u32,
-    /// Looks still to come in quick succession, as somebody got stuck lately.
-    alert: u32,
+    /// Whether everyone busy is left alone.
+    is_settled: bool,
+    starvation: Option<Starvation>,
     /// Processors to run on.
     cores: usize,
-    /// What the first look that panicked said.
-    panic: Option<String>,
-}
-
-/// One worker, as the last looks saw it.
-#[derive(Debug, Clone, Copy, Default)]
-struct Sight {
-    step: Repeats<u64>,
-    /// What was made of that.
-    is_stuck: bool,
-    /// Which batch it is in, by address and filling.
-    batch: Repeats<(usize, u64)>,
-}
-
-/// Something, and for how many looks in a row it has been the same.
-#[derive(Debug, Clone, Copy, Default)]
-struct Repeats<T> {
-    last: Option<T>,
-    count: u32,
-}
-
-impl<T: PartialEq> Repeats<T> {
-    /// Takes note; returns how often it was seen before in a row.
-    fn see(&mut self, now: Option<T>) -> u32 {
-        self.count = if now.is_some() && now == self.last {
-            self.count.saturating_add(1)
-        } else {
-            0
-        };
-        self.last = now;
-        self.count
-    }
+    /// The least workers there should be.
+    min: usize,
+    /// The worker whose thread is looked at first.
+    next: WorkerId,
+    /// Workers that stayed where they were, and do not compute.
+    stuck: usize,
+    decisions: Vec<Decision>,
 }
 
 impl Watch {
-    pub(super) fn new(engine: &Engine) -> Self {
+    pub(super) fn new(workers: usize, min: usize, doors: usize, cores: usize) -> Self {
         Self {
-            seen: vec![Sight::default(); engine.slots.len()],
-            doors: vec![Repeats::default(); engine.doors().len()],
+            seen: vec![Seen::default(); workers],
+            doors: vec![Repeats::default(); doors],
             waiting: Repeats::default(),
-            settled: 0,
             lacking: 0,
             hold_off: 0,
             calm: 0,
-            alert: 0,
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
-            panic: None,
+            is_settled: false,
+            starvation: None,
+            cores,
+            min,
+            next: 0,
+            stuck: 0,
+            decisions: Vec::with_capacity(3 * workers + 2 * doors + 4),
         }
     }
 
     /// One look at everyone.
-    pub(super) fn look(&mut self, engine: &Arc<Engine>) {
-        self.alert = self.alert.saturating_sub(1);
-        if self.alert % QUICK_LOOKS == 0 {
-            engine.looks.fetch_add(1, Relaxed);
+    pub(super) fn look(&mut self, sights: &impl Sights) -> &[Decision] {
+        self.decisions.clear();
+        let pool = sights.pool();
+        for id in 0..self.seen.len() {
+            self.see_worker(sights, id);
         }
-        let patience = match (engine.pace.is_cheap(), self.alert) {
-            (true, 0) => LOOKS_WHEN_CHEAP,
-            (true, _) => LOOKS_WHEN_CHEAP * QUICK_LOOKS,
-            (false, _) => LOOKS,
-        };
-        let (mut stuck, mut moved, mut is_news) = (0, false, false);
-        for (slot, seen) in engine.slots.iter().zip(&mut self.seen) {
-            if let Some(slot) = slot.get() {
-                let before = seen.step.last;
-                let was_stuck = std::mem::replace(&mut seen.is_stuck, false);
-                seen.is_stuck = Self::look_at(engine, slot, seen, patience);
-                stuck += usize::from(seen.is_stuck);
-                is_news |= seen.is_stuck && !was_stuck;
-                moved |= seen.step.last != before;
-            }
+        for (door, seen) in self.doors.iter_mut().enumerate() {
+            seen.see(sights.open_since(door));
         }
-        let is_cheap = engine.pace.is_cheap();
-        if is_news && is_cheap {
-            self.alert = LOOKS_OF_ALERT;
+        self.waiting.see(sights.waiting_since());
+        let has_work = self.waiting.is_there()
+            || (0..self.doors.len())
+                .any(|door| self.doors[door].is_there() && sights.has_pending(door));
+        let is_beyond_help = pool.is_full && pool.lacks;
+        if sights.is_dispatched() {
+            self.take_stays_for_waits();
         }
-        self.calm = if is_cheap && stuck == 0 {
-            self.calm.saturating_add(1)
-        } else {
-            0
-        };
-        self.settled = if moved {
-            0
-        } else {
-            self.settled.saturating_add(1)
-        };
-        for door in engine.doors() {
-            let socket = engine.socket.borrow(door);
-            let backlogged = socket.is_some_and(|socket| socket.is_backlogged());
-            engine.backlogged[door].store(backlogged, Relaxed);
-            self.see_to_the_door(engine, door, stuck, patience);
+        if self.is_anything_undone() && !is_beyond_help {
+            self.look_at_threads(sights);
         }
-        self.see_to_the_jobs(engine, stuck, patience);
-        self.see_to_growth(engine, stuck);
+        let has_free_core = self.count(Activity::wants_core) < self.cores;
+        for id in 0..self.seen.len() {
+            self.see_to_its_batch(sights, id, has_free_core);
+        }
+        let is_quick = sights.is_cheap() && self.count(Activity::is_stuck) == 0;
+        self.calm = if is_quick { self.calm + 1 } else { 0 }.min(LOOKS_UNTIL_CALM);
+        self.stuck = self.count(|activity| activity.is_stuck() || activity == Activity::Stays);
+        self.is_settled = self
+            .seen
+            .iter()
+            .all(|seen| seen.is_left_alone || matches!(seen.activity, Activity::Idle));
+        let patience = patience(sights);
+        for door in 0..self.doors.len() {
+            self.see_to_the_door(sights, door, has_free_core, patience);
+        }
+        let is_due = self.waiting.count() >= patience || self.count(Activity::is_stuck) > 0;
+        if self.waiting.count() >= LOOKS && is_due {
+            self.decisions.push(Decision::HandOut);
+        }
+        self.see_to_growth(sights, pool, has_work);
+        self.see_to_starvation(sights, pool, has_work);
+        &self.decisions
     }
 
-    /// A look has panicked with this message.
-    pub(super) fn keep_panic(&mut self, message: String) {
-        self.panic.get_or_insert(message);
-    }
-
-    /// What the first look that panicked said, if one has.
-    pub(super) fn take_panic(&mut self) -> Option<String> {
-        self.panic.take()
-    }
-
-    /// How long to wait until the next look while there is traffic.
-    ///
-    /// A handler that blocks among many that are quick is likely to be followed
-    /// by another: for a while that is found out sooner. When none has for a
-    /// while, later: each look takes the processor from somebody.
+    /// How long to wait until the next look while there is traffic. Later when
+    /// nobody was stuck for a while: each look takes the processor from somebody.
     pub(super) fn interval(&self) -> Duration {
-        if self.alert > 0 {
-            LOOK_INTERVAL / QUICK_LOOKS
-        } else if self.calm > LOOKS_UNTIL_CALM {
+        if self.calm == LOOKS_UNTIL_CALM {
             LOOK_INTERVAL * 2
         } else {
             LOOK_INTERVAL
         }
     }
 
-    /// Whether everyone busy has been in the same handler for some time.
+    /// Whether everyone busy has been in the same handler for so long that it is
+    /// left alone.
     pub(super) fn is_settled(&self) -> bool {
-        self.settled >= LOOKS_UNTIL_SETTLED
+        self.is_settled
     }
 
-    /// Looks at one worker; whether it is stuck.
-    ///
-    /// In the same handler at two looks in a row it is, unless handlers are
-    /// known to be quick and its thread is not waiting for anything: then it
-    /// lacks a processor, which waking others would not give it. It is believed
-    /// for some looks.
-    fn look_at(engine: &Engine, slot: &Slot, seen: &mut Sight, patience: u32) -> bool {
-        let step = slot.progress().busy_at();
-        if step.is_none() {
-            *seen = Sight::default();
-            return false;
-        }
-        let same_step = seen.step.see(step);
-        let is_stuck = same_step >= patience || (same_step >= LOOKS && !slot.thread.is_runnable());
-        if let Some(batch) = slot.batch() {
-            let filling = (Arc::as_ptr(&batch) as usize, batch.filling());
-            let is_overdue = seen.batch.see(Some(filling)) >= patience;
-            if (is_stuck || is_overdue) && batch.unclaimed() > 0 {
-                engine.transit(|protocol| ((), protocol.assist(Job::Batch(batch))));
-            }
-        }
-        if is_stuck {
-            engine.send_for(slot);
-        }
-        is_stuck
+    /// Workers that stayed where they were at the last look, and do not compute.
+    pub(super) fn stuck(&self) -> usize {
+        self.stuck
     }
 
-    /// Whoever opened the door is not back yet: sends an idle worker, or one
-    /// who waits elsewhere in vain.
-    fn see_to_the_door(&mut self, engine: &Engine, door: DoorId, stuck: usize, patience: u32) {
-        let same_opening = self.doors[door].see(engine.protocol().open_since(door));
-        if same_opening >= patience || (same_opening >= LOOKS && stuck > 0) {
-            if engine.doors().len() > 1 && has_pending(engine, door) {
-                engine.transit(|protocol| ((), protocol.summon(door)));
+    /// The system refused a thread: not another for a while.
+    pub(super) fn hold_off(&mut self) {
+        self.hold_off = LOOKS_AFTER_FAILURE;
+    }
+
+    fn count(&self, is_meant: impl Fn(Activity) -> bool) -> usize {
+        let activities = self.seen.iter().map(|seen| seen.activity);
+        activities.filter(|activity| is_meant(*activity)).count()
+    }
+
+    /// Looks where a worker is. Replies of one that stays there are sent for it.
+    fn see_worker(&mut self, sights: &impl Sights, id: WorkerId) {
+        let seen = &mut self.seen[id];
+        let Some(step) = sights.worker(id) else {
+            *seen = Seen::default();
+            return;
+        };
+        let looks = seen.step.see(Some(step.number));
+        seen.batch.see(sights.unclaimed(id));
+        if looks == 0 {
+            (seen.first, seen.last, seen.is_left_alone) = (None, None, false);
+            self.decisions.push(Decision::Saw(id, step.number));
+        }
+        seen.activity = match seen.activity {
+            _ if step.is_preparing => Activity::Prepares,
+            _ if looks < LOOKS => Activity::Moves,
+            Activity::Idle | Activity::Moves | Activity::Prepares => Activity::Stays,
+            known => known,
+        };
+        if looks >= LOOKS && !seen.is_left_alone {
+            seen.is_left_alone = looks >= LOOKS_UNTIL_SETTLED;
+            self.decisions.push(if seen.is_left_alone {
+                Decision::LeaveAlone(id)
             } else {
-                engine.transit(|protocol| ((), protocol.fill_door(door)));
+                Decision::Send(id)
+            });
+        }
+    }
+
+    /// Whether there is a job or a batch that nobody gets to, or a door where
+    /// nobody is.
+    fn is_anything_undone(&self) -> bool {
+        let has_batch = |seen: &Seen| seen.batch.is_there() && seen.activity.stays();
+        self.waiting.is_there()
+            || self.doors.iter().any(Repeats::is_there)
+            || self.seen.iter().any(has_batch)
+    }
+
+    /// Where handlers are known to wait, nobody asks whether one does.
+    fn take_stays_for_waits(&mut self) {
+        for seen in &mut self.seen {
+            if seen.activity == Activity::Stays {
+                seen.activity = Activity::Waits;
             }
         }
     }
 
-    /// Jobs wait, and nobody has taken one for some time: sends whom there is.
-    fn see_to_the_jobs(&mut self, engine: &Engine, stuck: usize, patience: u32) {
-        let same_jobs = self.waiting.see(engine.protocol().waiting_since());
-        if same_jobs >= patience || (same_jobs >= LOOKS && stuck > 0) {
-            while engine.transit(|protocol| {
-                let calls = protocol.hand_out();
-                (calls.wake.is_some(), calls)
-            }) {}
-        }
-    }
-
-    /// Nobody is idle and there is something to do: hires.
-    ///
-    /// When everyone is stuck, the pool doubles. When some only take long, it
-    /// grows slowly and not far, and not at all while those at work want all the
-    /// processors: more threads would only take them from each other, and from
-    /// whoever waits for the replies.
-    fn see_to_growth(&mut self, engine: &Arc<Engine>, stuck: usize) {
-        self.hold_off = self.hold_off.saturating_sub(1);
-        let (lacks, has_waiting, busy, workers) = {
-            let protocol = engine.protocol();
-            (
-                protocol.lacks_workers(),
-                protocol.has_waiting(),
-                protocol.busy(),
-                protocol.workers(),
-            )
-        };
-        let has_work = || has_waiting || engine.doors().any(|door| is_wanted(engine, door));
-        if !lacks || self.hold_off > 0 || !has_work() {
-            self.lacking = 0;
-            return;
-        }
-        self.lacking += 1;
-        let step = if stuck >= busy {
-            workers.clamp(1, LARGEST_STEP)
-        } else if self.has_room_for_one(engine, workers) {
-            1
-        } else {
-            return;
-        };
-        self.lacking = 0;
-        self.grow(engine, step);
-    }
-
-    /// Whether there is a processor for one more worker, by what some looks in a
-    /// row saw: at a single one, somebody may just be being woken.
-    fn has_room_for_one(&mut self, engine: &Engine, workers: usize) -> bool {
-        let is_far = workers >= self.cores * EAGER_WORKERS_PER_CORE;
-        if is_far || self.lacking < LOOKS_BEFORE_ASKING {
-            return false;
-        }
-        if Self::runnable_workers(engine) >= self.cores {
-            self.lacking = 0;
-            return false;
-        }
-        self.lacking >= PATIENT_LOOKS
-    }
-
-    /// How many workers have a processor, or would if one were free.
-    fn runnable_workers(engine: &Engine) -> usize {
-        let slots = engine.slots.iter().filter_map(|slot| slot.get());
-        let busy = slots.filter(|slot| slot.progress().busy_at().is_some());
-        busy.filter(|slot| slot.thread.is_runnable()).count()
-    }
-
-    fn grow(&mut self, engine: &Arc<Engine>, step: usize) {
-        let addr = engine.socket.local_addr();
-        let mut started = 0;
-        for _ in 0..step {
-            match engine.start_worker() {
-                Start::Started => started += 1,
-                Start::Full => break,
-                Start::Refused(cause) => {
-                    engine.failed_worker_starts.fetch_add(1, Relaxed);
-                    self.hold_off = LOOKS_AFTER_FAILURE;
-                    log_warn!("{addr}: the system did not start another worker thread: {cause}");
-                    break;
-                }
+    /// Looks at threads of workers that stay where they are, some each time.
+    fn look_at_threads(&mut self, sights: &impl Sights) {
+        let count = self.seen.len();
+        let mut left = MOST_THREADS;
+        for id in (self.next..self.next + count).map(|id| id % count) {
+            if left == 0 {
+                self.next = id;
+                return;
+            }
+            let seen = &mut self.seen[id];
+            // Who waits goes on to wait, until it moves.
+            if seen.activity.stays() && seen.activity != Activity::Waits {
+                left -= 1;
+                seen.look_at_thread(sights, id);
             }
         }
-        if started > 0 {
-            let workers = engine.protocol().workers();
-            log_debug!("{addr}: grew by {started} to {workers} workers");
+    }
+
+    /// Gives a batch away that its worker does not get on with.
+    fn see_to_its_batch(&mut self, sights: &impl Sights, id: WorkerId, has_free_core: bool) {
+        let seen = &mut self.seen[id];
+        if seen.activity == Activity::Idle {
+            return;
+        }
+        let is_overdue = seen.batch.count() >= patience(sights) && has_free_core;
+        let is_stuck = match seen.activity {
+            Activity::Waits | Activity::Spins => true,
+            Activity::Computes => has_free_core,
+            _ => false,
+        };
+        if seen.batch.is_there() && (is_stuck || is_overdue) {
+            self.decisions.push(Decision::Rescue(id));
+        }
+    }
+
+    /// Whoever left the door is not back yet: sends an idle worker, or one who
+    /// waits elsewhere in vain.
+    fn see_to_the_door(
+        &mut self,
+        sights: &impl Sights,
+        door: DoorId,
+        has_free_core: bool,
+        patience: u32,
+    ) {
+        let seen = &self.doors[door];
+        if !seen.is_there() {
+            return;
+        }
+        let is_stuck = self.count(Activity::is_stuck) > 0
+            || (has_free_core && self.count(|activity| activity == Activity::Computes) > 0);
+        let is_due = seen.count() >= LOOKS && is_stuck;
+        if is_due || (seen.count() >= patience && has_free_core) {
+            let is_wanted = self.doors.len() > 1 && sights.has_pending(door);
+            self.decisions.push(if is_wanted {
+                Decision::Summon(door)
+            } else {
+                Decision::FillDoor(door)
+            });
         }
     }
 }
 
-/// Whether something waits at a door where nobody is.
-fn is_wanted(engine: &Engine, door: DoorId) -> bool {
-    engine.protocol().open_since(door).is_some() && has_pending(engine, door)
-}
-
-fn has_pending(engine: &Engine, door: DoorId) -> bool {
-    let socket = engine.socket.borrow(door);
-    socket.is_some_and(|socket| socket.has_pending())
-}
-
-/// Between two looks at workers while there is traffic, as a rule. A worker seen
-/// in the same handler at two looks in a row is stuck.
+/// Between two looks at workers while there is traffic, as a rule.
 const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 /// Looks in a row without cause before they come half as often.
 const LOOKS_UNTIL_CALM: u32 = 100;
-/// Looks within that time when somebody got stuck lately.
-const QUICK_LOOKS: u32 = 4;
-/// For how many looks that counts as lately: a tenth of a second.
-const LOOKS_OF_ALERT: u32 = 100 * QUICK_LOOKS;
-/// Looks in a row, after the first, that must see the same.
-const LOOKS: u32 = 1;
-/// The same, when handlers are known to be quick: longer than the slices in
-/// which the system shares out its processors.
-const LOOKS_WHEN_CHEAP: u32 = 5;
 /// Longer than anything waits that a look could do something about.
 const LOOKS_UNTIL_SETTLED: u32 = 32;
-/// The most threads started at one look.
-const LARGEST_STEP: usize = 64;
-/// Looks in a row that find work undone before the pool grows slowly.
-const PATIENT_LOOKS: u32 = 5;
-/// From which of them on the system is asked who wants a processor.
-const LOOKS_BEFORE_ASKING: u32 = 3;
-/// Up to how many workers it grows slowly.
-const EAGER_WORKERS_PER_CORE: usize = 8;
-/// Looks without another try after the system refused a thread.
+/// Threads that one look asks the system about: each takes some microseconds.
+const MOST_THREADS: usize = 8;
+/// Looks without another try after the system refused a thread, or one was replaced.
 const LOOKS_AFTER_FAILURE: u32 = 100;

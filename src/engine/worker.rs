@@ -1,34 +1,34 @@
 //! One worker's loop.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::batch::Batch;
 use super::fault::{AfterFault, FaultRun};
+use super::handling::Handling;
 use super::job::Job;
-use super::lane_work::{Shift, sort};
-use super::lanes::{LaneId, Lanes, Parcels};
-use super::protocol::{Assistance, DoorId, Order, WorkerId};
+use super::lane_work::Shift;
+use super::lanes::{LaneId, Parcels};
+use super::protocol::{Command, DoorId, Plan, WorkerId};
 use super::slot::Slot;
-use super::{Engine, Executor};
+use super::{Engine, lane_work};
 use crate::contain::contain;
 use crate::logging::{log_debug, log_error};
 use crate::stats::{Fate, WorkerTally, bump};
-use crate::sys::{Datagram, Received, name_thread};
+use crate::sys::{ReceiveBlock, Received, name_thread};
 
-/// Works until told to leave.
+/// Works until told to leave. `first` is the batch that it receives into.
 ///
-/// Executors contain what users' code does. Should anything panic all the same
-/// (the program's logger may), it must not leave the job, which would cost the
-/// pool a thread: the worker leaves as if it had been told to.
-pub(super) fn run(engine: &Engine, me: WorkerId) {
-    if let Err(message) = contain(|| work_until_told(engine, me)) {
+/// Executors contain what users' code does. Should anything panic all the same,
+/// it must not leave the job, which would cost the pool a thread: the worker
+/// leaves as if it had been told to.
+pub(super) fn run(engine: &Engine, me: WorkerId, first: Arc<Batch>) {
+    if let Err(message) = contain(|| work_until_told(engine, me, first)) {
         log_error!("a worker panicked and leaves: {message}");
     }
 }
 
-fn work_until_told(engine: &Engine, me: WorkerId) {
+fn work_until_told(engine: &Engine, me: WorkerId, first: Arc<Batch>) {
     name_thread(&format!("{}-{me}", engine.config.thread_name));
     let mut departure = Departure {
         engine,
@@ -45,30 +45,29 @@ fn work_until_told(engine: &Engine, me: WorkerId) {
         me,
         slot,
         door: me % engine.doors().len(),
-        own: engine.batches.take(),
-        in_own: false,
+        own: first,
         ready: Vec::new(),
         parcels: Parcels::default(),
         busy: false,
-        look: 0,
+        received_at: Instant::now(),
         faults: FaultRun::default(),
-        executor,
+        handling: Handling::new(slot, &engine.work.pace, &engine.work.looks, executor),
     };
-    let mut order = worker.next();
+    let mut command = Command::Search;
     loop {
-        order = match order {
-            Order::Receive(door) => worker.receive(door),
-            Order::Work(Job::Batch(batch)) => worker.help(&batch),
-            Order::Work(Job::Lane(id)) => worker.work_lane(id),
-            Order::Park => worker.park(&mut departure.retired),
-            Order::Leave => break,
+        command = match command {
+            Command::Search => worker.next(),
+            Command::Receive(door) => worker.receive(door),
+            Command::Work(Job::Batch(batch)) => worker.work_batch(&batch),
+            Command::Work(Job::Lane(id)) => worker.work_lane(id),
+            Command::Park => worker.park(&mut departure.retired),
+            Command::Leave => break,
         };
     }
     worker.set_busy(true);
-    worker.executor.finish();
+    worker.handling.finish();
     worker.set_busy(false);
-    slot.enter(None);
-    engine.batches.put(worker.own);
+    engine.work.batches.put(worker.own);
 }
 
 /// Tells the others that the worker is gone, whichever way it goes.
@@ -82,13 +81,15 @@ impl Drop for Departure<'_> {
     fn drop(&mut self) {
         let slot = self.engine.slot(self.me);
         slot.progress().rest();
-        // It sends, and what cannot be sent may be logged.
-        let _ = contain(|| self.engine.let_go_for(slot));
+        let batch = slot.batch();
+        slot.enter(None);
+        self.engine.let_go_for(slot);
         if self.retired {
-            self.engine.crew.release_one();
+            self.engine.threads.release_one();
         }
+        let job = batch.map(Job::Batch);
         self.engine
-            .transit(|protocol| ((), protocol.gone(self.me, self.retired)));
+            .transit(|protocol| ((), protocol.gone(self.me, self.retired, job)));
         if self.retired {
             log_debug!(
                 "{}: worker {} was idle and left",
@@ -107,82 +108,84 @@ struct Worker<'a> {
     door: DoorId,
     /// The batch this worker receives into.
     own: Arc<Batch>,
-    /// Whether the slot says that the worker is in its own batch.
-    in_own: bool,
-    /// Lanes to be handed on as jobs.
+    /// Room for lanes that become jobs.
     ready: Vec<Job>,
     /// Room for the datagrams of a lane.
     parcels: Parcels,
     busy: bool,
-    /// The supervisor's look at which the outbox was last flushed.
-    look: u64,
+    /// When this worker last received anything.
+    received_at: Instant,
     faults: FaultRun,
-    executor: Box<dyn Executor>,
+    handling: Handling<'a>,
 }
 
 impl Worker<'_> {
     /// Asks what to do.
-    fn next(&mut self) -> Order<Job> {
+    fn next(&mut self) -> Command<Job> {
+        let busy = self.engine.most_helpers();
         self.engine
-            .transit(|protocol| protocol.next(self.me, self.door))
+            .transit(|protocol| protocol.next(self.me, self.door, busy))
     }
 
     /// Leaves the door, and asks what to do instead.
-    fn leave_door(&mut self) -> Order<Job> {
+    fn leave_door(&mut self) -> Command<Job> {
+        let busy = self.engine.most_helpers();
         self.engine
-            .transit(|protocol| protocol.leave_door(self.me, self.door))
+            .transit(|protocol| protocol.leave_door(self.me, self.door, busy))
     }
 
-    /// Waits at the door for a batch, and works on it.
-    fn receive(&mut self, door: DoorId) -> Order<Job> {
+    /// Waits at the door for a batch.
+    fn receive(&mut self, door: DoorId) -> Command<Job> {
         let engine = self.engine;
         self.door = door;
         self.slot.outbox.turn_to(door);
         self.set_busy(false);
         loop {
-            if engine.stopping.load(Relaxed) {
-                return self.leave_door();
-            }
             let Some(socket) = engine.socket.borrow(door) else {
                 return self.leave_door();
             };
             let Some(mut block) = self.own.begin() else {
                 // A helper is still in it.
-                engine
-                    .batches
-                    .put(std::mem::replace(&mut self.own, engine.batches.take()));
-                self.in_own = false;
+                match engine.work.batches.take() {
+                    Ok(batch) => engine
+                        .work
+                        .batches
+                        .put(std::mem::replace(&mut self.own, batch)),
+                    Err(cause) => {
+                        engine.tell_of_no_memory(&cause);
+                        let _ = socket.bell().wait(WITHOUT_MEMORY);
+                        drop(socket);
+                        return self.leave_door();
+                    }
+                }
                 continue;
             };
-            let limit = if engine.pace.is_slow() {
-                1
-            } else {
-                engine.config.batch_size
-            };
+            let limit = engine.config.batch_size;
             match socket.receive(&mut block, limit, socket.bell(), None) {
                 Ok(Received::Datagrams(count)) => {
-                    let catch = Catch {
-                        count,
-                        bytes: block.filled_bytes(),
-                        is_full: block.is_full(),
-                    };
+                    drop(socket);
                     self.faults.end();
+                    let catch = Catch::of(&block, count);
                     catch.count_in(&self.slot.tally);
-                    if let Some(lanes) = &engine.lanes {
-                        let full = sort(&block, count, lanes, &mut self.ready);
-                        drop(block);
-                        drop(socket);
-                        self.open_lanes(lanes, &catch, full);
-                    } else {
+                    let Some(lanes) = &engine.work.lanes else {
                         self.own.fill(&mut block, count);
                         drop(block);
-                        drop(socket);
-                        self.open_batch(&catch);
+                        let batch = Job::Batch(Arc::clone(&self.own));
+                        return self.hand_out(&catch, Some(batch));
+                    };
+                    let mut ready = std::mem::take(&mut self.ready);
+                    let full = lane_work::sort(&block, count, lanes, &mut ready);
+                    drop(block);
+                    for _ in 0..full {
+                        self.slot.tally.settle(Fate::LaneFull);
                     }
-                    return self.next();
+                    let command = self.hand_out(&catch, ready.drain(..));
+                    self.ready = ready;
+                    return command;
                 }
                 Ok(Received::Rung) => {
                     drop(block);
+                    drop(socket);
                     return self.leave_door();
                 }
                 Ok(Received::TimedOut) => {}
@@ -202,96 +205,61 @@ impl Worker<'_> {
         }
     }
 
-    /// Opens the door again, calls in whoever is needed, and works.
-    fn open_batch(&mut self, catch: &Catch) {
-        if !self.in_own {
-            self.slot.enter(Some(Arc::clone(&self.own)));
-            self.in_own = true;
-        }
-        self.set_busy(true);
-        let assistance = self.assistance(catch, Assistance::WithBatch);
+    /// These jobs were received: leaves the door and works, or stays there and
+    /// leaves them to others.
+    fn hand_out(&mut self, catch: &Catch, jobs: impl IntoIterator<Item = Job>) -> Command<Job> {
+        let plan = self.plan(catch);
+        let now = Instant::now();
+        let often = now.saturating_duration_since(self.received_at) < OFTEN;
+        self.received_at = now;
+        let (me, door) = (self.me, self.door);
         self.engine
-            .transit(|protocol| ((), protocol.received(self.me, self.door, assistance)));
-        work(
-            self.engine,
-            self.slot,
-            &mut *self.executor,
-            &mut self.look,
-            &self.own,
-        );
-    }
-
-    /// Opens the door again, now that what was received stands in lanes, calls
-    /// in whoever is needed, and works.
-    fn open_lanes(&mut self, lanes: &Lanes, catch: &Catch, full: usize) {
-        for _ in 0..full {
-            self.slot.tally.settle(Fate::LaneFull);
-        }
-        self.set_busy(true);
-        let assistance = self.assistance(catch, |_| Assistance::WithJobs);
-        let ready = self.ready.drain(..);
-        self.engine.transit(|protocol| {
-            protocol.enqueue(ready);
-            ((), protocol.received(self.me, self.door, assistance))
-        });
-        self.work_lanes(lanes, None);
+            .transit(|protocol| protocol.received(me, door, jobs, plan, often))
     }
 
     /// Others are woken only when it pays: one worker with all the caches warm
     /// serves cheap handlers with the least work for each datagram, until the
     /// kernel's queue grows all the same.
-    fn assistance(
-        &self,
-        catch: &Catch,
-        share: impl FnOnce(Job) -> Assistance<Job>,
-    ) -> Assistance<Job> {
-        let pace = &self.engine.pace;
-        let is_backlogged = || self.engine.backlogged[self.door].load(Relaxed);
-        if pace.is_slow() || (catch.is_full && is_backlogged()) {
-            Assistance::AtTheDoor
+    fn plan(&self, catch: &Catch) -> Plan {
+        let work = &self.engine.work;
+        let pace = work.pace.estimate();
+        if pace.is_dispatched() {
+            Plan::Dispatched
         } else if pace.is_worth_sharing(catch.count) {
-            share(Job::Batch(Arc::clone(&self.own)))
+            Plan::Shared {
+                busy: self.engine.most_helpers(),
+            }
+        } else if catch.is_full && work.is_backlogged(self.door) {
+            Plan::Relayed
         } else {
-            Assistance::Nobody
+            Plan::Inline
         }
     }
 
-    /// Works a lane, and what else waits.
-    fn work_lane(&mut self, id: LaneId) -> Order<Job> {
+    /// Works on a batch.
+    fn work_batch(&mut self, batch: &Arc<Batch>) -> Command<Job> {
         self.set_busy(true);
-        if let Some(lanes) = &self.engine.lanes {
-            self.work_lanes(lanes, Some(id));
-        }
+        self.slot.enter(Some(Arc::clone(batch)));
+        self.handling.work_batch(batch);
+        self.slot.outbox.set_eager(false);
+        self.slot.enter(None);
         self.next()
     }
 
-    fn work_lanes(&mut self, lanes: &Lanes, first: Option<LaneId>) {
-        let shift = Shift {
-            engine: self.engine,
-            lanes,
-            slot: self.slot,
-            executor: &mut *self.executor,
-            look: &mut self.look,
-            parcels: &mut self.parcels,
-            began: Instant::now(),
-            handled: 0,
-        };
-        shift.work(first);
-    }
-
-    /// Works on somebody else's batch.
-    fn help(&mut self, batch: &Arc<Batch>) -> Order<Job> {
+    /// Works a lane, and what else waits.
+    fn work_lane(&mut self, id: LaneId) -> Command<Job> {
         self.set_busy(true);
-        self.slot.enter(Some(Arc::clone(batch)));
-        self.in_own = false;
-        work(
-            self.engine,
-            self.slot,
-            &mut *self.executor,
-            &mut self.look,
-            batch,
-        );
-        self.slot.enter(None);
+        if let Some(lanes) = &self.engine.work.lanes {
+            let shift = Shift {
+                engine: self.engine,
+                lanes,
+                slot: self.slot,
+                handling: &mut self.handling,
+                parcels: &mut self.parcels,
+            };
+            shift.work(id);
+        }
+        self.slot.outbox.set_eager(false);
         self.next()
     }
 
@@ -301,18 +269,18 @@ impl Worker<'_> {
     /// off there writes to the mailbox. So when the wait for a reason to stay
     /// ends without a message, the protocol is asked, and a "no" means that a
     /// message is on its way, or that this worker is one of those to stay.
-    fn park(&mut self, retired: &mut bool) -> Order<Job> {
+    fn park(&mut self, retired: &mut bool) -> Command<Job> {
         self.set_busy(false);
         if self.engine.protocol().has_spare() {
-            if let Some(order) = self.slot.wait(Some(IDLE_BEFORE_LEAVING)) {
-                return order;
+            if let Some(command) = self.slot.wait(Some(IDLE_BEFORE_LEAVING)) {
+                return command;
             }
             if self.engine.protocol().retire(self.me) {
                 *retired = true;
-                return Order::Leave;
+                return Command::Leave;
             }
         }
-        self.slot.wait(None).unwrap_or(Order::Leave)
+        self.slot.wait(None).unwrap_or(Command::Leave)
     }
 
     fn set_busy(&mut self, busy: bool) {
@@ -336,6 +304,14 @@ struct Catch {
 }
 
 impl Catch {
+    fn of(block: &ReceiveBlock, count: usize) -> Self {
+        Self {
+            count,
+            bytes: block.filled_bytes(),
+            is_full: block.is_full(),
+        }
+    }
+
     fn count_in(&self, tally: &WorkerTally) {
         bump(&tally.received, self.count as u64);
         bump(&tally.bytes_received, self.bytes);
@@ -343,37 +319,12 @@ impl Catch {
     }
 }
 
-/// Claims and handles datagrams of `batch` until none is left, then sends the replies.
-///
-/// The clock is read twice per batch. In between the supervisor's looks, a
-/// millisecond apart, say when replies have waited long enough: the load of a
-/// counter that rarely changes.
-fn work(engine: &Engine, slot: &Slot, executor: &mut dyn Executor, look: &mut u64, batch: &Batch) {
-    let Some(open) = batch.open() else {
-        return;
-    };
-    let began = Instant::now();
-    let mut handled = 0;
-    while let Some(datagram) = open.claim() {
-        slot.progress().step();
-        slot.tally.settle(settled(executor, &datagram));
-        handled += 1;
-        let now = engine.looks.load(Relaxed);
-        if now != *look {
-            *look = now;
-            slot.outbox.flush();
-        }
-    }
-    drop(open);
-    engine.pace.learn(began.elapsed(), handled);
-    slot.progress().step();
-    slot.outbox.flush();
-}
-
-/// The fate of one datagram, which it gets whatever happens.
-pub(super) fn settled(executor: &mut dyn Executor, datagram: &Datagram<'_>) -> Fate {
-    contain(|| executor.execute(datagram)).unwrap_or(Fate::Panicked)
-}
+/// How long a worker that finds no memory for another batch waits until it asks again.
+const WITHOUT_MEMORY: Duration = Duration::from_millis(5);
 
 /// How long a worker beyond the minimum stays without work.
 const IDLE_BEFORE_LEAVING: Duration = Duration::from_secs(10);
+
+/// Batches that come closer to one another than this are worth a supervisor that
+/// stays awake: to arm its timer for each costs more.
+const OFTEN: Duration = Duration::from_micros(500);

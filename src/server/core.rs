@@ -1,17 +1,18 @@
 //! The life of a server: bound, serving, draining, closed.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::dispatch::{Dispatch, Dispatchers, Lifetime};
 use super::guards::{GuardSettings, Guards};
 use super::handle::{ServerHandle, ShutdownReport};
 use super::hooks::{DefaultHandleError, Hooks};
+use super::kept;
 use super::own_addresses::OwnAddresses;
 use super::settings::Settings;
 use super::side_counts::SideCounts;
-use crate::engine::{Engine, EngineConfig, SoloEnd, SoloKey, Upkeep};
+use crate::engine::{Engine, EngineConfig, Solo, SoloEnd, Upkeep};
 use crate::error::Error;
 use crate::guard::Keys;
 use crate::handler::Factory;
@@ -27,8 +28,11 @@ pub(crate) struct Core {
     hooks: Arc<Hooks>,
     counts: Arc<SideCounts>,
     poll_interval: Duration,
-    /// What `handle_request` keeps between calls.
-    solo: SoloKey,
+    dispatchers: Weak<Dispatchers>,
+    /// What `handle_request` receives with.
+    solo: Solo,
+    /// For what it keeps between calls.
+    key: kept::Key,
 }
 
 /// Where the socket comes from.
@@ -87,7 +91,7 @@ impl Core {
             receive_buffer_asked: asked,
         };
         let dispatchers = Arc::new(Dispatchers(Arc::new(dispatch)));
-        let engine = Engine::new(config, sockets, dispatchers)
+        let engine = Engine::new(config, sockets, Arc::clone(&dispatchers) as _)
             .map_err(|cause| Error::Bind { addr, cause })?;
         if guards.watch_sends() {
             let guards = Arc::downgrade(&guards);
@@ -99,7 +103,9 @@ impl Core {
             hooks,
             counts,
             poll_interval: settings.poll_interval,
-            solo: SoloKey::new(),
+            dispatchers: Arc::downgrade(&dispatchers),
+            solo: Solo::default(),
+            key: kept::Key::default(),
         })
     }
 
@@ -113,21 +119,28 @@ impl Core {
 
     /// Ends the handler instance that `handle_request` keeps on this thread.
     pub(crate) fn finish_solo(&self) {
-        self.solo.finish();
+        self.key.finish();
     }
 
     /// Serves on the calling thread until shut down.
     pub(crate) fn serve_forever(mut self) -> Result<ShutdownReport, Error> {
-        self.solo.finish();
+        self.key.finish();
+        // From here on, other threads let go of what they keep.
+        self.key = kept::Key::default();
         self.socket = None;
-        let upkeep = self.upkeep();
-        let closing = self.engine.serve(upkeep.as_ref())?;
+        let closing = self.engine.serve(self.upkeep())?;
         Ok(ShutdownReport::new(closing, &self.counts))
     }
 
     /// Handles one datagram on the calling thread.
     pub(crate) fn handle_request(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
-        match self.solo.serve_one(&self.engine, timeout)? {
+        let dispatchers = self.dispatchers.upgrade().ok_or(Error::Closed)?;
+        let (outbox, progress) = self.engine.solo_place()?;
+        let mut dispatcher = dispatchers.dispatcher(outbox, progress);
+        dispatcher.take_up(&self.key);
+        let end = self.solo.serve_one(&self.engine, &mut dispatcher, timeout);
+        dispatcher.put_aside(&self.key);
+        match end? {
             SoloEnd::Served => Ok(true),
             SoloEnd::Stopped => Ok(false),
             SoloEnd::TimedOut => {
@@ -166,7 +179,7 @@ impl Core {
 impl Drop for Core {
     /// Frees the port, also when handles live on. (Closed already after serving.)
     fn drop(&mut self) {
-        self.solo.finish();
+        self.key.finish();
         self.engine.discard();
     }
 }

@@ -6,16 +6,17 @@ use std::time::{Duration, SystemTime};
 
 use super::guards::Guards;
 use super::hooks::{DefaultHandleError, FailureCause, HandlerFailure, Hooks};
+use super::kept;
 use super::own_addresses::OwnAddresses;
 use super::settings::OnTruncated;
 use super::side_counts::SideCounts;
 use crate::contain::contain;
-use crate::engine::{Executor, ExecutorFactory, Outbox};
+use crate::engine::{Executor, ExecutorFactory, Outbox, Progress};
 use crate::guard::{ImpossibleSource, impossible_source, is_stale};
 use crate::handler::{DatagramHandler, Factory, HandlerError};
 use crate::logging::{LogLimit, log_warn};
 use crate::socket_handle::SocketHandle;
-use crate::stats::{Fate, Refusal};
+use crate::stats::{Fate, Padded, Refusal};
 use crate::sys::Datagram;
 
 /// How long a handler instance lives.
@@ -47,19 +48,35 @@ pub(crate) struct Dispatch {
 pub(crate) struct Dispatchers(pub(crate) Arc<Dispatch>);
 
 impl ExecutorFactory for Dispatchers {
-    fn executor(&self, outbox: &Arc<Outbox>) -> Box<dyn Executor> {
-        Box::new(Dispatcher {
+    fn executor(
+        &self,
+        outbox: &Arc<Outbox>,
+        progress: &Arc<Padded<Progress>>,
+    ) -> Box<dyn Executor> {
+        Box::new(self.dispatcher(outbox, progress))
+    }
+}
+
+impl Dispatchers {
+    pub(crate) fn dispatcher(
+        &self,
+        outbox: &Arc<Outbox>,
+        progress: &Arc<Padded<Progress>>,
+    ) -> Dispatcher {
+        Dispatcher {
             local_addr: outbox.socket().local_addr(),
             handle: SocketHandle::new(Arc::clone(outbox), Arc::clone(self.0.guards.proofs())),
             dispatch: Arc::clone(&self.0),
+            progress: Arc::clone(progress),
             instance: None,
-        })
+        }
     }
 }
 
 /// Dispatches one worker's datagrams to its handler instance.
-struct Dispatcher {
+pub(crate) struct Dispatcher {
     dispatch: Arc<Dispatch>,
+    progress: Arc<Padded<Progress>>,
     local_addr: SocketAddr,
     handle: SocketHandle,
     instance: Option<Box<dyn DatagramHandler>>,
@@ -119,10 +136,25 @@ impl Executor for Dispatcher {
     }
 
     fn finish(&mut self) {
-        if let Some(mut instance) = self.instance.take() {
-            let counts = &self.dispatch.counts;
-            counts.contain("finish", || instance.finish());
-            counts.contain("dropping a handler", || drop(instance));
+        if let Some(instance) = self.instance.take() {
+            kept::finish(instance, &self.dispatch.counts);
+        }
+    }
+}
+
+/// For `handle_request`, which keeps the instance from one call to the next.
+impl Dispatcher {
+    /// Takes up the instance that this thread keeps for the server.
+    pub(crate) fn take_up(&mut self, key: &kept::Key) {
+        self.instance = key.take();
+    }
+
+    /// Leaves the instance to this thread, if it is worth keeping.
+    pub(crate) fn put_aside(&mut self, key: &kept::Key) {
+        if self.dispatch.factory.is_stateless() {
+            self.finish();
+        } else if let Some(instance) = self.instance.take() {
+            key.keep(instance, &self.dispatch.counts);
         }
     }
 }
@@ -149,22 +181,33 @@ impl Dispatcher {
     /// Calls the handler, in Python's order. A panic leaves the instance, if
     /// there is one, in place.
     fn call(&mut self, bytes: &[u8], peer: SocketAddr) -> Result<(), HandlerError> {
-        let instance = match &mut self.instance {
-            Some(instance) => instance,
-            None => {
-                let fresh = self.instance.insert((self.dispatch.factory)());
-                if let Err(error) = fresh.setup() {
-                    self.drop_instance();
-                    return Err(error);
-                }
-                fresh
-            }
-        };
+        if self.instance.is_none() {
+            self.make_instance()?;
+        }
+        let instance = self.instance.as_mut();
+        let instance = instance.expect("there is one, or it was just made");
         let result = instance.handle(bytes, peer, &self.handle);
         if self.dispatch.lifetime == Lifetime::Datagram {
             self.finish();
         }
         result
+    }
+
+    /// Makes the instance. One that lives for one datagram is a part of handling
+    /// that; one that lives longer is worth waiting for.
+    fn make_instance(&mut self) -> Result<(), HandlerError> {
+        let Self {
+            dispatch, instance, ..
+        } = self;
+        let mut make = || instance.insert(dispatch.factory.make()).setup();
+        let made = match dispatch.lifetime {
+            Lifetime::Worker => self.progress.prepare(make),
+            Lifetime::Datagram => make(),
+        };
+        if made.is_err() {
+            self.drop_instance();
+        }
+        made
     }
 
     /// Sends what was written with the handle's writer.

@@ -22,6 +22,7 @@ mod facade;
 mod guards;
 mod handle;
 mod hooks;
+mod kept;
 mod multicast;
 mod own_addresses;
 mod running;

@@ -17,9 +17,11 @@
 //! | [`Socket::discard_late_news`] | forgets errors that are queued, and says whether there were any (`false` where that cannot be known) |
 //! | [`Socket::kernel_drops`], [`Socket::unread_bytes`] | what the kernel's queue lost and holds, `None` where that cannot be known |
 //! | [`Bell`] | wakes the one thread that waits in `receive` |
+//! | [`Alarm`] | where the supervisor waits: woken by whoever rings, or by a timer that others set |
 //! | [`ReceiveBlock`] | room for a batch of received datagrams |
 //! | [`SendQueue`] | room for a batch of datagrams to send, and the loop that sends it |
 //! | [`ThreadProbe`] | tells a thread that runs from one that waits (`false`: waits, where that cannot be known) |
+//! | [`ThreadUsage`] | tells a handler that waited from one that computed (`waited` if it took long, where that cannot be known) |
 //! | [`try_thread`] | whether the system has room for one more thread |
 //! | [`name_thread`] | gives the calling thread a name that tools of the system show |
 //!
@@ -56,7 +58,7 @@ pub(crate) use open::{Options, bind, reaches_v4, set_buffers, share_port};
 #[cfg(any(fuzzing, test))]
 pub(crate) use platform::read_control_messages;
 pub(crate) use platform::{
-    Bell, ReceiveBlock, SendQueue, Socket, ThreadProbe, name_thread, try_thread,
+    Alarm, Bell, ReceiveBlock, SendQueue, Socket, ThreadProbe, ThreadUsage, name_thread, try_thread,
 };
 pub(crate) use send_loop::{Patience, send_one};
 pub(crate) use servable::check_servable;

@@ -252,6 +252,8 @@ fn without_descriptors_clients_with_the_servers_port_are_answered_in_a_flood() {
             Client::at(&format!("10.0.0.2:{port}"), asked),
         )
     });
+    // What it wakes by is made when serving begins.
+    assert_eq!(client.ask(b"up?"), b"up?");
     let exhausted = NoDescriptors::left();
     let asked = SocketAddr::from(([10, 0, 0, 1], port));
     let began = Instant::now();

@@ -24,7 +24,7 @@ for_both_servers! {
     shutdown_does_not_wait_for_the_poll_interval,
     a_poll_interval_without_end_is_served_like_any_other,
     join_waits_until_somebody_else_stops_the_server,
-    serve_forever_serves_on_the_calling_thread,
+    serve_forever_returns_on_the_calling_thread_and_hooks_run_on_another,
     dropping_a_running_server_stops_it_and_frees_the_port,
     dropping_a_bound_server_frees_the_port_although_handles_live_on,
     a_server_never_served_closes_and_never_calls_its_factory,
@@ -166,7 +166,7 @@ fn join_waits_until_somebody_else_stops_the_server<S: UdpServer>() {
     assert_eq!(report.stats.handled, 10, "the report is the server's");
 }
 
-fn serve_forever_serves_on_the_calling_thread<S: UdpServer>() {
+fn serve_forever_returns_on_the_calling_thread_and_hooks_run_on_another<S: UdpServer>() {
     let (tell, told) = mpsc::channel();
     let server = S::builder()
         .poll_interval(Duration::from_millis(1))
@@ -176,13 +176,17 @@ fn serve_forever_serves_on_the_calling_thread<S: UdpServer>() {
         .bound(echo);
     let handle = server.handle();
     let stopping = thread::spawn(move || {
-        let serving_thread = told.recv().expect("service_actions was called");
+        let hook_thread = told.recv().expect("service_actions was called");
         handle.shutdown();
-        serving_thread
+        hook_thread
     });
     server.serve_forever().expect("ends in order");
-    let serving_thread = stopping.join().expect("no panic");
-    assert_eq!(serving_thread, thread::current().id(), "this thread served");
+    let hook_thread = stopping.join().expect("no panic");
+    assert_ne!(
+        hook_thread,
+        thread::current().id(),
+        "this thread looks after workers"
+    );
 }
 
 fn dropping_a_running_server_stops_it_and_frees_the_port<S: UdpServer>() {

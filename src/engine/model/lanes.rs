@@ -6,9 +6,23 @@
 
 use super::Model;
 use crate::engine::lanes::Turn;
-use crate::engine::protocol::{Assistance, Bell, Calls, Order, Protocol, Rest, WorkerId};
+use crate::engine::protocol::{self, Bell, Calls, Command, Plan, Protocol, Rest, WorkerId};
 
 type LaneId = usize;
+
+/// A lane that waits for a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Job(LaneId);
+
+impl protocol::Job for Job {
+    fn unclaimed(&self) -> usize {
+        1
+    }
+
+    fn is_exclusive(&self) -> bool {
+        true
+    }
+}
 
 /// What is searched.
 #[derive(Debug, Clone, Copy)]
@@ -54,19 +68,20 @@ struct Lane {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct World {
-    protocol: Protocol<LaneId>,
+    protocol: Protocol<Job>,
     stages: Vec<Stage>,
-    mail: Vec<Option<Order<LaneId>>>,
+    mail: Vec<Option<Command<Job>>>,
     /// Calls that an actor has still to make, the supervisor last.
-    calls: Vec<Calls<LaneId>>,
+    calls: Vec<Calls<Job>>,
     /// What each worker has sorted out to be handed on.
-    ready: Vec<Vec<LaneId>>,
+    ready: Vec<Vec<Job>>,
     /// What each worker keeps hold of.
     held: Vec<Vec<LaneId>>,
     /// Replies not sent yet: lane and number.
     outbox: Vec<Vec<(LaneId, u8)>>,
     bell: bool,
     token: bool,
+    timer: bool,
     is_asleep: bool,
     lanes: Vec<Lane>,
     arriving: u8,
@@ -92,6 +107,7 @@ impl Model for World {
             outbox: vec![Vec::new(); bounds.workers],
             bell: false,
             token: false,
+            timer: false,
             is_asleep: false,
             lanes: vec![Lane::default(); bounds.lanes],
             arriving: bounds.arrivals,
@@ -154,9 +170,11 @@ impl World {
     fn deliver(&self, actor: usize, worlds: &mut Vec<Self>) -> bool {
         let mut world = self.clone();
         let pending = &mut world.calls[actor];
-        if let Some((worker, order)) = pending.wake.take() {
+        if let Some((worker, command)) = pending.wake.take() {
             assert!(self.mail[worker].is_none(), "mailbox overflow: {self:#?}");
-            world.mail[worker] = Some(order);
+            world.mail[worker] = Some(command);
+        } else if std::mem::take(&mut pending.timer) {
+            world.timer = self.protocol.wants_timer();
         } else if std::mem::take(&mut pending.supervisor) {
             world.token = true;
         } else if std::mem::replace(&mut pending.bell, Bell::Silent) != Bell::Silent {
@@ -168,11 +186,12 @@ impl World {
         true
     }
 
-    fn obey(&mut self, me: WorkerId, order: Order<LaneId>) {
-        self.stages[me] = match order {
-            Order::Receive(_) => Stage::Receiving,
-            Order::Work(lane) => Stage::Take(lane),
-            Order::Park | Order::Leave => Stage::Parked,
+    fn obey(&mut self, me: WorkerId, command: Command<Job>) {
+        self.stages[me] = match command {
+            Command::Receive(_) => Stage::Receiving,
+            Command::Work(Job(lane)) => Stage::Take(lane),
+            Command::Search => Stage::AskNext,
+            Command::Park | Command::Leave => Stage::Parked,
         };
     }
 
@@ -182,9 +201,9 @@ impl World {
             Stage::Stuck(_) => return,
             Stage::AskNext => {
                 assert!(self.held[me].is_empty(), "idle with lanes: {self:#?}");
-                let (order, calls) = world.protocol.next(me, 0);
+                let (command, calls) = world.protocol.next(me, 0, usize::MAX);
                 world.calls[me] = calls;
-                world.obey(me, order);
+                world.obey(me, command);
             }
             Stage::Receiving if self.kernel.is_empty() => world.stages[me] = Stage::Waiting,
             Stage::Receiving => {
@@ -198,21 +217,23 @@ impl World {
             Stage::Waiting if self.kernel.is_empty() => return,
             Stage::Waiting => world.stages[me] = Stage::Receiving,
             Stage::Heard => {
-                let (order, calls) = world.protocol.leave_door(me, 0);
+                let (command, calls) = world.protocol.leave_door(me, 0, usize::MAX);
                 world.calls[me] = calls;
-                world.obey(me, order);
+                world.obey(me, command);
             }
             Stage::Sorting(received) if received.is_empty() => {
                 let ready = std::mem::take(&mut world.ready[me]);
-                world.protocol.enqueue(ready);
-                for assistance in [
-                    Assistance::Nobody,
-                    Assistance::AtTheDoor,
-                    Assistance::WithJobs,
+                for plan in [
+                    Plan::Inline,
+                    Plan::Relayed,
+                    Plan::Shared { busy: 2 },
+                    Plan::Dispatched,
                 ] {
                     let mut world = world.clone();
-                    world.calls[me] = world.protocol.received(me, 0, assistance);
-                    world.stages[me] = Stage::NextLane;
+                    let (command, calls) =
+                        world.protocol.received(me, 0, ready.clone(), plan, false);
+                    world.calls[me] = calls;
+                    world.obey(me, command);
                     worlds.push(world);
                 }
                 return;
@@ -223,7 +244,7 @@ impl World {
                 let lane = &mut world.lanes[id];
                 lane.put += 1;
                 if lane.turn.put() {
-                    world.ready[me].push(id);
+                    world.ready[me].push(Job(id));
                 }
             }
             Stage::Take(id) => {
@@ -253,7 +274,7 @@ impl World {
             }
             Stage::NextLane => {
                 world.stages[me] = match world.protocol.next_job() {
-                    Some(id) => Stage::Take(id),
+                    Some(Job(id)) => Stage::Take(id),
                     None => {
                         world.flush(me);
                         Stage::LetGo
@@ -268,10 +289,10 @@ impl World {
                 };
             }
             Stage::Parked => {
-                let Some(order) = world.mail[me].take() else {
+                let Some(command) = world.mail[me].take() else {
                     return;
                 };
-                world.obey(me, order);
+                world.obey(me, command);
             }
         }
         worlds.push(world);
@@ -291,25 +312,35 @@ impl World {
         let mut again = std::mem::take(&mut self.held[worker]);
         again.retain(|id| !self.lanes[*id].turn.let_go());
         let is_again = !again.is_empty();
-        self.protocol.enqueue(again);
+        self.protocol.enqueue(again.into_iter().map(Job));
         is_again
     }
 
     fn supervisor_steps(&self, bounds: Bounds, worlds: &mut Vec<Self>) {
         let me = bounds.workers;
         if self.is_asleep {
-            if self.token {
+            if self.token || self.timer {
                 let mut world = self.clone();
-                world.token = false;
+                (world.token, world.timer) = (false, false);
                 world.protocol.awake();
                 world.is_asleep = false;
                 worlds.push(world);
             }
             return;
         }
-        for is_settled in [true, false] {
+        // What those that are left alone have answered was sent before.
+        let is_settled = self
+            .stages
+            .iter()
+            .enumerate()
+            .all(|(worker, stage)| match stage {
+                Stage::Stuck(_) => self.held[worker].is_empty() && self.outbox[worker].is_empty(),
+                Stage::Parked | Stage::Waiting => true,
+                _ => false,
+            });
+        for few in [0, 1] {
             let mut world = self.clone();
-            world.is_asleep = world.protocol.doze(is_settled) == Rest::Deep;
+            world.is_asleep = world.protocol.doze(few, is_settled) == Rest::Deep;
             worlds.push(world);
         }
         // A look. Anyone in a handler may seem stuck.
@@ -326,10 +357,8 @@ impl World {
             world.calls[me] = world.protocol.fill_door(0);
             worlds.push(world);
         }
-        if self.protocol.has_waiting() {
-            let mut world = self.clone();
-            world.calls[me] = world.protocol.hand_out();
-            worlds.push(world);
-        }
+        let mut world = self.clone();
+        world.calls[me] = world.protocol.hand_out();
+        worlds.push(world);
     }
 }

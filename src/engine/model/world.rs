@@ -1,10 +1,28 @@
 //! The small world around the protocol.
 
 use super::Model;
-use crate::engine::protocol::{Assistance, Bell, Calls, DoorId, Order, Protocol, Rest, WorkerId};
+use crate::engine::protocol::{self, Bell, Calls, Command, DoorId, Plan, Protocol, WorkerId};
 
-/// A batch is known by the worker that received it.
-type Job = WorkerId;
+/// Names a batch.
+pub(super) type BatchId = usize;
+
+/// A batch as the protocol knows it. How much of it is unclaimed is copied here
+/// after each step.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Job {
+    pub(super) batch: BatchId,
+    pub(super) unclaimed: u8,
+}
+
+impl protocol::Job for Job {
+    fn unclaimed(&self) -> usize {
+        self.unclaimed.into()
+    }
+
+    fn is_exclusive(&self) -> bool {
+        false
+    }
+}
 
 /// What is searched.
 #[derive(Debug, Clone, Copy)]
@@ -18,13 +36,15 @@ pub(super) struct Bounds {
     pub(super) batch: u8,
     /// Handlers that get stuck at most.
     pub(super) stuck: usize,
+    /// Workers that panic at most.
+    pub(super) deaths: usize,
     pub(super) stops: bool,
     pub(super) retires: bool,
 }
 
 /// What a worker is about to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Stage {
+pub(super) enum Stage {
     Absent,
     AskNext,
     /// At this door: to look whether the server stops.
@@ -35,20 +55,20 @@ enum Stage {
     Waiting(DoorId),
     /// Has silenced the bell, or saw the stop: to leave the door.
     Heard(DoorId),
-    /// Has received: to say so.
-    Received(DoorId),
+    /// Has received this batch: to say so.
+    Received(DoorId, BatchId),
     /// To claim from this batch.
-    Claim(Job),
-    Handling(Job),
-    Stuck(Job),
+    Claim(BatchId),
+    Handling(BatchId),
+    Stuck(BatchId),
     /// Waits at the mailbox; whether it may time out.
     Parked(bool),
-    /// On its way out; whether for being idle.
-    Leaving(bool),
+    /// On its way out; whether for being idle, and with which batch in hand.
+    Leaving(bool, Option<BatchId>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Supervisor {
+pub(super) enum Supervisor {
     Awake,
     Asleep,
     Draining,
@@ -58,25 +78,28 @@ enum Supervisor {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct World {
-    protocol: Protocol<Job>,
-    stages: Vec<Stage>,
-    mail: Vec<Option<Order<Job>>>,
+    pub(super) protocol: Protocol<Job>,
+    pub(super) stages: Vec<Stage>,
+    pub(super) mail: Vec<Option<Command<Job>>>,
     /// Calls that an actor has still to make, the supervisor and whoever stops last.
-    calls: Vec<Calls<Job>>,
+    pub(super) calls: Vec<Calls<Job>>,
     /// Parked workers that the supervisor has still to send home.
-    dismissals: Vec<WorkerId>,
-    unclaimed: Vec<u8>,
+    pub(super) dismissals: Vec<WorkerId>,
+    pub(super) unclaimed: Vec<u8>,
     /// The door that each worker was at last.
-    near: Vec<DoorId>,
-    bells: Vec<bool>,
-    token: bool,
-    supervisor: Supervisor,
-    arriving: u8,
+    pub(super) near: Vec<DoorId>,
+    pub(super) bells: Vec<bool>,
+    pub(super) token: bool,
+    /// Whether the supervisor's timer is set: then it may fire at any moment.
+    pub(super) timer: bool,
+    pub(super) supervisor: Supervisor,
+    pub(super) arriving: u8,
     /// Datagrams that wait at each door.
-    kernel: Vec<u8>,
-    handled: u8,
-    stuck: usize,
-    stop_called: bool,
+    pub(super) kernel: Vec<u8>,
+    pub(super) handled: u8,
+    pub(super) stuck: usize,
+    pub(super) dead: usize,
+    pub(super) stop_called: bool,
 }
 
 impl Model for World {
@@ -95,15 +118,17 @@ impl Model for World {
             mail: vec![None; bounds.max],
             calls: vec![Calls::NONE; bounds.max + 2],
             dismissals: Vec::new(),
-            unclaimed: vec![0; bounds.max],
+            unclaimed: vec![0; bounds.max + usize::from(bounds.arrivals)],
             near: (0..bounds.max).map(|me| me % bounds.doors).collect(),
             bells: vec![false; bounds.doors],
             token: false,
+            timer: false,
             supervisor: Supervisor::Awake,
             arriving: bounds.arrivals,
             kernel: vec![0; bounds.doors],
             handled: 0,
             stuck: 0,
+            dead: 0,
             stop_called: false,
         }
     }
@@ -123,6 +148,9 @@ impl Model for World {
             self.supervisor_steps(bounds, &mut worlds);
         }
         for world in &mut worlds {
+            for job in world.protocol.waiting_mut() {
+                job.unclaimed = world.unclaimed[job.batch];
+            }
             world.protocol.normalize();
         }
         worlds
@@ -137,9 +165,9 @@ impl Model for World {
                     Stage::Receiving(door),
                     Stage::Waiting(door),
                     Stage::Heard(door),
-                    Stage::Received(door),
                 ]
                 .contains(stage)
+                    || matches!(stage, Stage::Received(at, _) if *at == door)
             };
             let at_door = self.stages.iter().filter(is_there).count();
             assert!(at_door <= 1, "{at_door} workers at door {door}: {self:#?}");
@@ -192,13 +220,16 @@ impl World {
     fn deliver_steps(&self, actor: usize, worlds: &mut Vec<Self>) -> bool {
         let pending = &self.calls[actor];
         let mut world = self.clone();
-        if let Some((worker, order)) = pending.wake.clone() {
+        if let Some((worker, command)) = pending.wake.clone() {
             assert!(self.mail[worker].is_none(), "mailbox overflow: {self:#?}");
-            world.mail[worker] = Some(order);
+            world.mail[worker] = Some(command);
             world.calls[actor].wake = None;
         } else if pending.supervisor {
             world.token = true;
             world.calls[actor].supervisor = false;
+        } else if pending.timer {
+            world.timer = self.protocol.wants_timer();
+            world.calls[actor].timer = false;
         } else {
             match pending.bell {
                 Bell::Silent => return false,
@@ -211,40 +242,70 @@ impl World {
         true
     }
 
-    fn obey(&mut self, worker: WorkerId, order: Order<Job>) {
-        self.stages[worker] = match order {
-            Order::Receive(door) => {
+    fn obey(&mut self, worker: WorkerId, command: Command<Job>) {
+        self.stages[worker] = match command {
+            Command::Receive(door) => {
                 self.near[worker] = door;
                 Stage::Door(door)
             }
-            Order::Work(job) => Stage::Claim(job),
-            Order::Park => Stage::Parked(self.protocol.has_spare()),
-            Order::Leave => Stage::Leaving(false),
+            Command::Work(job) => Stage::Claim(job.batch),
+            Command::Search => Stage::AskNext,
+            Command::Park => Stage::Parked(self.protocol.has_spare()),
+            Command::Leave => Stage::Leaving(false, None),
         };
     }
 
+    /// A batch that nobody is in and nobody waits for.
+    fn free_batch(&self) -> BatchId {
+        let is_used = |batch: BatchId| {
+            self.unclaimed[batch] > 0
+                || self.stages.iter().any(|stage| stage.batch() == Some(batch))
+        };
+        let mut batches = 0..self.unclaimed.len();
+        batches
+            .find(|batch| !is_used(*batch))
+            .expect("enough of them")
+    }
+
+    /// A worker panics, wherever it is.
+    fn die(&self, me: WorkerId, worlds: &mut Vec<Self>) {
+        let mut world = self.clone();
+        match self.stages[me] {
+            Stage::AskNext | Stage::Door(_) | Stage::Receiving(_) | Stage::Heard(_) => {}
+            Stage::Claim(_) => {}
+            Stage::Handling(_) => world.handled += 1,
+            _ => return,
+        }
+        world.dead += 1;
+        world.stages[me] = Stage::Leaving(false, self.stages[me].batch());
+        worlds.push(world);
+    }
+
     fn worker_steps(&self, me: WorkerId, bounds: Bounds, worlds: &mut Vec<Self>) {
+        if self.dead < bounds.deaths {
+            self.die(me, worlds);
+        }
         let mut world = self.clone();
         match self.stages[me] {
             Stage::Absent | Stage::Stuck(_) => return,
             Stage::AskNext => {
-                let (order, calls) = world.protocol.next(me, self.near[me]);
-                world.calls[me] = calls;
-                world.obey(me, order);
+                for busy in [1, usize::MAX] {
+                    let mut world = self.clone();
+                    let (command, calls) = world.protocol.next(me, self.near[me], busy);
+                    world.calls[me] = calls;
+                    world.obey(me, command);
+                    worlds.push(world);
+                }
+                return;
             }
-            Stage::Door(door) => {
-                world.stages[me] = if self.protocol.is_stopping() {
-                    Stage::Heard(door)
-                } else {
-                    Stage::Receiving(door)
-                };
-            }
+            Stage::Door(door) => world.stages[me] = Stage::Receiving(door),
             Stage::Receiving(door) => {
                 let count = self.kernel[door].min(bounds.batch);
-                world.kernel[door] -= count;
-                world.unclaimed[me] += count;
                 world.stages[me] = if count > 0 {
-                    Stage::Received(door)
+                    let batch = self.free_batch();
+                    world.kernel[door] -= count;
+                    world.unclaimed[batch] = count;
+                    Stage::Received(door, batch)
                 } else {
                     Stage::Waiting(door)
                 };
@@ -258,20 +319,29 @@ impl World {
             }
             Stage::Waiting(_) => return,
             Stage::Heard(door) => {
-                let (order, calls) = world.protocol.leave_door(me, door);
+                let (command, calls) = world.protocol.leave_door(me, door, usize::MAX);
                 world.calls[me] = calls;
-                world.obey(me, order);
+                world.obey(me, command);
             }
-            Stage::Received(door) => {
-                for assistance in [
-                    Assistance::Nobody,
-                    Assistance::AtTheDoor,
-                    Assistance::WithBatch(me),
+            Stage::Received(door, batch) => {
+                for plan in [
+                    Plan::Inline,
+                    Plan::Relayed,
+                    Plan::Shared { busy: 2 },
+                    Plan::Dispatched,
                 ] {
-                    let mut world = self.clone();
-                    world.calls[me] = world.protocol.received(me, door, assistance);
-                    world.stages[me] = Stage::Claim(me);
-                    worlds.push(world);
+                    for often in [true, false] {
+                        let mut world = self.clone();
+                        let job = Job {
+                            batch,
+                            unclaimed: self.unclaimed[batch],
+                        };
+                        let (command, calls) =
+                            world.protocol.received(me, door, [job], plan, often);
+                        world.calls[me] = calls;
+                        world.obey(me, command);
+                        worlds.push(world);
+                    }
                 }
                 return;
             }
@@ -294,8 +364,8 @@ impl World {
                 world.stages[me] = Stage::Claim(job);
             }
             Stage::Parked(may_time_out) => {
-                if let Some(order) = world.mail[me].take() {
-                    world.obey(me, order);
+                if let Some(command) = world.mail[me].take() {
+                    world.obey(me, command);
                     worlds.push(world.clone());
                 }
                 if !may_time_out || !bounds.retires {
@@ -303,109 +373,39 @@ impl World {
                 }
                 world = self.clone();
                 world.stages[me] = if world.protocol.retire(me) {
-                    Stage::Leaving(true)
+                    Stage::Leaving(true, None)
                 } else {
                     Stage::Parked(false)
                 };
             }
-            Stage::Leaving(retired) => {
+            Stage::Leaving(retired, batch) => {
                 world.stages[me] = Stage::Absent;
-                world.calls[me] = world.protocol.gone(me, retired);
+                let job = batch.map(|batch| Job {
+                    batch,
+                    unclaimed: self.unclaimed[batch],
+                });
+                world.calls[me] = world.protocol.gone(me, retired, job);
             }
         }
         worlds.push(world);
     }
+}
 
-    fn supervisor_steps(&self, bounds: Bounds, worlds: &mut Vec<Self>) {
-        let me = bounds.max;
-        let mut world = self.clone();
-        match self.supervisor {
-            Supervisor::Gone => {}
-            Supervisor::Asleep => {
-                if world.token {
-                    world.token = false;
-                    world.protocol.awake();
-                    world.supervisor = Supervisor::Awake;
-                    worlds.push(world);
-                }
-            }
-            Supervisor::Awake => {
-                if self.protocol.is_stopping() {
-                    world.supervisor = Supervisor::Draining;
-                    worlds.push(world);
-                    return;
-                }
-                self.look_steps(me, worlds);
-                for is_settled in [true, false] {
-                    let mut world = self.clone();
-                    if world.protocol.doze(is_settled) == Rest::Deep {
-                        world.supervisor = Supervisor::Asleep;
-                    }
-                    worlds.push(world);
-                }
-            }
-            Supervisor::Draining => {
-                // The deadline may pass only while somebody is stuck.
-                let is_late = self.stuck > 0 && self.protocol.doors_are_closed();
-                if self.protocol.is_drained() || is_late {
-                    world.dismissals = world.protocol.close();
-                    world.unclaimed.fill(0);
-                    world.supervisor = Supervisor::Closing;
-                    worlds.push(world);
-                }
-                self.look_steps(me, worlds);
-            }
-            Supervisor::Closing => {
-                if let Some(worker) = world.dismissals.pop() {
-                    assert!(self.mail[worker].is_none(), "mailbox overflow: {self:#?}");
-                    world.mail[worker] = Some(Order::Leave);
-                    worlds.push(world);
-                } else if self.protocol.workers() == self.stuck {
-                    world.supervisor = Supervisor::Gone;
-                    worlds.push(world);
-                }
-            }
+impl Stage {
+    /// The batch that a worker is in.
+    fn batch(self) -> Option<BatchId> {
+        match self {
+            Self::Received(_, batch)
+            | Self::Claim(batch)
+            | Self::Handling(batch)
+            | Self::Stuck(batch)
+            | Self::Leaving(_, Some(batch)) => Some(batch),
+            _ => None,
         }
     }
 
-    /// What a look may do: each of its parts by itself, at any moment.
-    fn look_steps(&self, me: usize, worlds: &mut Vec<Self>) {
-        for stage in &self.stages {
-            let (Stage::Claim(job) | Stage::Handling(job) | Stage::Stuck(job)) = *stage else {
-                continue;
-            };
-            if self.unclaimed[job] > 0 {
-                let mut world = self.clone();
-                world.calls[me] = world.protocol.assist(job);
-                worlds.push(world);
-            }
-        }
-        for (door, pending) in self.kernel.iter().enumerate() {
-            if self.protocol.open_since(door).is_none() {
-                continue;
-            }
-            let mut world = self.clone();
-            world.calls[me] = world.protocol.fill_door(door);
-            worlds.push(world);
-            if *pending > 0 {
-                let mut world = self.clone();
-                world.calls[me] = world.protocol.summon(door);
-                worlds.push(world);
-            }
-        }
-        if self.protocol.has_waiting() {
-            let mut world = self.clone();
-            world.calls[me] = world.protocol.hand_out();
-            worlds.push(world);
-        }
-        let pending: u8 = self.kernel.iter().sum();
-        let undone = self.protocol.has_waiting() || pending > 0;
-        if self.protocol.lacks_workers() && undone {
-            let mut world = self.clone();
-            if let Some(worker) = world.protocol.hire() {
-                world.stages[worker] = Stage::AskNext;
-                worlds.push(world);
-            }
-        }
+    /// Whether a worker parks, waits at a door, or is not there.
+    pub(super) fn is_idle(self) -> bool {
+        matches!(self, Self::Absent | Self::Parked(_) | Self::Waiting(_))
     }
 }

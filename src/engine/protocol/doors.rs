@@ -1,4 +1,5 @@
-//! The doors: one for each socket, where at most one worker at a time waits.
+//! The doors: one for each socket, where at most one worker at a time, the
+//! leader, waits.
 
 use super::{DoorId, WorkerId};
 
@@ -58,13 +59,6 @@ impl Doors {
             if door.state == State::Open {
                 door.state = State::Closed;
             }
-        }
-    }
-
-    /// Closes all.
-    pub(super) fn close(&mut self) {
-        for door in &mut self.0 {
-            door.state = State::Closed;
         }
     }
 

@@ -2,6 +2,7 @@
 //! `eventfd`.
 
 mod address;
+mod alarm;
 mod bell;
 mod coalesce;
 mod control;
@@ -13,13 +14,14 @@ mod slab;
 mod socket;
 mod thread;
 
+pub(crate) use alarm::Alarm;
 pub(crate) use bell::Bell;
 #[cfg(any(fuzzing, test))]
 pub(crate) use control::read_control_messages;
 pub(crate) use receive::ReceiveBlock;
 pub(crate) use send::SendQueue;
 pub(crate) use socket::Socket;
-pub(crate) use thread::{ThreadProbe, name_thread, try_thread};
+pub(crate) use thread::{ThreadProbe, ThreadUsage, name_thread, try_thread};
 
 use std::io;
 

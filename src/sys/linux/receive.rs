@@ -36,8 +36,8 @@ unsafe impl Sync for ReceiveBlock {}
 
 impl ReceiveBlock {
     /// Room for as many datagrams as the shape says, or for as many trains of
-    /// the greatest length.
-    pub(crate) fn new(shape: BlockShape) -> Self {
+    /// the greatest length; an error where there is no memory for it.
+    pub(crate) fn new(shape: BlockShape) -> io::Result<Self> {
         let BlockShape {
             slots,
             max_packet_size,
@@ -50,15 +50,15 @@ impl ReceiveBlock {
         };
         let stride = stride(room);
         // SAFETY: zero is a valid byte.
-        let payload: Slab<u8> = unsafe { Slab::zeroed(slots * stride) };
+        let payload: Slab<u8> = unsafe { Slab::zeroed(slots * stride) }?;
         // SAFETY: all-zero headers are valid: null pointers and plain data.
-        let mut headers: Slab<libc::mmsghdr> = unsafe { Slab::zeroed(slots) };
+        let mut headers: Slab<libc::mmsghdr> = unsafe { Slab::zeroed(slots) }?;
         // SAFETY: an all-zero address is one of no family.
-        let names: Slab<RawAddress> = unsafe { Slab::zeroed(slots) };
+        let names: Slab<RawAddress> = unsafe { Slab::zeroed(slots) }?;
         // SAFETY: all-zero control messages are none.
-        let controls: Slab<ControlRoom> = unsafe { Slab::zeroed(slots) };
+        let controls: Slab<ControlRoom> = unsafe { Slab::zeroed(slots) }?;
         // SAFETY: an all-zero vector is a null pointer and no length.
-        let mut vectors: Slab<libc::iovec> = unsafe { Slab::zeroed(slots) };
+        let mut vectors: Slab<libc::iovec> = unsafe { Slab::zeroed(slots) }?;
         for slot in 0..slots {
             vectors.set(
                 slot,
@@ -75,7 +75,7 @@ impl ReceiveBlock {
             header.msg_hdr.msg_control = controls.at(slot).cast();
             header.msg_hdr.msg_controllen = ControlRoom::CAPACITY as _;
         }
-        Self {
+        Ok(Self {
             payload,
             stride,
             max_packet_size,
@@ -88,7 +88,7 @@ impl ReceiveBlock {
             is_full: false,
             trains,
             waits: WaitForecast::default(),
-        }
+        })
     }
 
     /// Datagram `index` of those that were received last.
@@ -343,7 +343,8 @@ mod tests {
             slots: 1,
             max_packet_size: 100,
             trains: true,
-        });
+        })
+        .expect("memory for one");
         // Loopback delivers before the send returns.
         assert_eq!(block.fill(&socket, 1).expect("it was sent"), 1);
         block

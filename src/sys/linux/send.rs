@@ -55,27 +55,32 @@ impl SendQueue {
     /// Payload bytes it has room for: two of the largest datagrams.
     pub(crate) const BYTES: usize = 128 * 1024;
 
-    /// An empty queue for a socket bound to `local`.
-    pub(crate) fn new(local: SocketAddr, options: SendOptions) -> Self {
+    /// An empty queue for a socket bound to `local`; an error where there is no
+    /// memory for it.
+    pub(crate) fn new(local: SocketAddr, options: SendOptions) -> io::Result<Self> {
         let coalesce = options.coalesce && segments_work();
+        let coalescing = match coalesce {
+            true => Some(Box::new(Coalescing::new()?)),
+            false => None,
+        };
         let nobody = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         // SAFETY: zero bytes, null pointers and zero lengths are valid values of
         // all five.
         unsafe {
-            Self {
+            Ok(Self {
                 to_v6: local.is_ipv6(),
-                payload: Slab::zeroed(Self::BYTES),
+                payload: Slab::zeroed(Self::BYTES)?,
                 used: 0,
-                headers: Slab::zeroed(Self::ENTRIES),
-                names: Slab::zeroed(Self::ENTRIES),
-                controls: Slab::zeroed(Self::ENTRIES),
-                vectors: Slab::zeroed(Self::ENTRIES),
+                headers: Slab::zeroed(Self::ENTRIES)?,
+                names: Slab::zeroed(Self::ENTRIES)?,
+                controls: Slab::zeroed(Self::ENTRIES)?,
+                vectors: Slab::zeroed(Self::ENTRIES)?,
                 flows: [(nobody, None); Self::ENTRIES],
                 order: std::array::from_fn(|place| place as u8),
                 first: 0,
                 end: 0,
-                coalescing: coalesce.then(|| Box::new(Coalescing::new())),
-            }
+                coalescing,
+            })
         }
     }
 
@@ -223,16 +228,16 @@ impl SendQueue {
 }
 
 impl Coalescing {
-    fn new() -> Self {
+    fn new() -> io::Result<Self> {
         // SAFETY: null pointers and zero lengths are valid values of all three.
         unsafe {
-            Self {
+            Ok(Self {
                 newest: Newest::new(),
                 has_repeats: false,
-                headers: Slab::zeroed(SendQueue::ENTRIES),
-                vectors: Slab::zeroed(SendQueue::ENTRIES),
-                controls: Slab::zeroed(SendQueue::ENTRIES),
-            }
+                headers: Slab::zeroed(SendQueue::ENTRIES)?,
+                vectors: Slab::zeroed(SendQueue::ENTRIES)?,
+                controls: Slab::zeroed(SendQueue::ENTRIES)?,
+            })
         }
     }
 
@@ -395,7 +400,8 @@ mod tests {
         let socket = bound();
         let ((one, one_addr), (two, two_addr)) = (peer(), peer());
         for coalesce in [true, false] {
-            let mut queue = SendQueue::new(socket.local_addr(), SendOptions { coalesce });
+            let mut queue =
+                SendQueue::new(socket.local_addr(), SendOptions { coalesce }).expect("memory");
             for bytes in [&b"a1"[..], b"a2", b"a3", b"", b"longer", b"b1"] {
                 queue.push(bytes, one_addr, None);
                 queue.push(b"x", two_addr, None);
@@ -413,7 +419,8 @@ mod tests {
         let socket = bound();
         let (one, one_addr) = peer();
         let nobody = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut queue = SendQueue::new(socket.local_addr(), SendOptions { coalesce: true });
+        let mut queue =
+            SendQueue::new(socket.local_addr(), SendOptions { coalesce: true }).expect("memory");
         for bytes in [b"a1", b"a2", b"a3"] {
             queue.push(bytes, one_addr, None);
             queue.push(b"poison", nobody, None);

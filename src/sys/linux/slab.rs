@@ -1,6 +1,7 @@
 //! Memory that the kernel and this process both reach through pointers.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::io;
 use std::ptr::NonNull;
 
 /// A fixed array of zero-initialised plain C data at a stable address, reached
@@ -19,20 +20,21 @@ unsafe impl<T: Send> Send for Slab<T> {}
 unsafe impl<T: Sync> Sync for Slab<T> {}
 
 impl<T: Copy> Slab<T> {
-    /// Allocates `len` zeroed elements, at least one.
+    /// Allocates `len` zeroed elements, at least one; an error where there is no
+    /// memory for them.
     ///
     /// # Safety
     /// The all-zero bit pattern must be a valid `T`.
-    pub(super) unsafe fn zeroed(len: usize) -> Self {
+    pub(super) unsafe fn zeroed(len: usize) -> io::Result<Self> {
         let len = len.max(1);
         let layout = Self::layout(len);
         assert!(layout.size() > 0, "a slab holds something");
         // SAFETY: the size is not zero, as just asserted.
         let memory = unsafe { alloc_zeroed(layout) };
-        let Some(start) = NonNull::new(memory.cast()) else {
-            handle_alloc_error(layout)
-        };
-        Self { start, len }
+        match NonNull::new(memory.cast()) {
+            Some(start) => Ok(Self { start, len }),
+            None => Err(io::ErrorKind::OutOfMemory.into()),
+        }
     }
 
     fn layout(len: usize) -> Layout {

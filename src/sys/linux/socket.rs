@@ -277,7 +277,7 @@ pub(super) fn poll(
     ))
 }
 
-fn entry(fd: libc::c_int, events: libc::c_short) -> libc::pollfd {
+pub(super) fn entry(fd: libc::c_int, events: libc::c_short) -> libc::pollfd {
     libc::pollfd {
         fd,
         events,
@@ -286,7 +286,7 @@ fn entry(fd: libc::c_int, events: libc::c_short) -> libc::pollfd {
 }
 
 /// ppoll(2). After a signal nothing is ready.
-fn ppoll(entries: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<()> {
+pub(super) fn ppoll(entries: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<()> {
     let limit = timeout.map(|timeout| libc::timespec {
         tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
         tv_nsec: libc::c_long::from(timeout.subsec_nanos() as i32),

@@ -26,17 +26,20 @@
 //! datagram may reach the other process, whose handler is given 16 odd bytes.
 //! Then this one hears its bell at the end of the long timeout.
 
+mod alarm;
 mod bell;
 mod receive;
 mod send;
 mod socket;
 
+pub(crate) use alarm::Alarm;
 pub(crate) use bell::Bell;
 pub(crate) use receive::ReceiveBlock;
 pub(crate) use send::SendQueue;
 pub(crate) use socket::Socket;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// `std` names threads where they are started; renaming one is not portable.
 pub(crate) fn name_thread(_name: &str) {}
@@ -58,7 +61,28 @@ impl ThreadProbe {
     pub(crate) fn is_runnable(&self) -> bool {
         false
     }
+
+    pub(crate) fn cpu_time(&self) -> Option<Duration> {
+        None
+    }
 }
+
+/// Not to be known portably: a handler that takes long is taken to wait.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ThreadUsage(());
+
+impl ThreadUsage {
+    pub(crate) fn now() -> Self {
+        Self(())
+    }
+
+    pub(crate) fn waited_since(self, wall: Duration) -> Option<Duration> {
+        Some(if wall < LONG { Duration::ZERO } else { wall })
+    }
+}
+
+/// Longer than most handlers compute.
+const LONG: Duration = Duration::from_micros(100);
 
 /// There are none, portably.
 #[cfg(any(fuzzing, test))]

@@ -17,15 +17,20 @@ pub(crate) struct ReceiveBlock {
 }
 
 impl ReceiveBlock {
-    /// Room for one datagram; batches do not exist here.
-    pub(crate) fn new(shape: BlockShape) -> Self {
+    /// Room for one datagram; batches do not exist here. An error where there is
+    /// no memory for it.
+    pub(crate) fn new(shape: BlockShape) -> io::Result<Self> {
         let max_packet_size = shape.max_packet_size;
-        Self {
-            payload: vec![0; (max_packet_size + 1).max(Bell::SECRET_LEN)].into_boxed_slice(),
+        let room = (max_packet_size + 1).max(Bell::SECRET_LEN);
+        let mut payload = Vec::new();
+        payload.try_reserve_exact(room)?;
+        payload.resize(room, 0);
+        Ok(Self {
+            payload: payload.into_boxed_slice(),
             max_packet_size,
             len: 0,
             peer: None,
-        }
+        })
     }
 
     /// The datagram received last.

@@ -30,13 +30,17 @@ impl SendQueue {
     /// Payload bytes it has room for: two of the largest datagrams.
     pub(crate) const BYTES: usize = 128 * 1024;
 
-    /// An empty queue for a socket bound to `_local`.
-    pub(crate) fn new(_local: SocketAddr, _options: SendOptions) -> Self {
-        Self {
-            payload: Vec::new(),
-            entries: Vec::new(),
+    /// An empty queue for a socket bound to `_local`; an error where there is no
+    /// memory for it.
+    pub(crate) fn new(_local: SocketAddr, _options: SendOptions) -> io::Result<Self> {
+        let (mut payload, mut entries) = (Vec::new(), Vec::new());
+        payload.try_reserve_exact(Self::BYTES)?;
+        entries.try_reserve_exact(Self::ENTRIES)?;
+        Ok(Self {
+            payload,
+            entries,
             first: 0,
-        }
+        })
     }
 
     pub(crate) fn is_empty(&self) -> bool {

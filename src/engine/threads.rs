@@ -1,13 +1,66 @@
 //! The threads: a `threadpool` whose every job is one worker's loop.
 
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use threadpool::ThreadPool;
 
+use super::{Engine, worker};
 use crate::contain::contain;
 use crate::sys::try_thread;
+
+/// How starting one more worker ended.
+#[derive(Debug)]
+pub(super) enum Start {
+    Started,
+    /// There are as many as there may be.
+    Full,
+    /// The system had no thread or no memory for it, and said this.
+    Refused(io::Error),
+}
+
+impl Engine {
+    /// Starts one more worker, if there may be one more.
+    ///
+    /// All the memory that it begins with is asked for here, where a refusal is
+    /// an error: on its own thread, one would end the process.
+    pub(super) fn start_worker(self: &Arc<Self>) -> Start {
+        let Some(id) = self.protocol().hire() else {
+            return Start::Full;
+        };
+        let started = self
+            .make_slot(id)
+            .and_then(|()| self.work.batches.take())
+            .and_then(|batch| {
+                has_headroom()?;
+                let engine = Arc::clone(self);
+                self.threads.start(move || worker::run(&engine, id, batch))
+            });
+        if let Err(cause) = started {
+            self.transit(|protocol| ((), protocol.gone(id, false, None)));
+            return Start::Refused(cause);
+        }
+        let workers = self.protocol().workers() as u64;
+        self.threads.peak.fetch_max(workers, Relaxed);
+        Start::Started
+    }
+}
+
+/// Whether there is more memory than a worker begins with. What it allocates
+/// later, like all Rust code, ends the process when it is refused.
+fn has_headroom() -> io::Result<()> {
+    let mut room = Vec::<u8>::new();
+    room.try_reserve_exact(HEADROOM)?;
+    // Or it would be left out as having no effect.
+    std::hint::black_box(&room);
+    Ok(())
+}
+
+/// In bytes of address space: what some hundred small allocations and the
+/// structures of a thread take.
+const HEADROOM: usize = 8 << 20;
 
 /// Hosts worker loops, one thread each, and grows and shrinks one at a time.
 ///
@@ -22,16 +75,22 @@ use crate::sys::try_thread;
 /// threads: one that somebody else took in between. It is contained, but for
 /// programs built with `panic = "abort"`, which it ends.
 #[derive(Debug)]
-pub(crate) struct Crew {
+pub(crate) struct Threads {
     pool: Mutex<Option<ThreadPool>>,
+    /// The most workers there were at one time.
+    pub(super) peak: AtomicU64,
+    /// Workers that the system refused while the pool grew.
+    pub(super) failed_starts: AtomicU64,
     thread_name: String,
     stack_size: Option<usize>,
 }
 
-impl Crew {
+impl Threads {
     pub(crate) fn new(thread_name: String, stack_size: Option<usize>) -> Self {
         Self {
             pool: Mutex::new(None),
+            peak: AtomicU64::new(0),
+            failed_starts: AtomicU64::new(0),
             thread_name,
             stack_size,
         }
@@ -113,17 +172,18 @@ mod tests {
 
     #[test]
     fn every_job_has_a_thread_of_its_own() {
-        let crew = Crew::new("crew".to_owned(), None);
+        let threads = Threads::new("threads".to_owned(), None);
         let (here, arrived) = unbounded();
         let (_hold, held) = bounded::<()>(0);
         for _ in 0..5 {
             let (here, held) = (here.clone(), held.clone());
-            crew.start(move || {
-                here.send(std::thread::current().id())
-                    .expect("the test waits");
-                let _ = held.recv();
-            })
-            .expect("five threads");
+            threads
+                .start(move || {
+                    here.send(std::thread::current().id())
+                        .expect("the test waits");
+                    let _ = held.recv();
+                })
+                .expect("five threads");
         }
         let mut ids: Vec<_> = (0..5).map(|_| arrived.recv().expect("it runs")).collect();
         ids.sort_by_key(|id| format!("{id:?}"));
@@ -132,11 +192,11 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_cannot_be_started_is_an_error_and_the_crew_goes_on() {
+    fn a_thread_that_cannot_be_started_is_an_error_and_the_pool_goes_on() {
         // No address space has room for such a stack.
-        let crew = Crew::new("crew".to_owned(), Some(usize::MAX / 4));
+        let threads = Threads::new("threads".to_owned(), Some(usize::MAX / 4));
         for time in ["the first", "still an error, not a deadlock"] {
-            let error = crew.start(|| ()).expect_err(time);
+            let error = threads.start(|| ()).expect_err(time);
             assert!(error.raw_os_error().is_some(), "the system's own: {error}");
         }
     }

@@ -1,0 +1,125 @@
+//! What it means to handle datagrams that were received: each is executed and
+//! counted, and the replies are sent. Workers, lanes and `handle_request` all do
+//! it here.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use super::Executor;
+use super::batch::Batch;
+use super::meter::Meter;
+use super::policy::Pace;
+use super::slot::Slot;
+use crate::contain::contain;
+use crate::stats::Fate;
+use crate::sys::Datagram;
+
+/// One worker's means to handle datagrams.
+pub(super) struct Handling<'a> {
+    slot: &'a Slot,
+    pace: &'a Pace,
+    looks: &'a AtomicU64,
+    executor: Box<dyn Executor + 'a>,
+    meter: Meter,
+    is_measuring: bool,
+    /// Datagrams since it was begun.
+    handled: usize,
+    /// The supervisor's look at which the outbox was last flushed.
+    look: u64,
+    /// Counts stretches, of which only some are measured.
+    turn: u32,
+}
+
+impl<'a> Handling<'a> {
+    pub(super) fn new(
+        slot: &'a Slot,
+        pace: &'a Pace,
+        looks: &'a AtomicU64,
+        executor: Box<dyn Executor + 'a>,
+    ) -> Self {
+        Self {
+            slot,
+            pace,
+            looks,
+            executor,
+            meter: Meter::new(),
+            is_measuring: false,
+            handled: 0,
+            look: 0,
+            turn: 0,
+        }
+    }
+
+    /// Claims and handles datagrams of `batch` until none is left, and sends the
+    /// replies.
+    pub(super) fn work_batch(&mut self, batch: &Batch) {
+        let Some(open) = batch.open() else {
+            return;
+        };
+        self.begin();
+        while let Some((index, datagram)) = open.claim() {
+            self.slot.is_at(index);
+            self.handle(&datagram);
+            if self.is_flush_due() {
+                self.end();
+                self.flush();
+                self.begin();
+            }
+        }
+        drop(open);
+        self.end();
+        self.flush();
+    }
+
+    /// Begins a stretch of handling. Where handlers wait, each datagram is one,
+    /// and only one in [`MEASURED`] is measured.
+    pub(super) fn begin(&mut self) {
+        self.turn = self.turn.wrapping_add(1);
+        self.is_measuring = !self.pace.is_dispatched() || self.turn % MEASURED == 0;
+        if self.is_measuring {
+            self.meter.start();
+        }
+        self.handled = 0;
+    }
+
+    /// Deals with one datagram, which gets its fate whatever happens.
+    pub(super) fn handle(&mut self, datagram: &Datagram<'_>) {
+        self.slot.progress().step();
+        let executor = &mut *self.executor;
+        let fate = contain(|| executor.execute(datagram)).unwrap_or(Fate::Panicked);
+        self.slot.tally.settle(fate);
+        self.handled += 1;
+    }
+
+    /// Whether replies have waited long enough: handlers wait, or the supervisor
+    /// has looked since the last time. Its looks, a millisecond apart, are a clock
+    /// that costs a load.
+    pub(super) fn is_flush_due(&mut self) -> bool {
+        if self.pace.is_dispatched() {
+            return true;
+        }
+        let look = self.looks.load(Relaxed);
+        std::mem::replace(&mut self.look, look) != look
+    }
+
+    /// Ends it: what was measured is learnt.
+    pub(super) fn end(&mut self) {
+        if self.is_measuring && self.handled > 0 {
+            self.pace.learn(self.meter.stop(self.handled));
+        }
+        self.handled = 0;
+    }
+
+    /// Sends the replies.
+    pub(super) fn flush(&mut self) {
+        self.slot.progress().step();
+        self.slot.outbox.flush();
+    }
+
+    /// The worker leaves.
+    pub(super) fn finish(&mut self) {
+        self.executor.finish();
+    }
+}
+
+/// Datagrams for each that is measured, where each is a stretch by itself.
+const MEASURED: u32 = 4;

@@ -1,0 +1,156 @@
+//! The supervisor's rounds: shows the engine to the watch, and carries out what
+//! it decides.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use super::Engine;
+use super::job::Job;
+use super::protocol::{DoorId, WorkerId};
+use super::threads::Start;
+use super::watch::{Decision, Pool, Sights, Step, Watch};
+use crate::logging::{log_debug, log_warn};
+
+impl Sights for Engine {
+    fn now(&self) -> Duration {
+        self.life.began.elapsed()
+    }
+
+    fn worker(&self, id: WorkerId) -> Option<Step> {
+        let progress = self.work.slots[id].get()?.progress();
+        Some(Step {
+            number: progress.busy_at()?,
+            is_preparing: progress.is_preparing(),
+        })
+    }
+
+    fn cpu_time(&self, id: WorkerId) -> Option<Duration> {
+        self.work.slots[id].get()?.thread.cpu_time()
+    }
+
+    fn is_runnable(&self, id: WorkerId) -> bool {
+        let slot = self.work.slots[id].get();
+        slot.is_some_and(|slot| slot.thread.is_runnable())
+    }
+
+    fn unclaimed(&self, id: WorkerId) -> Option<(usize, u64)> {
+        let batch = self.work.slots[id].get()?.batch()?;
+        (batch.unclaimed() > 0).then(|| (Arc::as_ptr(&batch) as usize, batch.filling()))
+    }
+
+    fn open_since(&self, door: DoorId) -> Option<u64> {
+        self.protocol().open_since(door)
+    }
+
+    fn has_pending(&self, door: DoorId) -> bool {
+        let socket = self.socket.borrow(door);
+        socket.is_some_and(|socket| socket.has_pending())
+    }
+
+    fn waiting_since(&self) -> Option<u64> {
+        self.protocol().waiting_since()
+    }
+
+    fn pool(&self) -> Pool {
+        let protocol = self.protocol();
+        Pool {
+            workers: protocol.workers(),
+            busy: protocol.busy(),
+            is_full: protocol.is_full(),
+            is_short: protocol.is_short(),
+            lacks: protocol.lacks_workers(),
+        }
+    }
+
+    fn is_dispatched(&self) -> bool {
+        self.work.pace.is_dispatched()
+    }
+
+    fn is_cheap(&self) -> bool {
+        self.work.pace.estimate().is_cheap()
+    }
+}
+
+impl Engine {
+    /// One look, and what follows from it.
+    pub(super) fn make_round(self: &Arc<Self>, watch: &mut Watch) {
+        self.work.looks.fetch_add(1, Relaxed);
+        for door in self.doors() {
+            let socket = self.socket.borrow(door);
+            let is_backlogged = socket.is_some_and(|socket| socket.is_backlogged());
+            self.work.backlogged[door].store(is_backlogged, Relaxed);
+        }
+        let mut was_refused = false;
+        for decision in watch.look(&**self) {
+            was_refused |= self.carry_out(*decision).is_err();
+        }
+        if was_refused {
+            watch.hold_off();
+        }
+        self.work.stuck.store(watch.stuck(), Relaxed);
+    }
+
+    /// # Errors
+    /// When the system refused what was decided.
+    fn carry_out(self: &Arc<Self>, decision: Decision) -> Result<(), ()> {
+        let addr = self.socket.local_addr();
+        match decision {
+            Decision::Saw(id, step) => {
+                let now = self.life.began.elapsed();
+                self.slot(id).progress().saw(step, now);
+            }
+            Decision::Send(id) => self.send_for(self.slot(id)),
+            Decision::LeaveAlone(id) => {
+                let slot = self.slot(id);
+                slot.outbox.set_eager(true);
+                self.send_for(slot);
+            }
+            Decision::Rescue(id) => {
+                if let Some(batch) = self.slot(id).batch() {
+                    self.transit(|protocol| ((), protocol.assist(Job::Batch(batch))));
+                }
+            }
+            Decision::FillDoor(door) => self.transit(|protocol| ((), protocol.fill_door(door))),
+            Decision::Summon(door) => self.transit(|protocol| ((), protocol.summon(door))),
+            Decision::HandOut => self.transit(|protocol| ((), protocol.hand_out())),
+            Decision::Grow(by) => return self.grow(by),
+            Decision::Starved { busy, waited } => {
+                let (age, peer) = self.oldest();
+                let peer = peer.map_or(String::new(), |peer| format!(", for {peer}"));
+                log_warn!(
+                    "{addr}: all {busy} workers there may be are busy, and nobody has come for \
+                     what waits for {waited:.1?}; the oldest has been in its handler for \
+                     {age:.1?}{peer}",
+                );
+            }
+            Decision::Relieved { waited } => {
+                log_warn!("{addr}: a worker is free again, after {waited:.1?}");
+            }
+        }
+        Ok(())
+    }
+
+    fn grow(self: &Arc<Self>, by: usize) -> Result<(), ()> {
+        let addr = self.socket.local_addr();
+        let mut started = 0;
+        let mut result = Ok(());
+        for _ in 0..by {
+            match self.start_worker() {
+                Start::Started => started += 1,
+                Start::Full => break,
+                Start::Refused(cause) => {
+                    self.threads.failed_starts.fetch_add(1, Relaxed);
+                    log_warn!("{addr}: the system did not start another worker thread: {cause}");
+                    result = Err(());
+                    break;
+                }
+            }
+        }
+        if started > 0 {
+            let workers = self.protocol().workers();
+            log_debug!("{addr}: grew by {started} to {workers} workers");
+        }
+        result
+    }
+}

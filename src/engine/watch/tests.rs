@@ -1,0 +1,383 @@
+//! Traces: what is seen at one look after another, and what follows.
+
+use super::*;
+
+const MILLI: Duration = Duration::from_millis(1);
+
+/// A worker of the trace.
+#[derive(Debug, Clone, Copy, Default)]
+struct Actor {
+    step: Option<u64>,
+    is_preparing: bool,
+    cpu: Duration,
+    is_runnable: bool,
+    unclaimed: usize,
+}
+
+/// A stage with actors, on which time passes by the millisecond.
+#[derive(Debug, Clone)]
+struct Stage {
+    now: Duration,
+    actors: Vec<Actor>,
+    /// Which opening of the only door this is.
+    open_since: Option<u64>,
+    has_pending: bool,
+    waiting_since: Option<u64>,
+    pool: Pool,
+    is_dispatched: bool,
+    is_cheap: bool,
+    tells_cpu: bool,
+    asked: std::cell::Cell<usize>,
+}
+
+impl Sights for Stage {
+    fn now(&self) -> Duration {
+        self.now
+    }
+
+    fn worker(&self, id: WorkerId) -> Option<Step> {
+        let actor = self.actors[id];
+        actor.step.map(|number| Step {
+            number,
+            is_preparing: actor.is_preparing,
+        })
+    }
+
+    fn cpu_time(&self, id: WorkerId) -> Option<Duration> {
+        self.asked.set(self.asked.get() + 1);
+        self.tells_cpu.then_some(self.actors[id].cpu)
+    }
+
+    fn is_runnable(&self, id: WorkerId) -> bool {
+        self.asked.set(self.asked.get() + 1);
+        self.actors[id].is_runnable
+    }
+
+    fn unclaimed(&self, id: WorkerId) -> Option<(usize, u64)> {
+        (self.actors[id].unclaimed > 0).then_some((id, 0))
+    }
+
+    fn open_since(&self, _door: DoorId) -> Option<u64> {
+        self.open_since
+    }
+
+    fn has_pending(&self, _door: DoorId) -> bool {
+        self.has_pending
+    }
+
+    fn waiting_since(&self) -> Option<u64> {
+        self.waiting_since
+    }
+
+    fn pool(&self) -> Pool {
+        self.pool
+    }
+
+    fn is_dispatched(&self) -> bool {
+        self.is_dispatched
+    }
+
+    fn is_cheap(&self) -> bool {
+        self.is_cheap
+    }
+}
+
+impl Stage {
+    /// Two workers; the first is busy with a batch of its own, and nobody is at the
+    /// door meanwhile.
+    fn inline() -> Self {
+        let busy = Actor {
+            step: Some(1),
+            unclaimed: 3,
+            is_runnable: true,
+            ..Actor::default()
+        };
+        Self {
+            now: Duration::ZERO,
+            actors: vec![busy, Actor::default()],
+            open_since: Some(1),
+            has_pending: true,
+            waiting_since: None,
+            pool: Pool {
+                workers: 2,
+                busy: 1,
+                ..Pool::default()
+            },
+            is_dispatched: false,
+            is_cheap: true,
+            tells_cpu: true,
+            asked: std::cell::Cell::new(0),
+        }
+    }
+
+    /// All workers are busy in handlers that wait, and more waits for them.
+    fn crowded(workers: usize) -> Self {
+        let busy = Actor {
+            step: Some(1),
+            ..Actor::default()
+        };
+        let mut actors = vec![busy; workers];
+        actors.resize(64, Actor::default());
+        Self {
+            actors,
+            waiting_since: Some(1),
+            pool: Pool {
+                workers,
+                busy: workers,
+                lacks: true,
+                ..Pool::default()
+            },
+            is_dispatched: true,
+            is_cheap: false,
+            ..Self::inline()
+        }
+    }
+}
+
+fn watch(stage: &Stage, cores: usize) -> Watch {
+    Watch::new(stage.actors.len(), 2, 1, cores)
+}
+
+/// Lets `looks` milliseconds pass, each of which `play` changes; returns what was
+/// decided when, but for what was merely seen or sent.
+fn decided(
+    watch: &mut Watch,
+    stage: &mut Stage,
+    looks: u64,
+    mut play: impl FnMut(&mut Stage, u64),
+) -> Vec<(u64, Decision)> {
+    let mut all = Vec::new();
+    for look in 1..=looks {
+        stage.now += MILLI;
+        play(stage, look);
+        let decisions = watch.look(stage).iter().copied();
+        let is_news = |decision: &Decision| {
+            !matches!(
+                decision,
+                Decision::Saw(..) | Decision::Send(_) | Decision::LeaveAlone(_)
+            )
+        };
+        all.extend(decisions.filter(is_news).map(|decision| (look, decision)));
+    }
+    all
+}
+
+fn first(decisions: &[(u64, Decision)], wanted: Decision) -> Option<u64> {
+    let mut found = decisions.iter().filter(|(_, decision)| *decision == wanted);
+    found.next().map(|(look, _)| *look)
+}
+
+/// Its thread runs all the time.
+fn computes(stage: &mut Stage, id: WorkerId) {
+    stage.actors[id].is_runnable = true;
+    stage.actors[id].cpu += MILLI;
+}
+
+#[test]
+fn quick_handlers_are_left_to_themselves_and_nobody_asks_about_their_threads() {
+    let mut stage = Stage::inline();
+    let mut watch = watch(&stage, 2);
+    let decisions = decided(&mut watch, &mut stage, 200, |stage, look| {
+        stage.actors[0].step = Some(look);
+        stage.open_since = Some(look);
+        computes(stage, 0);
+    });
+    let rescues = decisions
+        .iter()
+        .filter(|(_, decision)| *decision == Decision::Rescue(0));
+    assert_eq!(
+        rescues.count(),
+        decisions.len(),
+        "only that its batch is the same again and again: {decisions:?}"
+    );
+    assert_eq!(stage.asked.get(), 0);
+    assert_eq!(watch.interval(), 2 * MILLI, "and the looks come less often");
+}
+
+#[test]
+fn who_waits_is_stuck_at_the_second_look() {
+    let mut stage = Stage::inline();
+    let mut watch = watch(&stage, 2);
+    let decisions = decided(&mut watch, &mut stage, 3, |stage, _| {
+        stage.actors[0].is_runnable = false;
+    });
+    assert_eq!(first(&decisions, Decision::Rescue(0)), Some(2));
+    assert_eq!(first(&decisions, Decision::FillDoor(0)), Some(2));
+}
+
+#[test]
+fn who_computes_is_helped_at_the_third_look_if_a_core_is_free_and_not_otherwise() {
+    for (cores, rescued) in [(2, Some(3)), (1, None)] {
+        let mut stage = Stage::inline();
+        let mut watch = watch(&stage, cores);
+        let decisions = decided(&mut watch, &mut stage, 15, |stage, _| computes(stage, 0));
+        assert_eq!(
+            first(&decisions, Decision::Rescue(0)),
+            rescued,
+            "{cores} cores"
+        );
+        assert_eq!(
+            first(&decisions, Decision::FillDoor(0)),
+            rescued,
+            "{cores} cores"
+        );
+    }
+}
+
+#[test]
+fn who_has_computed_for_twenty_milliseconds_is_stuck_and_replaced() {
+    let mut stage = Stage::inline();
+    stage.actors[1] = stage.actors[0];
+    stage.actors.resize(8, Actor::default());
+    (stage.pool.busy, stage.pool.lacks) = (2, true);
+    let mut watch = watch(&stage, 2);
+    let decisions = decided(&mut watch, &mut stage, 40, |stage, _| {
+        computes(stage, 0);
+        computes(stage, 1);
+    });
+    let rescued = first(&decisions, Decision::Rescue(0)).expect("in the end");
+    assert!((21..25).contains(&rescued), "at look {rescued}");
+    let grown = first(&decisions, Decision::Grow(1)).expect("in the end");
+    assert!((21..25).contains(&grown), "at look {grown}");
+}
+
+#[test]
+fn who_lacks_a_processor_is_believed_for_some_looks() {
+    let mut stage = Stage::inline();
+    let mut watch = watch(&stage, 2);
+    // It would run, and uses nothing.
+    let decisions = decided(&mut watch, &mut stage, 15, |_, _| {});
+    let rescued = first(&decisions, Decision::Rescue(0)).expect("in the end");
+    assert!((5..8).contains(&rescued), "at look {rescued}");
+}
+
+#[test]
+fn where_the_system_does_not_tell_quick_handlers_are_believed_for_some_looks() {
+    for (is_cheap, expected) in [(true, 6), (false, 2)] {
+        let mut stage = Stage::inline();
+        (stage.tells_cpu, stage.is_cheap) = (false, is_cheap);
+        let mut watch = watch(&stage, 2);
+        let decisions = decided(&mut watch, &mut stage, 15, |_, _| {});
+        let rescued = first(&decisions, Decision::Rescue(0));
+        assert_eq!(rescued, Some(expected), "cheap: {is_cheap}");
+    }
+}
+
+#[test]
+fn replies_of_a_stuck_handler_are_sent_for_it_until_it_is_left_alone() {
+    let mut stage = Stage::inline();
+    let mut watch = watch(&stage, 2);
+    stage.actors[0].is_runnable = false;
+    let (mut sent, mut left_alone) = (0, 0);
+    for _ in 0..100 {
+        stage.now += MILLI;
+        for decision in watch.look(&stage) {
+            sent += u32::from(*decision == Decision::Send(0));
+            left_alone += u32::from(*decision == Decision::LeaveAlone(0));
+        }
+    }
+    assert_eq!((sent, left_alone), (31, 1));
+    assert!(watch.is_settled(), "nothing to look after");
+    stage.actors[0].step = Some(3);
+    watch.look(&stage);
+    assert!(!watch.is_settled(), "it has moved");
+}
+
+#[test]
+fn the_pool_doubles_while_handlers_wait_and_something_waits_for_them() {
+    let mut stage = Stage::crowded(8);
+    let mut watch = watch(&stage, 2);
+    // They wait for less than the time between two looks.
+    let decisions = decided(&mut watch, &mut stage, 6, |stage, look| {
+        for actor in &mut stage.actors[..8] {
+            actor.step = Some(look);
+        }
+    });
+    assert_eq!(first(&decisions, Decision::Grow(8)), Some(2));
+}
+
+#[test]
+fn the_pool_does_not_grow_for_handlers_that_compute() {
+    for is_dispatched in [true, false] {
+        let mut stage = Stage::crowded(4);
+        (stage.is_dispatched, stage.has_pending) = (is_dispatched, true);
+        let mut watch = watch(&stage, 2);
+        let decisions = decided(&mut watch, &mut stage, 200, |stage, look| {
+            for id in 0..4 {
+                stage.actors[id].step = Some(look / 5);
+                computes(stage, id);
+            }
+        });
+        let has_grown = decisions
+            .iter()
+            .any(|(_, decision)| matches!(decision, Decision::Grow(_)));
+        assert!(!has_grown, "dispatched: {is_dispatched}: {decisions:?}");
+    }
+}
+
+#[test]
+fn nobody_is_called_in_while_instances_are_made_and_one_a_second_if_that_hangs() {
+    let mut stage = Stage::crowded(2);
+    stage.is_dispatched = false;
+    for actor in &mut stage.actors[..2] {
+        actor.is_preparing = true;
+    }
+    let mut watch = watch(&stage, 2);
+    let decisions = decided(&mut watch, &mut stage, 2_500, |_, _| {});
+    let grown: Vec<_> = decisions
+        .iter()
+        .filter(|(_, decision)| matches!(decision, Decision::Grow(_)))
+        .collect();
+    assert_eq!(grown.len(), 2, "{grown:?}");
+    assert_eq!(grown[0].1, Decision::Grow(1));
+}
+
+#[test]
+fn who_is_gone_is_replaced_and_not_more_often_than_ten_times_a_second() {
+    let mut stage = Stage::inline();
+    stage.actors[0] = Actor::default();
+    stage.pool = Pool {
+        workers: 1,
+        is_short: true,
+        ..Pool::default()
+    };
+    let mut watch = watch(&stage, 2);
+    let decisions = decided(&mut watch, &mut stage, 1_000, |_, _| {});
+    let grown = decisions
+        .iter()
+        .filter(|(_, decision)| *decision == Decision::Grow(1));
+    assert_eq!(grown.count(), 10, "one in a hundred looks");
+}
+
+#[test]
+fn a_second_without_anyone_for_what_waits_is_told_once_and_its_end_too() {
+    let mut stage = Stage::crowded(4);
+    (stage.pool.is_full, stage.has_pending) = (true, true);
+    let mut watch = watch(&stage, 2);
+    let told = decided(&mut watch, &mut stage, 3_000, |_, _| {});
+    let starved: Vec<_> = told
+        .iter()
+        .filter(|(_, decision)| matches!(decision, Decision::Starved { .. }))
+        .collect();
+    assert_eq!(starved.len(), 1, "{starved:?}");
+    assert!((1_001..1_010).contains(&starved[0].0), "{starved:?}");
+    stage.pool.lacks = false;
+    let over = decided(&mut watch, &mut stage, 10, |_, _| {});
+    let relieved = over
+        .iter()
+        .filter(|(_, decision)| matches!(decision, Decision::Relieved { .. }));
+    assert_eq!(relieved.count(), 1, "{over:?}");
+    stage.pool.lacks = true;
+    let again = decided(&mut watch, &mut stage, 900, |stage, look| {
+        stage.waiting_since = Some(look);
+        stage.open_since = Some(look);
+    });
+    assert_eq!(
+        again
+            .iter()
+            .filter(|(_, decision)| matches!(decision, Decision::Starved { .. }))
+            .count(),
+        0,
+        "as long as somebody comes"
+    );
+}

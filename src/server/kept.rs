@@ -1,0 +1,78 @@
+//! Handler instances that `handle_request` keeps from one call to the next.
+//!
+//! An instance never leaves the thread that made it, but a server may: so the
+//! thread keeps it, under the server's key, and nothing else of the server. When
+//! the key is gone, the thread lets go of the instance the next time that it
+//! handles a request of any server, or when it ends.
+
+use std::cell::RefCell;
+use std::sync::{Arc, Weak};
+
+use super::side_counts::SideCounts;
+use crate::handler::DatagramHandler;
+
+/// A server's name for what threads keep for it.
+#[derive(Debug, Default)]
+pub(crate) struct Key(Arc<()>);
+
+struct Kept {
+    key: Weak<()>,
+    counts: Arc<SideCounts>,
+    /// There until it is dropped.
+    instance: Option<Box<dyn DatagramHandler>>,
+}
+
+thread_local! {
+    static KEPT: RefCell<Vec<Kept>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Key {
+    /// Keeps an instance that was set up.
+    pub(crate) fn keep(&self, instance: Box<dyn DatagramHandler>, counts: &Arc<SideCounts>) {
+        let kept = Kept {
+            key: Arc::downgrade(&self.0),
+            counts: Arc::clone(counts),
+            instance: Some(instance),
+        };
+        KEPT.with_borrow_mut(|all| all.push(kept));
+    }
+
+    /// Takes back what this thread keeps for the server, and lets go of what it
+    /// keeps for servers that are gone.
+    pub(crate) fn take(&self) -> Option<Box<dyn DatagramHandler>> {
+        // Users' code runs when they are dropped: after the borrow.
+        let _gone = Self::remove(|kept| kept.key.strong_count() == 0);
+        let mut own = Self::remove(|kept| Weak::as_ptr(&kept.key) == Arc::as_ptr(&self.0));
+        own.pop()?.instance.take()
+    }
+
+    /// Ends the instance that this thread keeps for the server.
+    pub(crate) fn finish(&self) {
+        let _own = Self::remove(|kept| Weak::as_ptr(&kept.key) == Arc::as_ptr(&self.0));
+    }
+
+    /// Takes some out. A thread that is ending keeps none.
+    fn remove(which: impl Fn(&Kept) -> bool) -> Vec<Kept> {
+        let take = |all: &RefCell<Vec<Kept>>| {
+            let mut all = all.borrow_mut();
+            let (taken, left) = std::mem::take(&mut *all).into_iter().partition(&which);
+            *all = left;
+            taken
+        };
+        KEPT.try_with(take).unwrap_or_default()
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Some(instance) = self.instance.take() {
+            finish(instance, &self.counts);
+        }
+    }
+}
+
+/// Ends an instance in good order.
+pub(crate) fn finish(mut instance: Box<dyn DatagramHandler>, counts: &SideCounts) {
+    counts.contain("finish", || instance.finish());
+    counts.contain("dropping a handler", || drop(instance));
+}

@@ -1,0 +1,129 @@
+//! Where the supervisor waits: for whoever wakes it, or for a timer that others set.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::check;
+use super::socket::{entry, ppoll};
+
+/// An `eventfd(2)` and a `timerfd_create(2)`. What is set or rung between two
+/// waits is not lost.
+///
+/// A timer rather than a time limit of the wait, since others arm it while the
+/// supervisor sleeps on: that costs them a system call each, and nobody a wake-up.
+#[derive(Debug)]
+pub(crate) struct Alarm {
+    event: OwnedFd,
+    timer: OwnedFd,
+    /// Whether the timer is set. Locked while it is being set.
+    is_set: Mutex<bool>,
+}
+
+impl Alarm {
+    pub(crate) fn new() -> io::Result<Self> {
+        // SAFETY: no pointers are passed.
+        let event = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
+        // SAFETY: a new descriptor that nobody else owns.
+        let event = unsafe { OwnedFd::from_raw_fd(event as _) };
+        let flags = libc::TFD_CLOEXEC | libc::TFD_NONBLOCK;
+        // SAFETY: no pointers are passed.
+        let timer = check(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) })?;
+        Ok(Self {
+            event,
+            // SAFETY: a new descriptor that nobody else owns.
+            timer: unsafe { OwnedFd::from_raw_fd(timer as _) },
+            is_set: Mutex::new(false),
+        })
+    }
+
+    /// Ends the wait, or the next.
+    pub(crate) fn ring(&self) {
+        let one = 1_u64.to_ne_bytes();
+        // It fails only when the counter is full: then it is rung already.
+        // SAFETY: eight readable bytes.
+        let _ = unsafe { libc::write(self.event.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+    }
+
+    /// Sets the timer to fire once after this long, or stops it, as `wanted` says
+    /// under the timer's lock: of several that change their minds, the last to
+    /// come here knows of all changes.
+    pub(crate) fn set_timer(&self, after: Duration, wanted: impl FnOnce() -> bool) {
+        let mut is_set = self.is_set.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = wanted();
+        if std::mem::replace(&mut *is_set, wanted) == wanted {
+            return;
+        }
+        let never = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let after = libc::timespec {
+            tv_sec: after.as_secs() as _,
+            tv_nsec: after.subsec_nanos() as _,
+        };
+        let time = libc::itimerspec {
+            it_interval: never,
+            it_value: if wanted { after } else { never },
+        };
+        // It fails only for invalid arguments (timerfd_settime(2)).
+        // SAFETY: `time` lives through the call; no old value is asked for.
+        let _ = unsafe {
+            libc::timerfd_settime(
+                self.timer.as_raw_fd(),
+                0,
+                &raw const time,
+                std::ptr::null_mut(),
+            )
+        };
+    }
+
+    /// Waits until rung, until the timer fires, or at most this long.
+    pub(crate) fn wait(&self, timeout: Option<Duration>) {
+        let mut entries = [
+            entry(self.event.as_raw_fd(), libc::POLLIN),
+            entry(self.timer.as_raw_fd(), libc::POLLIN),
+        ];
+        // After a signal or an error nothing is ready: who waits here looks for
+        // itself, and comes back.
+        let _ = ppoll(&mut entries, timeout);
+        for entry in entries {
+            if entry.revents != 0 {
+                let mut count = [0_u8; 8];
+                // SAFETY: eight writable bytes. Reading silences it.
+                let _ = unsafe { libc::read(entry.fd, count.as_mut_ptr().cast(), count.len()) };
+            }
+        }
+        if entries[1].revents != 0 {
+            *self.is_set.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn it_is_woken_by_a_ring_or_by_the_timer_and_by_neither_twice() {
+        let alarm = Alarm::new().expect("two descriptors");
+        let (short, long) = (Duration::from_millis(1), Duration::from_secs(60));
+        let began = Instant::now();
+        alarm.ring();
+        alarm.wait(Some(long));
+        alarm.set_timer(short, || true);
+        alarm.wait(Some(long));
+        alarm.set_timer(short, || true);
+        alarm.wait(None);
+        assert!(began.elapsed() < long, "woken each time");
+        alarm.set_timer(short, || true);
+        alarm.set_timer(short, || false);
+        let began = Instant::now();
+        let pause = Duration::from_millis(20);
+        alarm.wait(Some(pause));
+        assert!(began.elapsed() >= pause, "stopped, and silent");
+    }
+}
