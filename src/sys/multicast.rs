@@ -149,29 +149,24 @@ fn v6_interface(on: &Interface) -> io::Result<u32> {
 /// Says by its number where IPv4 goes out.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn set_v4_interface_index(socket: &SockRef<'_>, index: u32) -> io::Result<()> {
-    use std::os::fd::AsRawFd;
+    use nix::sys::socket::SetSockOpt;
+    use nix::{setsockopt_impl, sockopt_impl};
 
-    // `socket2` knows the older form of this option, which has an address.
+    // `socket2` and `nix` know the older form of this option, which has an address.
+    sockopt_impl!(
+        ByIndex,
+        SetOnly,
+        libc::IPPROTO_IP,
+        libc::IP_MULTICAST_IF,
+        libc::ip_mreqn
+    );
     let request = libc::ip_mreqn {
         imr_multiaddr: libc::in_addr { s_addr: 0 },
         imr_address: libc::in_addr { s_addr: 0 },
         imr_ifindex: i32::try_from(index)
             .map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?,
     };
-    // SAFETY: the option value is a local structure, read during the call.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::IPPROTO_IP,
-            libc::IP_MULTICAST_IF,
-            (&raw const request).cast(),
-            std::mem::size_of::<libc::ip_mreqn>() as libc::socklen_t,
-        )
-    };
-    if result < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
+    Ok(ByIndex.set(&**socket, &request)?)
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
