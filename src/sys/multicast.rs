@@ -10,7 +10,6 @@ use socket2::SockRef;
 
 use super::Interface;
 use super::interface::Resolved;
-use crate::logging::log_debug;
 
 /// Whether a socket bound to `local` can hear what is sent to `group`: if not,
 /// joining would succeed, and nothing would ever come.
@@ -105,7 +104,9 @@ pub(crate) fn set_broadcast<'s>(socket: impl Into<SockRef<'s>>, allow: bool) -> 
 pub(super) fn hear_joined_groups_only(socket: &socket2::Socket, is_v6: bool) {
     let told = |option: &str, result: io::Result<()>| {
         if let Err(error) = result {
-            log_debug!("other programs' groups will be heard, too: {error} ({option})");
+            crate::logging::log_debug!(
+                "other programs' groups will be heard, too: {error} ({option})"
+            );
         }
     };
     told("IP_MULTICAST_ALL", socket.set_multicast_all_v4(false));
