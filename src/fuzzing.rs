@@ -58,7 +58,7 @@ mod tests {
     /// Everything that is kept for a target, made input again.
     fn replay(target: &str, run: fn(&[u8])) {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("fuzz/seeds")
+            .join("tests/seeds")
             .join(target);
         let seeds = fs::read_dir(&folder).expect("the target has seeds");
         let mut count = 0;

@@ -121,6 +121,13 @@
 #![doc = include_str!("docs/faults.md")]
 #![doc = include_str!("docs/migration.md")]
 #![doc = include_str!("docs/sockets.md")]
+// A library logs, and through crate::logging alone (`clippy.toml`).
+#![deny(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    clippy::print_stdout
+)]
 
 mod activation;
 mod contain;
@@ -136,6 +143,7 @@ mod logging;
 mod server;
 mod socket_handle;
 mod stats;
+#[allow(unsafe_code, reason = "system calls that no safe wrapper has")]
 mod sys;
 mod threading;
 

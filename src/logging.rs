@@ -13,6 +13,10 @@ pub(crate) use limit::LogLimit;
 use crate::contain::contain;
 
 /// Writes one line, whatever the logger does with it. Called by the macros.
+#[allow(
+    clippy::disallowed_macros,
+    reason = "the one place that calls the logger, contained"
+)]
 pub(crate) fn write(level: log::Level, module: &str, line: std::fmt::Arguments<'_>) {
     // The panic hook has reported it. There is no place left to tell.
     let _ = contain(|| log::log!(target: module, level, "{line}"));

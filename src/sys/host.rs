@@ -75,54 +75,20 @@ fn is_loopback(ip: IpAddr) -> bool {
 /// getifaddrs(3).
 #[cfg(unix)]
 fn list() -> io::Result<Vec<SocketAddr>> {
-    let mut first: *mut libc::ifaddrs = std::ptr::null_mut();
-    // SAFETY: `first` is writable. After a success it leads to a list that is
-    // this function's, until it is freed below.
-    if unsafe { libc::getifaddrs(&raw mut first) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let mut found = Vec::new();
-    let mut next = first;
-    while !next.is_null() {
-        // SAFETY: not null, so an entry of the list, which is not freed yet.
-        let entry = unsafe { &*next };
-        // SAFETY: the address is of an entry of that list.
-        found.extend(unsafe { address_at(entry.ifa_addr) });
-        next = entry.ifa_next;
-    }
-    // SAFETY: it came from getifaddrs(3), and nothing leads into it any more.
-    unsafe { libc::freeifaddrs(first) };
-    Ok(found)
+    let entries = nix::ifaddrs::getifaddrs()?;
+    Ok(entries
+        .filter_map(|entry| ip_address(&entry.address?))
+        .collect())
 }
 
-/// The IP address that stands there, if it is one.
-///
-/// # Safety
-/// The pointer is null, or to an address as long as its family says.
+/// The address, if it is an IP address; interfaces have others as well.
 #[cfg(unix)]
-unsafe fn address_at(address: *const libc::sockaddr) -> Option<SocketAddr> {
-    use std::net::{Ipv6Addr, SocketAddrV6};
+fn ip_address(address: &nix::sys::socket::SockaddrStorage) -> Option<SocketAddr> {
+    use std::net::{SocketAddrV4, SocketAddrV6};
 
-    if address.is_null() {
-        return None;
-    }
-    // SAFETY: every address begins with these fields; read as it is aligned.
-    let family = unsafe { address.read_unaligned() }.sa_family;
-    match libc::c_int::from(family) {
-        libc::AF_INET => {
-            // SAFETY: the family says that it is one of these.
-            let v4 = unsafe { address.cast::<libc::sockaddr_in>().read_unaligned() };
-            let ip = Ipv4Addr::from(v4.sin_addr.s_addr.to_ne_bytes());
-            Some(SocketAddr::from((ip, 0)))
-        }
-        libc::AF_INET6 => {
-            // SAFETY: the family says that it is one of these.
-            let v6 = unsafe { address.cast::<libc::sockaddr_in6>().read_unaligned() };
-            let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
-            Some(SocketAddrV6::new(ip, 0, 0, v6.sin6_scope_id).into())
-        }
-        _ => None,
-    }
+    let (v4, v6) = (address.as_sockaddr_in(), address.as_sockaddr_in6());
+    v4.map(|v4| SocketAddrV4::from(*v4).into())
+        .or_else(|| v6.map(|v6| SocketAddrV6::from(*v6).into()))
 }
 
 /// Windows lists this host's addresses under the empty name (`getaddrinfo`).

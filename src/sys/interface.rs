@@ -91,20 +91,13 @@ impl Interface {
 
 #[cfg(unix)]
 fn index_of(name: &str) -> io::Result<u32> {
-    let name = std::ffi::CString::new(name)?;
-    // SAFETY: the name ends with a zero byte and lives through the call.
-    match unsafe { libc::if_nametoindex(name.as_ptr()) } {
-        0 => Err(io::Error::last_os_error()),
-        index => Ok(index),
-    }
+    Ok(nix::net::if_::if_nametoindex(name)?)
 }
 
 #[cfg(unix)]
 fn has_index(index: u32) -> bool {
-    let mut name = [0; libc::IF_NAMESIZE];
-    // SAFETY: there is room for the longest name (if_indextoname(3)).
-    let found = unsafe { libc::if_indextoname(index, name.as_mut_ptr()) };
-    !found.is_null()
+    // `nix` 0.32 takes the null pointer of a failure for success: an empty name.
+    nix::net::if_::if_indextoname(index).is_ok_and(|name| !name.is_empty())
 }
 
 #[cfg(not(unix))]

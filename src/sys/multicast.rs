@@ -10,7 +10,6 @@ use socket2::SockRef;
 
 use super::Interface;
 use super::interface::Resolved;
-use crate::logging::log_debug;
 
 /// Whether a socket bound to `local` can hear what is sent to `group`: if not,
 /// joining would succeed, and nothing would ever come.
@@ -105,7 +104,9 @@ pub(crate) fn set_broadcast<'s>(socket: impl Into<SockRef<'s>>, allow: bool) -> 
 pub(super) fn hear_joined_groups_only(socket: &socket2::Socket, is_v6: bool) {
     let told = |option: &str, result: io::Result<()>| {
         if let Err(error) = result {
-            log_debug!("other programs' groups will be heard, too: {error} ({option})");
+            crate::logging::log_debug!(
+                "other programs' groups will be heard, too: {error} ({option})"
+            );
         }
     };
     told("IP_MULTICAST_ALL", socket.set_multicast_all_v4(false));
@@ -149,29 +150,24 @@ fn v6_interface(on: &Interface) -> io::Result<u32> {
 /// Says by its number where IPv4 goes out.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn set_v4_interface_index(socket: &SockRef<'_>, index: u32) -> io::Result<()> {
-    use std::os::fd::AsRawFd;
+    use nix::sys::socket::SetSockOpt;
+    use nix::{setsockopt_impl, sockopt_impl};
 
-    // `socket2` knows the older form of this option, which has an address.
+    // `socket2` and `nix` know the older form of this option, which has an address.
+    sockopt_impl!(
+        ByIndex,
+        SetOnly,
+        libc::IPPROTO_IP,
+        libc::IP_MULTICAST_IF,
+        libc::ip_mreqn
+    );
     let request = libc::ip_mreqn {
         imr_multiaddr: libc::in_addr { s_addr: 0 },
         imr_address: libc::in_addr { s_addr: 0 },
         imr_ifindex: i32::try_from(index)
             .map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?,
     };
-    // SAFETY: the option value is a local structure, read during the call.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::IPPROTO_IP,
-            libc::IP_MULTICAST_IF,
-            (&raw const request).cast(),
-            std::mem::size_of::<libc::ip_mreqn>() as libc::socklen_t,
-        )
-    };
-    if result < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
+    Ok(ByIndex.set(&**socket, &request)?)
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]

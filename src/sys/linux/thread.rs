@@ -1,8 +1,10 @@
 //! What the system knows of a thread: its name, whether it runs, and whether
 //! there is room for one more.
 
-use std::ffi::CString;
-use std::io;
+use std::ffi::{CString, OsStr};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -122,15 +124,28 @@ impl ThreadProbe {
     /// waits for something, or when that cannot be known. Reads a line of
     /// `/proc` (proc(5), `stat`), which takes some microseconds.
     pub(crate) fn is_runnable(&self) -> bool {
-        let id = self.id.load(Relaxed);
-        let stat = std::fs::read(format!("/proc/self/task/{id}/stat"));
+        let mut stat = [0; STAT_BYTES];
         // The state follows the name, which is in parentheses and may contain some.
-        stat.is_ok_and(|stat| {
+        read_stat(self.id.load(Relaxed), &mut stat).is_ok_and(|stat| {
             let name_end = stat.iter().rposition(|byte| *byte == b')');
             name_end.is_some_and(|end| stat.get(end + 2) == Some(&b'R'))
         })
     }
 }
+
+/// Reads how the thread's `stat` begins, into memory of the caller: the
+/// supervisor asks while there is traffic, and allocates nothing then.
+fn read_stat(thread: i32, stat: &mut [u8]) -> io::Result<&[u8]> {
+    let mut path = io::Cursor::new([0; "/proc/self/task/-2147483648/stat".len()]);
+    write!(path, "/proc/self/task/{thread}/stat")?;
+    let length = path.position() as usize;
+    let path = OsStr::from_bytes(&path.get_ref()[..length]);
+    let length = File::open(path)?.read(stat)?;
+    Ok(&stat[..length])
+}
+
+/// Room for the thread's number, its name of up to 15 bytes and its state.
+const STAT_BYTES: usize = 64;
 
 fn shorten(name: &str) -> String {
     if name.len() <= KEPT {
