@@ -13,34 +13,13 @@
 //!   clock    ──▶             ──▶ └──────┘ ──▶ lines to show ──▶ Screen
 //! ```
 //!
-//! All that is chat is in `room` and below, without a socket in sight; that
-//! it is served to many at once is the framework's business.
+//! All that is chat is in `crates/chat`, without a socket in sight; that it is
+//! served to many at once is the framework's business.
 //!
 //! As with all plain UDP, whoever can forge a member's address can speak in
 //! that member's name, and whoever sees the datagrams can read them.
-#![allow(unreachable_pub, reason = "a program has no outside")]
 
-mod chat;
-mod command;
-#[path = "../chat_shared/console.rs"]
-mod console;
-mod guests;
-mod members;
-#[path = "../chat_shared/name.rs"]
-mod name;
-#[path = "../chat_shared/options.rs"]
-mod options;
-mod outcome;
-mod proof;
-mod room;
-#[path = "../chat_shared/screen.rs"]
-mod screen;
-#[path = "../chat_shared/terminal.rs"]
-mod terminal;
-#[path = "../chat_shared/text.rs"]
-mod text;
-#[path = "../chat_shared/wire.rs"]
-mod wire;
+mod handler;
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -50,14 +29,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chat::command::Command;
+use chat::console::{Console, Input};
+use chat::room::{Limits, Room};
+use chat::screen::Screen;
+use chat::{options, wire};
 use clap::Parser;
 use socketserver::{AmplificationLimit, ServerHandle, ThreadingUdpServer};
 
-use chat::{Chat, ChatHandler};
-use command::Command;
-use console::{Console, Input};
-use room::{Limits, Room};
-use screen::Screen;
+use handler::{Chat, ChatHandler};
 
 /// Serves a chat room.
 ///

@@ -1,20 +1,8 @@
 //! What chat clients and servers send each other, as any text at all.
 #![no_main]
-#![allow(dead_code, reason = "the parsers alone are called")]
 
-#[path = "../../examples/chat_server/command.rs"]
-mod command;
-#[path = "../../examples/chat_shared/name.rs"]
-mod name;
-#[path = "../../examples/chat_server/proof.rs"]
-mod proof;
-#[path = "../../examples/chat_shared/text.rs"]
-mod text;
-#[path = "../../examples/chat_shared/wire.rs"]
-mod wire;
-
-use command::Command;
-use wire::Notice;
+use chat::command::Command;
+use chat::wire::Notice;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let Ok(line) = std::str::from_utf8(bytes) else {
