@@ -2,6 +2,7 @@
 #![no_main]
 
 use chat::command::Command;
+use chat::name::Name;
 use chat::wire::Notice;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
@@ -14,6 +15,9 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     } = command
     {
         assert!(line.trim_end().ends_with(token), "a token is the last word");
+    }
+    if let Ok(name) = Name::parse(line) {
+        assert_eq!(Name::parse(name.as_str()), Ok(name), "a name stays one");
     }
     if let Some(notice) = Notice::parse(line) {
         // What is understood is written so that it is understood the same.

@@ -18,6 +18,7 @@ mod names;
 mod operator;
 mod people;
 mod server;
+mod shares;
 mod strangers;
 mod talk;
 

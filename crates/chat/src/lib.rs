@@ -9,10 +9,13 @@
 //! | [`wire`], [`name`], [`text`] | both | what goes from one to the other |
 //! | [`console`], [`screen`], [`terminal`], [`options`] | both | what people see and type |
 
+pub mod alike;
+pub mod bucket;
 pub mod command;
 pub mod console;
 pub mod event;
 pub mod guests;
+pub mod host;
 pub mod members;
 pub mod name;
 pub mod network;
