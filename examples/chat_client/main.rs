@@ -6,26 +6,6 @@
 //! cargo run --release --example chat_server -- 127.0.0.1:8080
 //! cargo run --release --example chat_client -- 127.0.0.1:8080 --name 客户端1
 //! ```
-#![allow(unreachable_pub, reason = "a program has no outside")]
-
-#[path = "../chat_shared/console.rs"]
-mod console;
-mod event;
-#[path = "../chat_shared/name.rs"]
-mod name;
-mod network;
-#[path = "../chat_shared/options.rs"]
-mod options;
-#[path = "../chat_shared/screen.rs"]
-mod screen;
-mod session;
-#[path = "../chat_shared/terminal.rs"]
-mod terminal;
-#[path = "../chat_shared/text.rs"]
-mod text;
-#[path = "../chat_shared/wire.rs"]
-mod wire;
-
 use std::net::UdpSocket;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
@@ -34,12 +14,12 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use chat::console::{Console, Input};
+use chat::event::Event;
+use chat::name::Name;
+use chat::session::{self, Effect, Effects, Session, Timing};
+use chat::{network, options, wire};
 use clap::Parser;
-
-use console::{Console, Input};
-use event::Event;
-use name::Name;
-use session::{Effect, Effects, Session, Timing};
 
 /// Joins a chat room.
 ///

@@ -13,34 +13,15 @@
 //!   clock    ──▶             ──▶ └──────┘ ──▶ lines to show ──▶ Screen
 //! ```
 //!
-//! All that is chat is in `room` and below, without a socket in sight; that
-//! it is served to many at once is the framework's business.
+//! All that is chat is in `crates/chat`, without a socket in sight; that it is
+//! served to many at once is the framework's business.
 //!
 //! As with all plain UDP, whoever can forge a member's address can speak in
-//! that member's name, and whoever sees the datagrams can read them.
-#![allow(unreachable_pub, reason = "a program has no outside")]
+//! that member's name, and whoever sees the datagrams can read them. What one
+//! member or one host can make the room say is limited: `--help` lists by what.
 
-mod chat;
-mod command;
-#[path = "../chat_shared/console.rs"]
-mod console;
-mod guests;
-mod members;
-#[path = "../chat_shared/name.rs"]
-mod name;
-#[path = "../chat_shared/options.rs"]
+mod handler;
 mod options;
-mod outcome;
-mod proof;
-mod room;
-#[path = "../chat_shared/screen.rs"]
-mod screen;
-#[path = "../chat_shared/terminal.rs"]
-mod terminal;
-#[path = "../chat_shared/text.rs"]
-mod text;
-#[path = "../chat_shared/wire.rs"]
-mod wire;
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -50,31 +31,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chat::command::Command;
+use chat::console::{Console, Input};
+use chat::room::Room;
+use chat::screen::Screen;
 use clap::Parser;
 use socketserver::{AmplificationLimit, ServerHandle, ThreadingUdpServer};
 
-use chat::{Chat, ChatHandler};
-use command::Command;
-use console::{Console, Input};
-use room::{Limits, Room};
-use screen::Screen;
-
-/// Serves a chat room.
-///
-/// What is typed here goes to everyone; @NAME TEXT to one; /help lists the
-/// rest. /quit or Ctrl-C ends the server; the end of the input does not.
-#[derive(Parser)]
-#[command(after_help = "In another terminal: \
-    cargo run --release --example chat_client -- 127.0.0.1:8080 --name alice\n\
-    or: nc -u 127.0.0.1 8080, then /join alice, then the line that the server answers with")]
-struct Options {
-    /// The address to listen on; port 0 takes any that is free.
-    #[arg(default_value = wire::DEFAULT_ADDR)]
-    addr: String,
-    /// Seconds of silence after which a member is no longer one.
-    #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = options::seconds)]
-    expire: Duration,
-}
+use handler::{Chat, ChatHandler};
+use options::Options;
 
 fn main() -> ExitCode {
     env_logger::init();
@@ -89,15 +54,9 @@ fn main() -> ExitCode {
 
 /// Sets everything up, serves until told to stop, and clears up.
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
-    let limits = Limits {
-        members: MAX_MEMBERS,
-        guests: MAX_GUESTS,
-        member_expiry: options.expire,
-        guest_expiry: GUEST_EXPIRY.max(options.expire),
-    };
     let mut console = Console::open()?;
     let screen = console.screen();
-    let chat = Arc::new(Chat::new(Room::new(limits), screen.clone()));
+    let chat = Arc::new(Chat::new(Room::new(options.limits()), screen.clone()));
 
     let (handled, timed) = (Arc::clone(&chat), Arc::clone(&chat));
     let server = ThreadingUdpServer::builder()
@@ -193,11 +152,5 @@ fn reachable(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, addr.port())
 }
 
-/// How many may join.
-const MAX_MEMBERS: usize = 256;
 /// After this long in the room, a member has to prove the address again.
 const PROOF_VALIDITY: Duration = Duration::from_secs(24 * 60 * 60);
-/// How many guests are remembered.
-const MAX_GUESTS: usize = 64;
-/// How long a guest is remembered.
-const GUEST_EXPIRY: Duration = Duration::from_secs(60 * 60);

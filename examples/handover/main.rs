@@ -11,6 +11,9 @@
 //! ends. What it has not received, the successor will: both have the same
 //! queue. Every reply begins with the id of the process that sent it.
 //!
+//! If the successor ends before it has said that it serves, the process goes on
+//! as before. If the process ends, the successor serves in its place.
+//!
 //! A successor has no terminal. Its own successor is called for with `kill -HUP`,
 //! and `kill` ends it; both lines are printed.
 //!
@@ -29,6 +32,8 @@ mod ready;
 mod successor;
 
 use std::error::Error;
+#[cfg(unix)]
+use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -74,26 +79,33 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     // It keeps the socket open, and its queue, until the successor has it.
     let socket = server.as_fd().try_clone_to_owned()?;
     let running = server.spawn();
-    announce(running.local_addr());
-    ready::say()?;
+    let addr = running.local_addr();
+    let pid = std::process::id();
+    tell(
+        io::stdout(),
+        format_args!("serving {addr}; kill -HUP {pid} hands over, kill {pid} ends it"),
+    );
+    ready::say();
     loop {
         match orders.next() {
             Order::End => break,
             Order::HandOver => match successor::start(&program, options, &socket) {
                 Ok(pid) => {
-                    println!("{}: {pid} serves now", std::process::id());
+                    tell(io::stdout(), format_args!("{pid} serves now"));
                     break;
                 }
                 // Nothing has changed: the socket is still served here.
-                Err(error) => eprintln!("{}: not handed over: {error}", std::process::id()),
+                Err(error) => tell(io::stderr(), format_args!("not handed over: {error}")),
             },
         }
     }
-    let report = running.stop()?;
-    let (pid, stats) = (std::process::id(), report.stats);
-    println!(
-        "{pid}: ended, {} handled, {} replies sent",
-        stats.handled, stats.replies.sent
+    let stats = running.stop()?.stats;
+    tell(
+        io::stdout(),
+        format_args!(
+            "ended, {} handled, {} replies sent",
+            stats.handled, stats.replies.sent
+        ),
     );
     Ok(())
 }
@@ -119,10 +131,11 @@ fn open(options: &Options) -> Result<socketserver::ThreadingUdpServer, socketser
     }
 }
 
+/// Writes a line that begins with this process's id. Whoever read the output may
+/// have ended: `println!` would panic, and end a process that serves.
 #[cfg(unix)]
-fn announce(addr: std::net::SocketAddr) {
-    let pid = std::process::id();
-    println!("{pid}: serving {addr}; kill -HUP {pid} hands over, kill {pid} ends it");
+fn tell(mut output: impl io::Write, text: impl std::fmt::Display) {
+    let _ = writeln!(output, "{}: {text}", std::process::id());
 }
 
 #[cfg(not(unix))]

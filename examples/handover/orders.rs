@@ -41,7 +41,7 @@ impl Orders {
             // Its end means nothing: a successor has none to begin with.
             for line in io::stdin().lock().lines().map_while(Result::ok) {
                 if line.trim() != "next" {
-                    eprintln!("`next` hands over");
+                    crate::tell(io::stderr(), "`next` hands over");
                 } else if typed.send(Order::HandOver).is_err() {
                     return;
                 }

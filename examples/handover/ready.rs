@@ -5,24 +5,41 @@
 //! told the same.
 
 use std::ffi::OsStr;
-use std::io;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::{env, fs, io};
 
 /// Where a service manager wants to be told.
 const MANAGER: &str = "NOTIFY_SOCKET";
 /// Where the process that hands over wants to be told.
 pub(crate) const PREDECESSOR: &str = "HANDOVER_NOTIFY_SOCKET";
 
-/// Says that this process serves, to whoever wants to know.
-pub(crate) fn say() -> io::Result<()> {
-    let word = format!("{READY}\nMAINPID={}", std::process::id());
-    for name in [MANAGER, PREDECESSOR].iter().filter_map(std::env::var_os) {
-        let socket = UnixDatagram::unbound()?;
-        let listener = address(name.as_encoded_bytes())?;
-        socket.send_to_addr(word.as_bytes(), &listener)?;
+/// Says that this process serves, to whoever wants to know: the service manager
+/// first, which has to know its new main process before the old one ends.
+///
+/// A failure is reported and nothing more. The process that hands over may have
+/// died; then this one is all that is left to serve.
+pub(crate) fn say() {
+    for name in [MANAGER, PREDECESSOR] {
+        let Some(listener) = env::var_os(name) else {
+            continue;
+        };
+        if let Err(error) = say_to(&listener) {
+            let text = format_args!("{name} cannot be told ({error}); it is served all the same");
+            crate::tell(io::stderr(), text);
+        }
+        if name == PREDECESSOR {
+            // A process that was killed has left it behind.
+            let _ = fs::remove_file(&listener);
+        }
     }
+}
+
+fn say_to(listener: &OsStr) -> io::Result<()> {
+    let word = format!("{READY}\nMAINPID={}", std::process::id());
+    let listener = address(listener.as_encoded_bytes())?;
+    UnixDatagram::unbound()?.send_to_addr(word.as_bytes(), &listener)?;
     Ok(())
 }
 
@@ -47,9 +64,9 @@ pub(crate) struct Listener {
 impl Listener {
     pub(crate) fn new() -> io::Result<Self> {
         let name = format!("handover-{}.sock", std::process::id());
-        let path = std::env::temp_dir().join(name);
+        let path = env::temp_dir().join(name);
         // One of an earlier process with the same id, if any.
-        let _ = std::fs::remove_file(&path);
+        let _ = fs::remove_file(&path);
         let socket = UnixDatagram::bind(&path)?;
         Ok(Self { socket, path })
     }
@@ -75,7 +92,7 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+        let _ = fs::remove_file(&self.path);
     }
 }
 

@@ -23,15 +23,18 @@ pub(crate) fn start(
     let listener = Listener::new()?;
     let mut child = Unproven(Some(spawn(program, options, socket, &listener)?));
     let deadline = Instant::now() + PATIENCE;
-    while !listener.hears(LOOK)? {
+    loop {
+        let serves = listener.hears(LOOK)?;
         if let Some(status) = child.process().try_wait()? {
             return Err(format!("the successor ended: {status}").into());
+        }
+        if serves {
+            return Ok(child.keep());
         }
         if Instant::now() > deadline {
             return Err(format!("the successor does not serve within {PATIENCE:?}").into());
         }
     }
-    Ok(child.keep())
 }
 
 fn spawn(

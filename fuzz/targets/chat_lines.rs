@@ -1,20 +1,9 @@
 //! What chat clients and servers send each other, as any text at all.
 #![no_main]
-#![allow(dead_code, reason = "the parsers alone are called")]
 
-#[path = "../../examples/chat_server/command.rs"]
-mod command;
-#[path = "../../examples/chat_shared/name.rs"]
-mod name;
-#[path = "../../examples/chat_server/proof.rs"]
-mod proof;
-#[path = "../../examples/chat_shared/text.rs"]
-mod text;
-#[path = "../../examples/chat_shared/wire.rs"]
-mod wire;
-
-use command::Command;
-use wire::Notice;
+use chat::command::Command;
+use chat::name::Name;
+use chat::wire::Notice;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let Ok(line) = std::str::from_utf8(bytes) else {
@@ -26,6 +15,9 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     } = command
     {
         assert!(line.trim_end().ends_with(token), "a token is the last word");
+    }
+    if let Ok(name) = Name::parse(line) {
+        assert_eq!(Name::parse(name.as_str()), Ok(name), "a name stays one");
     }
     if let Some(notice) = Notice::parse(line) {
         // What is understood is written so that it is understood the same.

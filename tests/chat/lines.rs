@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::Path;
 
-use crate::command::Command;
-use crate::wire::Notice;
+use chat::command::Command;
+use chat::wire::Notice;
 
 #[test]
 fn no_line_that_was_kept_is_misread() {

@@ -11,14 +11,17 @@ fn refusal(room: &Room, name: &str) -> String {
 }
 
 #[test]
-fn names_are_unique_whatever_their_case_and_width() {
+fn names_are_unique_however_they_are_written() {
     let mut room = Room::open(&[]);
     let bob = Person::join(&mut room, "Bob", &[]);
-    for name in ["Bob", "bob", "BOB", "ｂｏｂ", "  Bob  "] {
+    for name in ["Bob", "bob", "BOB", "ｂｏｂ", "B\u{43e}b", "  Bob  "] {
         assert_eq!(refusal(&room, name), "* no: name taken", "{name:?}");
     }
+    let zoe = Person::join(&mut room, "Zo\u{eb}", &[&bob]);
+    assert_eq!(refusal(&room, "Zoe\u{308}"), "* no: name taken");
     room.settle();
     bob.has_heard_all();
+    zoe.has_heard_all();
     room.shows_nothing_more();
 }
 
@@ -61,6 +64,7 @@ fn names_show_what_they_are() {
         "line\nbreak-and-a-few-more",
         "two words and some more",
         "colon:and-a-few-more-letters",
+        "operator\u{a789}and-a-few-more",
         "客户端：和更多",
         "zero\u{200b}width-and-more",
         "right\u{202e}to-left-and-more",
@@ -75,7 +79,21 @@ fn names_show_what_they_are() {
         assert_eq!(refusal(&room, name), start);
     }
     assert_eq!(refusal(&room, ""), "* no: no name");
-    for name in ["operator", "OPERATOR", "guest-1", "server"] {
+    for name in ["\u{301}", "\u{301}bob"] {
+        let mark = [
+            "* no: bad name",
+            "* no: a name cannot begin with a combining mark",
+        ];
+        assert!(mark.contains(&refusal(&room, name).as_str()), "{name:?}");
+    }
+    for name in [
+        "operator",
+        "OPERATOR",
+        "\u{43e}perator",
+        "operat\u{f3}r",
+        "guest-1",
+        "server",
+    ] {
         assert_eq!(refusal(&room, name), "* no: name reserved", "{name:?}");
     }
     room.shows_nothing_more();

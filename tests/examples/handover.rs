@@ -1,5 +1,7 @@
 //! A server that is replaced under load, twice, without losing a datagram.
 
+mod deaths;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -156,8 +158,7 @@ fn two_hand_overs_under_load_lose_nothing() {
     // received loses it.
     let mut first = Program::example("handover", &["127.0.0.1:0", "--work", "100"]);
     let line = first.stdout.line_with(": serving ");
-    let addr = line.split([' ', ';']).nth(2).expect("an address");
-    let addr = addr.parse().expect("an address");
+    let addr = served_address(&line);
 
     let load = Load::on(addr);
     load.wait_for_more(STRETCH);
@@ -203,11 +204,7 @@ fn a_successor_that_does_not_start_leaves_the_server_as_it_was() {
         std::process::Command::new(&program).arg("127.0.0.1:0"),
     );
     let line = server.stdout.line_with(": serving ");
-    let addr: SocketAddr = line
-        .split([' ', ';'])
-        .nth(2)
-        .and_then(|addr| addr.parse().ok())
-        .expect("an address");
+    let addr = served_address(&line);
     std::fs::remove_dir_all(&folder).expect("it is there");
     server.type_in("next\n");
     let line = server.stderr.line_with("not handed over");
@@ -224,6 +221,26 @@ fn a_successor_that_does_not_start_leaves_the_server_as_it_was() {
     assert!(answer[..len].ends_with(b" still there?"));
     server.interrupt();
     assert!(server.end().status.success(), "in order");
+}
+
+/// The address in the first line of a process.
+#[track_caller]
+fn served_address(line: &str) -> SocketAddr {
+    let addr = line.split([' ', ';']).nth(2);
+    addr.and_then(|addr| addr.parse().ok()).expect("an address")
+}
+
+/// The process that answers at this address.
+#[track_caller]
+fn who_serves(addr: SocketAddr) -> i32 {
+    let client = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    client.set_read_timeout(Some(PATIENCE)).expect("not zero");
+    client.send_to(b"who?", addr).expect("loopback");
+    let mut answer = [0; 64];
+    let len = crate::program::uninterrupted(|| client.recv(&mut answer)).expect("an answer");
+    let answer = std::str::from_utf8(&answer[..len]).expect("it is text");
+    let process = answer.strip_suffix(" who?").expect("the answer to this");
+    process.parse().expect("a process id")
 }
 
 /// Systemd's socket has such a name in containers: without a file, behind an `@`.

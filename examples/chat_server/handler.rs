@@ -5,12 +5,11 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
+use chat::outcome::Outcome;
+use chat::proof::{Proof, Token};
+use chat::room::Room;
+use chat::screen::Screen;
 use socketserver::{DatagramHandler, DetachedHandle, HandlerError, SocketHandle};
-
-use crate::outcome::Outcome;
-use crate::proof::{Proof, Token};
-use crate::room::Room;
-use crate::screen::Screen;
 
 /// The chat as a whole, shared by whoever has something to tell the room: the
 /// handler, the operator's keyboard and the clock.
@@ -18,7 +17,7 @@ use crate::screen::Screen;
 /// One lock guards the room. Nobody waits while holding it: lines are queued
 /// for the screen inside, so that the operator reads them in the room's order,
 /// and datagrams are sent outside.
-pub struct Chat {
+pub(crate) struct Chat {
     /// The room.
     room: Mutex<Room>,
     /// The operator's screen.
@@ -30,7 +29,7 @@ pub struct Chat {
 
 impl Chat {
     /// A chat in `room`, shown on `screen`.
-    pub fn new(room: Room, screen: Screen) -> Self {
+    pub(crate) fn new(room: Room, screen: Screen) -> Self {
         Self {
             room: Mutex::new(room),
             screen,
@@ -39,19 +38,19 @@ impl Chat {
     }
 
     /// The operator has typed a line.
-    pub fn on_operator_line(&self, line: &str) {
+    pub(crate) fn on_operator_line(&self, line: &str) {
         let sends = self.decide(|room| room.on_operator_line(line));
         self.send_from_outside(sends);
     }
 
     /// Time has passed.
-    pub fn expire(&self) {
+    pub(crate) fn expire(&self) {
         let sends = self.decide(|room| room.expire(Instant::now()));
         self.send_from_outside(sends);
     }
 
     /// The server is about to end.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         let sends = self.decide(Room::close);
         self.send_from_outside(sends);
     }
@@ -83,11 +82,11 @@ impl Chat {
 }
 
 /// The chat as the handler of a server.
-pub struct ChatHandler(Arc<Chat>);
+pub(crate) struct ChatHandler(Arc<Chat>);
 
 impl ChatHandler {
     /// A handler of this chat.
-    pub fn new(chat: Arc<Chat>) -> Self {
+    pub(crate) fn new(chat: Arc<Chat>) -> Self {
         Self(chat)
     }
 }
@@ -102,24 +101,26 @@ impl DatagramHandler for ChatHandler {
         self.0.outside.get_or_init(|| socket.detach());
         let sends = self
             .0
-            .decide(|room| room.on_line(Instant::now(), addr, bytes, socket));
+            .decide(|room| room.on_line(Instant::now(), addr, bytes, &Known(socket)));
         send_all(sends, |line, to| socket.send_to(line, to));
         Ok(())
     }
 }
 
-/// The framework's part in it.
-impl Proof for SocketHandle {
+/// What the framework knows of the sender.
+struct Known<'a>(&'a SocketHandle);
+
+impl Proof for Known<'_> {
     fn token(&self) -> Token {
-        self.token().short()
+        self.0.token().short()
     }
 
     fn validate(&self, token: Token) -> bool {
-        self.validate(&token)
+        self.0.validate(&token)
     }
 
     fn is_validated(&self) -> bool {
-        self.is_validated()
+        self.0.is_validated()
     }
 }
 

@@ -4,15 +4,20 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::host::Host;
 use crate::outcome::Peer;
 
-/// The guests who wrote last. Their addresses may be forged, so they are few
-/// and the one silent longest makes room for the next.
+/// The guests who wrote last. Their addresses may be forged, so they are few,
+/// and when the table is full a newcomer pushes one out: of the host that has the
+/// most guests, counting the newcomer, the one silent longest. So a host pushes
+/// out others' only while it has fewer than they.
 pub struct Guests {
     /// Each under its address.
     by_addr: HashMap<SocketAddr, Guest>,
     /// How many there may be.
     capacity: usize,
+    /// How many of them from one host.
+    per_host: usize,
     /// How many there have been.
     count: u64,
 }
@@ -31,11 +36,12 @@ pub struct Guest {
 }
 
 impl Guests {
-    /// An empty table for at least one guest.
-    pub fn new(capacity: usize) -> Self {
+    /// An empty table for at least one guest, and at least one from each host.
+    pub fn new(capacity: usize, per_host: usize) -> Self {
         Self {
             by_addr: HashMap::new(),
             capacity: capacity.max(1),
+            per_host: per_host.max(1),
             count: 0,
         }
     }
@@ -44,7 +50,7 @@ impl Guests {
     pub fn heard(&mut self, now: Instant, from: Peer) -> (&Guest, bool) {
         let is_new = !self.by_addr.contains_key(&from.addr);
         if is_new {
-            self.make_room();
+            self.make_room_for(Host::of(from.addr));
             self.count += 1;
         }
         let count = self.count;
@@ -104,16 +110,41 @@ impl Guests {
         self.by_addr.values()
     }
 
-    /// Forgets the guest silent longest if the table is full. It is small: to
-    /// look through it costs less than to keep it in order.
-    fn make_room(&mut self) {
-        if self.by_addr.len() < self.capacity {
-            return;
+    /// Forgets a guest if there is no room for another of this host. The table is
+    /// small: to look through it costs less than to keep it in order.
+    fn make_room_for(&mut self, host: Host) {
+        let mut count = HashMap::new();
+        for &addr in self.by_addr.keys() {
+            *count.entry(Host::of(addr)).or_insert(0) += 1;
         }
-        let silent = self.by_addr.values().min_by_key(|guest| guest.last_heard);
-        if let Some(addr) = silent.map(|guest| guest.peer.addr) {
+        let own = count.get(&host).copied().unwrap_or(0);
+        let silent = if own >= self.per_host {
+            self.silent_longest(|other| other == host)
+        } else if self.by_addr.len() < self.capacity {
+            None
+        } else {
+            // With the newcomer, its own host has one more.
+            let most = count.values().copied().max().unwrap_or(0);
+            self.silent_longest(|other| {
+                if own == most && own > 0 {
+                    other == host
+                } else {
+                    count[&other] == most
+                }
+            })
+        };
+        if let Some(addr) = silent {
             self.by_addr.remove(&addr);
         }
+    }
+
+    /// Of the guests of some hosts, the one silent longest.
+    fn silent_longest(&self, is_meant: impl Fn(Host) -> bool) -> Option<SocketAddr> {
+        self.by_addr
+            .values()
+            .filter(|guest| is_meant(Host::of(guest.peer.addr)))
+            .min_by_key(|guest| guest.last_heard)
+            .map(|guest| guest.peer.addr)
     }
 }
 
@@ -134,7 +165,7 @@ mod tests {
     #[test]
     fn a_guest_keeps_the_label() {
         let now = Instant::now();
-        let mut guests = Guests::new(4);
+        let mut guests = Guests::new(4, 4);
         let (guest, is_new) = guests.heard(now, peer(1));
         assert_eq!((guest.label.as_str(), is_new), ("guest-1", true));
         assert_eq!(guests.heard(now, peer(2)).0.label, "guest-2");
@@ -145,7 +176,7 @@ mod tests {
     #[test]
     fn one_message_waits_for_one_answer() {
         let now = Instant::now();
-        let mut guests = Guests::new(4);
+        let mut guests = Guests::new(4, 4);
         guests.heard(now, peer(1));
         guests.heard(now + Duration::from_secs(1), peer(2));
         assert_eq!(guests.answer("GUEST-1"), Some(peer(1)));
@@ -163,7 +194,7 @@ mod tests {
     #[test]
     fn the_guest_silent_longest_makes_room() {
         let now = Instant::now();
-        let mut guests = Guests::new(2);
+        let mut guests = Guests::new(2, 2);
         for port in 1..=1000 {
             guests.heard(now + Duration::from_millis(u64::from(port)), peer(port));
         }

@@ -2,6 +2,7 @@
 
 mod properties;
 mod scene;
+mod shares;
 
 use super::*;
 use scene::{Scene, addr};
@@ -205,6 +206,8 @@ fn members_can_ask_and_leave() {
 fn the_list_of_members_fits_one_line() {
     let mut scene = Scene::of(Limits {
         members: 500,
+        members_per_host: 500,
+        host_joins: 500,
         ..Scene::new().room.limits
     });
     for port in 1..=500 {
@@ -380,4 +383,14 @@ fn the_shortest_join_is_answered_within_the_bound() {
         "not one byte is left"
     );
     assert!(out.sends[0].1.starts_with("* /join a "));
+}
+
+#[test]
+fn a_name_that_grows_when_normalised_is_let_in() {
+    let mut scene = Scene::new();
+    let out = scene.join(addr(1), "㍿");
+    assert_eq!(
+        sent(&out),
+        [(1, "* you are 株式会社 (/help lists the commands)")]
+    );
 }

@@ -2,14 +2,18 @@
 
 use std::fmt;
 
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+
+use crate::alike;
 use crate::text::is_invisible;
 
 /// A name that may stand at the head of a line: visible, one word, bounded, and
 /// never to be mistaken for a command or a notice.
 ///
-/// Latin letters typed with a Chinese keyboard may be full-width forms
-/// (`ａｄａ：`); they are looked at as the narrow ones. Letters of different
-/// scripts that look alike are not recognised.
+/// It is kept in the normal form NFKC (UAX #15): composed, and with narrow letters
+/// where a Chinese keyboard has typed full-width ones (`ａｄａ：`). Which names
+/// could be taken for each other is the business of [`alike`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name(String);
 
@@ -20,30 +24,33 @@ impl Name {
     /// The most bytes of UTF-8 that a name may have: 32 Chinese characters.
     pub const MAX_BYTES: usize = 96;
 
-    /// Trims and checks a name.
+    /// Trims, normalises and checks a name.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let text = text.trim();
-        if text.is_empty() {
-            return Err(NameError::Empty);
-        }
-        // Bytes first, so that counting characters is bounded too.
-        if text.len() > Self::MAX_BYTES || text.chars().count() > Self::MAX_CHARS {
+        // The text as it was typed first, so that normalising it is bounded.
+        if text.len() > MAX_TYPED_BYTES {
             return Err(NameError::TooLong);
         }
-        if text
-            .chars()
-            .take(1)
-            .any(|c| matches!(narrow(c), '/' | '@' | '*'))
-        {
+        let name: String = text.nfkc().collect();
+        let Some(first) = name.chars().next() else {
+            return Err(NameError::Empty);
+        };
+        if name.len() > Self::MAX_BYTES || name.chars().count() > Self::MAX_CHARS {
+            return Err(NameError::TooLong);
+        }
+        if matches!(first, '/' | '@') || alike::looks_like(first, '*') {
             return Err(NameError::Start);
         }
-        if text.chars().any(is_forbidden) {
+        if is_combining_mark(first) {
+            return Err(NameError::Mark);
+        }
+        if name.chars().any(is_forbidden) {
             return Err(NameError::Character);
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(name))
     }
 
-    /// The name as it was typed.
+    /// The name, normalised.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -64,7 +71,9 @@ pub enum NameError {
     TooLong,
     /// Begins like a command, a private message or a notice.
     Start,
-    /// Contains a colon, a space, or something that cannot be seen.
+    /// Begins with an accent that has no letter.
+    Mark,
+    /// Contains a colon or what looks like one, a space, or something that cannot be seen.
     Character,
 }
 
@@ -79,6 +88,7 @@ impl fmt::Display for NameError {
                 Name::MAX_BYTES
             ),
             Self::Start => f.write_str("a name cannot begin with '/', '@' or '*'"),
+            Self::Mark => f.write_str("a name cannot begin with a combining mark"),
             Self::Character => {
                 f.write_str("a name cannot contain ':', spaces or invisible characters")
             }
@@ -88,20 +98,18 @@ impl fmt::Display for NameError {
 
 impl std::error::Error for NameError {}
 
-/// Gives the narrow form of a full-width character (U+FF01 to U+FF5E), and any
-/// other character as it is.
-pub fn narrow(c: char) -> char {
-    match c {
-        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c),
-        c => c,
-    }
-}
-
 /// Tells whether a character may stand nowhere in a name. U+FFFD stands for
 /// bytes that could not be decoded, so it names nobody.
 fn is_forbidden(c: char) -> bool {
-    narrow(c) == ':' || c.is_whitespace() || is_invisible(c) || c == char::REPLACEMENT_CHARACTER
+    c.is_whitespace()
+        || is_invisible(c)
+        || c == char::REPLACEMENT_CHARACTER
+        || alike::looks_like(c, ':')
 }
+
+/// The most bytes of a name before it is normalised. Composed, three letters of
+/// Korean are one: the longest name may come in three times as many bytes.
+const MAX_TYPED_BYTES: usize = 3 * Name::MAX_BYTES;
 
 #[cfg(test)]
 mod tests {
@@ -110,10 +118,24 @@ mod tests {
 
     #[test]
     fn names_of_many_scripts_are_accepted_and_trimmed() {
-        for text in ["a", "客户端1", "  Zoë ", "O'Neil", "guest", "🦀", "a*b@c/d"] {
+        for text in ["a", "客户端1", "  Zoë ", "O'Neil", "ノア", "🦀", "a*b@c/d"] {
             let name = Name::parse(text).expect("a valid name");
             assert_eq!(name.as_str(), text.trim());
         }
+    }
+
+    #[test]
+    fn one_name_is_written_one_way() {
+        for (typed, name) in [
+            ("Zoe\u{308}", "Zo\u{eb}"),
+            ("ｂｏｂ１", "bob1"),
+            ("\u{1112}\u{1161}\u{11ab}", "한"),
+        ] {
+            assert_eq!(Name::parse(typed).expect("a valid name").as_str(), name);
+        }
+        let longest = "한".repeat(32);
+        let typed: String = longest.nfd().collect();
+        assert_eq!(Name::parse(&typed), Name::parse(&longest));
     }
 
     #[test]
@@ -133,12 +155,14 @@ mod tests {
 
     #[test]
     fn misleading_names_are_refused() {
-        for text in ["/quit", "@bob", "*", "／who", "＠bob", "＊x"] {
+        for text in ["/quit", "@bob", "*", "／who", "＠bob", "＊x", "\u{2217}x"] {
             assert_eq!(Name::parse(text), Err(NameError::Start), "{text:?}");
         }
         for text in [
             "a:b",
             "a：b",
+            "operator\u{a789}",
+            "operator\u{2236}",
             "a b",
             "a\u{3000}b",
             "a\u{7}b",
@@ -147,6 +171,9 @@ mod tests {
             "a\u{fffd}",
         ] {
             assert_eq!(Name::parse(text), Err(NameError::Character), "{text:?}");
+        }
+        for text in ["\u{301}", "\u{301}bob", "\u{20dd}"] {
+            assert_eq!(Name::parse(text), Err(NameError::Mark), "{text:?}");
         }
         assert_eq!(Name::parse(" \t "), Err(NameError::Empty));
     }
@@ -159,6 +186,7 @@ mod tests {
                 prop_assert!((1..=Name::MAX_CHARS).contains(&name.chars().count()));
                 prop_assert!(name.len() <= Name::MAX_BYTES);
                 prop_assert!(!name.starts_with(['/', '@', '*']));
+                prop_assert!(!name.starts_with(is_combining_mark));
                 prop_assert!(!name.contains(|c: char| c == ':' || c.is_whitespace() || c.is_control()));
                 prop_assert_eq!(Name::parse(name).map(|n| n.0), Ok(name.to_owned()));
             }

@@ -41,7 +41,8 @@ impl Room {
     }
 
     /// Someone wants to join: with a good token they are in, otherwise they are
-    /// sent one.
+    /// sent one. Only who is in has joined as far as the host's share of joins
+    /// goes: an address that is not proved may be forged.
     fn join(
         &mut self,
         now: Instant,
@@ -52,33 +53,46 @@ impl Room {
         out: &mut Outcome,
     ) {
         let addr = from.peer.addr;
-        let name = match self.members.check(name, addr) {
-            Ok(name) => name,
+        let checked = match self.members.check(name, addr) {
+            Ok(_) if !self.shares.has_join(now, addr) => Err(Refusal::TooManyJoins),
+            checked => checked,
+        };
+        let checked = match checked {
+            Ok(checked) => checked,
             Err(refusal) => {
-                from.refuse(refusal, out);
+                if !refusal.is_of_host() || self.shares.take_host_refusal(now, addr) {
+                    from.refuse(refusal, out);
+                }
                 return;
             }
         };
         let token = token.and_then(proof::decode);
         if !token.is_some_and(|token| proof.validate(token)) {
             let token = proof::encode(proof.token());
+            // The name as it was typed: normalised, it may be longer, and the
+            // ticket too long to be sent.
             let ticket = Notice::Ticket {
-                name: name.as_str(),
+                name,
                 token: &token,
             };
             from.answer(&[&format_args!("{ticket:#}"), &ticket], out);
             return;
         }
+        self.shares.take_join(now, addr);
         self.guests.remove(addr);
-        out.send(from.peer, Notice::Welcome(name.as_str()));
-        let text = format!("{name} joined");
-        self.members.seat(now, from.peer, name);
+        out.send(from.peer, Notice::Welcome(checked.as_str()));
+        let text = format!("{checked} joined");
+        self.members.seat(now, from.peer, checked);
         self.tell_members(Some(addr), &Notice::News(&text).to_string(), out);
         out.show(Notice::News(&format!("{text} from {addr}")).to_string());
     }
 
-    /// A guest has written: the operator sees it, and nobody else.
+    /// A guest has written: the operator sees it, and nobody else. If it is one
+    /// line too many it is dropped: guests are told nothing.
     fn guest_line(&mut self, now: Instant, from: Peer, line: &Line, out: &mut Outcome) {
+        if !self.shares.take_guest_line(now, from.addr) {
+            return;
+        }
         let (guest, is_new) = self.guests.heard(now, from);
         let label = &guest.label;
         if is_new {

@@ -1,15 +1,16 @@
 //! The chat room: pure logic on lines, addresses and time, without a socket.
 //!
-//! Here are the room and what its members write; [`strangers`] come in through
-//! a door of their own, and the [`operator`] has a voice in everything.
+//! Here are the room and what its members write; `strangers` come in through
+//! a door of their own, and the `operator` has a voice in everything.
 
+mod limits;
 mod operator;
 mod strangers;
 #[cfg(test)]
 mod tests;
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::command::Command;
 use crate::guests::Guests;
@@ -18,42 +19,34 @@ use crate::outcome::{Outcome, Peer};
 use crate::proof::Proof;
 use crate::text;
 use crate::wire::{MAX_TEXT, Notice};
+pub use limits::Limits;
+use limits::Shares;
 use strangers::Stranger;
 
 /// One room with its members, its guests and its operator.
 ///
 /// Nothing in it grows with what strangers send: members have proved their
 /// address and are bounded, guests are few and push each other out, and a join
-/// under way is not stored at all.
+/// under way is not stored at all. What one member, or one host, makes the room
+/// say is bounded as well; who is refused is told, and nobody else.
 pub struct Room {
     /// Who has joined.
     members: Members,
     /// Who writes without having joined.
     guests: Guests,
+    /// What everyone has left of what they may do.
+    shares: Shares,
     /// How long the silent stay.
     limits: Limits,
-}
-
-/// The bounds of a room.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// How many members there may be.
-    pub members: usize,
-    /// How many guests are remembered.
-    pub guests: usize,
-    /// A member who has not written for so long is no longer one.
-    pub member_expiry: Duration,
-    /// A guest who has not written for so long is forgotten. People take their
-    /// time to answer, so this is longer.
-    pub guest_expiry: Duration,
 }
 
 impl Room {
     /// An empty room.
     pub fn new(limits: Limits) -> Self {
         Self {
-            members: Members::new(limits.members),
-            guests: Guests::new(limits.guests),
+            members: Members::new(limits.members, limits.members_per_host),
+            guests: Guests::new(limits.guests, limits.guests_per_host),
+            shares: Shares::new(&limits),
             limits,
         }
     }
@@ -75,11 +68,7 @@ impl Room {
         let mut out = Outcome::default();
         match self.members.heard(now, from) {
             Some(member) if !proof.is_validated() => self.lapse(&member, stranger, &mut out),
-            Some(member) if line.whole => self.member_line(now, &member, &line.text, &mut out),
-            Some(_) => {
-                let text = format!("not sent: longer than {MAX_TEXT} bytes");
-                out.send(from, Notice::News(&text));
-            }
+            Some(member) => self.member_line(now, &member, &line, &mut out),
             None => self.stranger_line(now, stranger, proof, &line, &mut out),
         }
         out
@@ -88,6 +77,7 @@ impl Room {
     /// Time has passed: lets those go who have fallen silent.
     pub fn expire(&mut self, now: Instant) -> Outcome {
         let mut out = Outcome::default();
+        self.shares.expire(now);
         self.guests.expire(now, self.limits.guest_expiry);
         for member in self.members.expire(now, self.limits.member_expiry) {
             out.send(member.peer, Notice::Expired);
@@ -104,8 +94,21 @@ impl Room {
     }
 
     /// A member has written.
-    fn member_line(&mut self, now: Instant, from: &Member, line: &str, out: &mut Outcome) {
-        match Command::parse(line) {
+    fn member_line(&mut self, now: Instant, from: &Member, line: &Line, out: &mut Outcome) {
+        let command = Command::parse(&line.text);
+        let addr = from.peer.addr;
+        if !is_free(&command) && !self.shares.take_line(now, addr) {
+            if self.shares.take_member_refusal(now, addr) {
+                out.send(from.peer, Notice::News(TOO_MANY_LINES));
+            }
+            return;
+        }
+        if !line.whole {
+            let text = format!("not sent: longer than {MAX_TEXT} bytes");
+            out.send(from.peer, Notice::News(&text));
+            return;
+        }
+        match command {
             Command::Say(text) => self.say(from, text, out),
             Command::Private { to, text } => self.say_to(from, to, text, out),
             Command::Join { name, .. } | Command::Rename(name) => self.rename(now, from, name, out),
@@ -237,6 +240,16 @@ impl Line {
     }
 }
 
+/// Whether a command costs its sender no line: signs of life, which are answered
+/// with no more than they are, and the goodbye.
+fn is_free(command: &Command) -> bool {
+    match command {
+        Command::Ping | Command::Quit => true,
+        Command::Say(text) => text.trim().is_empty(),
+        _ => false,
+    }
+}
+
 /// Says that a private message has no receiver.
 fn nobody(name: &str) -> String {
     format!("nobody here is called {name}")
@@ -247,6 +260,9 @@ const OPERATOR: &str = "operator";
 
 /// The answer to a private message without text.
 const EMPTY_PRIVATE: &str = "nothing to say; @NAME TEXT tells TEXT to NAME";
+
+/// The answer to a member who has no lines left, or whose host has none.
+const TOO_MANY_LINES: &str = "not sent: too many lines; wait a few seconds";
 
 /// How much of the list of members is sent.
 const WHO_BYTES: usize = MAX_TEXT - 100;

@@ -7,7 +7,6 @@
 //! accord begins with `/`: sent back to it, by an echo service or by another
 //! such server whose address someone forged, it is mere text, and is not
 //! answered. So no two machines can be set talking to each other.
-#![allow(dead_code, reason = "the server writes notices, the client reads them")]
 
 use std::fmt;
 

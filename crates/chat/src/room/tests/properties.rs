@@ -64,7 +64,7 @@ proptest! {
             let out = scene.room.on_operator_line(&text::decode(&line));
             prop_assert!(out.sends.len() <= 4 + 3);
         }
-        prop_assert!(scene.room.members.len() <= 4);
+        prop_assert!(scene.room.members.count() <= 4);
         prop_assert!(scene.room.guests.iter().count() <= 3);
     }
 }

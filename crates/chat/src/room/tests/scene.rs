@@ -59,6 +59,7 @@ impl Scene {
             guests: 3,
             member_expiry: Duration::from_secs(60),
             guest_expiry: Duration::from_secs(600),
+            ..Limits::default()
         };
         Self::of(limits)
     }

@@ -5,17 +5,21 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::name::{Name, NameError, narrow};
+use crate::alike;
+use crate::host::Host;
+use crate::name::{Name, NameError};
 use crate::outcome::Peer;
 
 /// The members: at most so many, each with an address and a name of its own.
 pub struct Members {
     /// Each under its address.
     by_addr: BTreeMap<SocketAddr, Member>,
-    /// The address of each, under its name as [`key`] compares it.
-    by_key: HashMap<String, SocketAddr>,
+    /// The address of each, under all [forms](alike::forms) of its name.
+    by_form: HashMap<String, SocketAddr>,
     /// How many there may be.
     capacity: usize,
+    /// How many of them from one host.
+    per_host: usize,
 }
 
 /// Someone who has joined, from an address that has been proved.
@@ -30,12 +34,13 @@ pub struct Member {
 }
 
 impl Members {
-    /// An empty room with `capacity` seats.
-    pub fn new(capacity: usize) -> Self {
+    /// An empty room with `capacity` seats, of which a host may take `per_host`.
+    pub fn new(capacity: usize, per_host: usize) -> Self {
         Self {
             by_addr: BTreeMap::new(),
-            by_key: HashMap::new(),
+            by_form: HashMap::new(),
             capacity,
+            per_host,
         }
     }
 
@@ -52,15 +57,22 @@ impl Members {
     /// member who has that address.
     pub fn check(&self, name: &str, addr: SocketAddr) -> Result<Name, Refusal> {
         let name = Name::parse(name).map_err(Refusal::Name)?;
-        let key = key(name.as_str());
-        if is_reserved(&key) {
+        if alike::is_reserved(name.as_str()) {
             return Err(Refusal::Reserved);
         }
-        if self.by_key.get(&key).is_some_and(|&owner| owner != addr) {
+        let is_others = |form| self.by_form.get(form).is_some_and(|&owner| owner != addr);
+        if alike::forms(name.as_str()).iter().any(is_others) {
             return Err(Refusal::Taken);
         }
-        if self.by_addr.len() >= self.capacity && !self.by_addr.contains_key(&addr) {
-            return Err(Refusal::Full);
+        if !self.by_addr.contains_key(&addr) {
+            if self.by_addr.len() >= self.capacity {
+                return Err(Refusal::Full);
+            }
+            let host = Host::of(addr);
+            let seats = self.by_addr.keys();
+            if seats.filter(|&&seat| Host::of(seat) == host).count() >= self.per_host {
+                return Err(Refusal::HostFull);
+            }
         }
         Ok(name)
     }
@@ -68,22 +80,24 @@ impl Members {
     /// Seats `peer` under a [checked](Self::check) name; who had a seat before
     /// keeps it and changes the name.
     pub fn seat(&mut self, now: Instant, peer: Peer, name: Name) {
-        let new_key = key(name.as_str());
+        self.remove(peer.addr);
+        for form in alike::forms(name.as_str()) {
+            self.by_form.insert(form, peer.addr);
+        }
         let member = Member {
             peer,
             name,
             last_heard: now,
         };
-        if let Some(old) = self.by_addr.insert(peer.addr, member) {
-            self.by_key.remove(&key(old.name.as_str()));
-        }
-        self.by_key.insert(new_key, peer.addr);
+        self.by_addr.insert(peer.addr, member);
     }
 
     /// Takes the seat away from whoever has it.
     pub fn remove(&mut self, addr: SocketAddr) -> Option<Member> {
         let member = self.by_addr.remove(&addr)?;
-        self.by_key.remove(&key(member.name.as_str()));
+        for form in alike::forms(member.name.as_str()) {
+            self.by_form.remove(&form);
+        }
         Some(member)
     }
 
@@ -102,7 +116,10 @@ impl Members {
 
     /// Finds a member by name.
     pub fn find(&self, name: &str) -> Option<&Member> {
-        self.by_addr.get(self.by_key.get(&key(name))?)
+        let addr = alike::forms(name)
+            .iter()
+            .find_map(|form| self.by_form.get(form))?;
+        self.by_addr.get(addr)
     }
 
     /// All of them, ordered by address.
@@ -111,7 +128,7 @@ impl Members {
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.by_addr.len()
     }
 }
@@ -123,10 +140,14 @@ pub enum Refusal {
     Name(NameError),
     /// It is the operator's, or could be taken for a guest's.
     Reserved,
-    /// Someone else has it.
+    /// Someone else has it, or one that looks like it.
     Taken,
     /// All seats are taken.
     Full,
+    /// All seats that one host may take are taken.
+    HostFull,
+    /// The host has joined too often of late.
+    TooManyJoins,
 }
 
 impl Refusal {
@@ -138,7 +159,15 @@ impl Refusal {
             Self::Reserved => "name reserved",
             Self::Taken => "name taken",
             Self::Full => "room full",
+            Self::HostFull => "host full",
+            Self::TooManyJoins => "join later",
         }
+    }
+
+    /// Whether the host is at fault and not the name, so that another name does
+    /// not help.
+    pub fn is_of_host(self) -> bool {
+        matches!(self, Self::HostFull | Self::TooManyJoins)
     }
 }
 
@@ -146,24 +175,11 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Name(error) => error.fmt(f),
+            Self::HostFull => f.write_str("no seats left for your host"),
+            Self::TooManyJoins => f.write_str("too many joins from your host; wait a minute"),
             _ => f.write_str(self.short()),
         }
     }
-}
-
-/// The form of a name in which two that differ by case or width alone are
-/// equal. Upper case first, so that `ß` and `SS` meet as well.
-fn key(name: &str) -> String {
-    name.chars()
-        .map(narrow)
-        .flat_map(char::to_uppercase)
-        .flat_map(char::to_lowercase)
-        .collect()
-}
-
-/// Tells whether a name is not for members.
-fn is_reserved(key: &str) -> bool {
-    matches!(key, "operator" | "server" | "guest") || key.starts_with("guest-")
 }
 
 #[cfg(test)]
@@ -179,16 +195,16 @@ mod tests {
 
     /// A room of two seats with `bob` in one of them.
     fn members(now: Instant) -> Members {
-        let mut members = Members::new(2);
+        let mut members = Members::new(2, 2);
         let bob = members.check("Bob", peer(1).addr).expect("free");
         members.seat(now, peer(1), bob);
         members
     }
 
     #[test]
-    fn names_are_unique_without_regard_to_case_and_width() {
+    fn names_that_look_like_a_members_are_taken() {
         let members = members(Instant::now());
-        for name in ["bob", "BOB", "ｂｏｂ"] {
+        for name in ["bob", "BOB", "ｂｏｂ", "b\u{43e}b"] {
             assert_eq!(
                 members.check(name, peer(2).addr),
                 Err(Refusal::Taken),
@@ -199,21 +215,12 @@ mod tests {
                 "one's own name is free"
             );
         }
-        assert_eq!(key("Straße"), key("STRASSE"));
-        assert_eq!(key("ΣΑΣ"), key("σας"));
     }
 
     #[test]
     fn names_of_the_house_are_reserved() {
         let members = members(Instant::now());
-        for name in [
-            "operator",
-            "Operator",
-            "ｏｐｅｒａｔｏｒ",
-            "guest",
-            "GUEST-7",
-            "server",
-        ] {
+        for name in ["operator", "\u{43e}perator", "guest", "GUEST-7", "server"] {
             assert_eq!(
                 members.check(name, peer(2).addr),
                 Err(Refusal::Reserved),
@@ -240,7 +247,7 @@ mod tests {
             members.find("DAVE").map(|member| member.peer),
             Some(peer(2))
         );
-        assert_eq!(members.len(), 2);
+        assert_eq!(members.count(), 2);
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl Room {
 
     /// Shows who is here, and from where.
     fn show_everyone(&self, out: &mut Outcome) {
-        out.show(format!("* {} members", self.members.len()));
+        out.show(format!("* {} members", self.members.count()));
         for member in self.members.iter() {
             out.show(format!("*   {} from {}", member.name, member.peer.addr));
         }
