@@ -7,7 +7,8 @@ use socketserver::{ServerHandle, ThreadingUdpServer};
 
 use crate::harness::{Case, Need, alone, cases, scale};
 use crate::load::{Clientele, Flood, has_reply, percentile, softnet_drops, wait_until_accounted};
-use crate::support::{Client, Gate, ServerBuilder, TestServer, UdpServer, wait_until};
+use crate::support::process::waits_of;
+use crate::support::{ANY_PORT, Client, Gate, ServerBuilder, TestServer, UdpServer, wait_until};
 use crate::world::resident_kib;
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -20,6 +21,7 @@ pub(crate) fn cases() -> Vec<Case> {
         &[Need::FastPath] => {
             with_every_worker_blocked_a_flood_takes_no_memory_and_is_counted,
             a_flood_beyond_capacity_keeps_the_goodput_and_shutdown_prompt,
+            a_handler_that_waits_for_long_costs_nobody_a_wake_up,
         }
     }
 }
@@ -55,6 +57,48 @@ fn a_handler_blocked_for_seconds_delays_no_other_client() {
     );
     gate.open();
     blocked.expect_reply(b"block");
+}
+
+/// Long polls: what waits for a minute is looked after for some milliseconds, and
+/// then left alone. A reply made after that leaves all the same.
+fn a_handler_that_waits_for_long_costs_nobody_a_wake_up() {
+    const NAME: &str = "poll";
+    const SECONDS: u64 = 2;
+    let (first, second) = (Gate::new(), Gate::new());
+    let (held_first, held_second) = (first.clone(), second.clone());
+    let server = ThreadingUdpServer::builder()
+        .workers(2..=4)
+        .thread_name(NAME)
+        .bind_fn(ANY_PORT, move |bytes, _, socket| {
+            held_first.pass();
+            socket.reply(bytes)?;
+            held_second.pass();
+            Ok(())
+        })
+        .expect("bound");
+    let handle = server.handle();
+    let serving = thread::Builder::new()
+        .name(format!("{NAME}-serving"))
+        .spawn(|| server.serve_forever())
+        .expect("a thread");
+    let (_open, _open_second) = (first.open_on_drop(), second.open_on_drop());
+    let client = Client::of(handle.local_addr());
+    client.send(b"news");
+    first.wait_for(1);
+    let long = Duration::from_millis(200);
+    wait_until("it waits for long", || {
+        handle.stats().oldest_in_flight >= long
+    });
+    let before = waits_of(NAME);
+    thread::sleep(Duration::from_secs(SECONDS));
+    let wake_ups = waits_of(NAME) - before;
+    assert!(wake_ups <= 5 * SECONDS, "{wake_ups} in {SECONDS} s");
+    first.open();
+    client.expect_reply(b"news");
+    second.wait_for(1);
+    second.open();
+    handle.shutdown();
+    serving.join().expect("no panic").expect("in order");
 }
 
 /// With one worker there is nobody to take over: only that it is seen to be

@@ -31,6 +31,10 @@ pub(crate) fn cases() -> Vec<Case> {
         &[Need::Root, Need::FastPath] => {
             a_start_without_enough_threads_fails_and_leaks_nothing,
         }
+        // Elsewhere address space is no measure of memory.
+        &[Need::FastPath] => {
+            growth_without_memory_is_counted_and_logged_and_serving_goes_on,
+        }
         &[Need::FastPath, Need::CgroupMemory] => {
             a_flood_on_slow_handlers_stays_within_a_tight_memory_limit,
         }
@@ -136,6 +140,53 @@ fn a_start_without_enough_threads_fails_and_leaks_nothing() {
     assert_eq!(client.ask(b"two are enough"), b"two are enough");
     server.stop().expect("it ends in order");
     assert_eq!(panics.load(Relaxed), 0, "it would end programs that abort");
+}
+
+/// Workers are started until there is no memory for one more, with some left for
+/// those that there are.
+fn growth_without_memory_is_counted_and_logged_and_serving_goes_on() {
+    const SENT: usize = 200;
+    const MORE: u64 = 128 << 20;
+    if !alone("growth_without_memory_is_counted_and_logged_and_serving_goes_on") {
+        return;
+    }
+    keep_log();
+    let gate = Gate::new();
+    let held = gate.clone();
+    let server = ThreadingUdpServer::builder()
+        .workers(2..=256)
+        .serving(move |bytes, _, socket| {
+            held.pass();
+            Ok(socket.reply(bytes)?)
+        });
+    let _open = gate.open_on_drop();
+    let client = Client::of(server.local_addr());
+    let most = address_space() + MORE;
+    setrlimit(Resource::RLIMIT_AS, most, most).expect("it may be lowered");
+    for _ in 0..SENT {
+        client.send(b"block");
+    }
+    wait_until("growing has failed", || {
+        server.stats().failed_worker_starts > 0
+    });
+    wait_until("the log says so", || {
+        !logged("did not start another worker thread").is_empty()
+    });
+    gate.open();
+    for _ in 0..SENT {
+        client.expect_reply(b"block");
+    }
+    let stats = server.stop().stats;
+    assert!(stats.peak_workers > 8, "it grew before: {stats}");
+    assert_eq!(stats.handled, SENT as u64, "{stats}");
+}
+
+/// What this process has mapped, in bytes (proc(5), `statm`).
+fn address_space() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("proc is mounted");
+    let pages = statm.split_whitespace().next();
+    let pages: u64 = pages.and_then(|text| text.parse().ok()).expect("a number");
+    pages * 4_096
 }
 
 fn growth_without_threads_is_counted_and_logged_and_serving_goes_on() {

@@ -65,6 +65,7 @@ mod icmp;
 mod injection;
 #[cfg(target_os = "linux")]
 mod load;
+mod logger;
 #[cfg(target_os = "linux")]
 mod loops;
 #[cfg(target_os = "linux")]
@@ -123,6 +124,7 @@ fn main() -> std::process::ExitCode {
         exhaustion::cases(),
         forged::cases(),
         icmp::cases(),
+        logger::cases(),
         loops::cases(),
         network::cases(),
         panics::cases(),

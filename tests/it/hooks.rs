@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::{
-    ANY_PORT, Client, DEADLINE, Journal, ServerBuilder, UdpServer, cause_of, echo,
+    ANY_PORT, Client, DEADLINE, Gate, Journal, ServerBuilder, UdpServer, cause_of, echo,
     for_both_servers, keep_log, logged, wait_until,
 };
 
@@ -20,6 +20,7 @@ for_both_servers! {
     a_panic_in_handle_timeout_is_contained_and_counted,
     service_actions_is_called_again_and_again_with_the_stats,
     service_actions_is_called_under_load_as_well,
+    a_hung_hook_delays_no_rescue_and_no_shutdown,
     without_a_hook_failures_are_logged_and_cannot_flood_the_log,
 }
 
@@ -210,4 +211,32 @@ fn without_a_hook_failures_are_logged_and_cannot_flood_the_log<S: UdpServer>() {
         "some, at most ten a second: {}",
         lines.len()
     );
+}
+
+fn a_hung_hook_delays_no_rescue_and_no_shutdown<S: UdpServer>() {
+    let (hook, handlers) = (Gate::new(), Gate::new());
+    let (hook_held, held) = (hook.clone(), handlers.clone());
+    let server = S::builder()
+        .at_most(8)
+        .poll_interval(Duration::from_millis(1))
+        .drain_timeout(Duration::from_millis(200))
+        .service_actions(move |_| hook_held.pass())
+        .serving(move |bytes, _, socket| {
+            if bytes == b"block" {
+                held.pass();
+            }
+            Ok(socket.reply(bytes)?)
+        });
+    let (_open, _open_hook) = (handlers.open_on_drop(), hook.open_on_drop());
+    hook.wait_for(1);
+    let client = Client::of(server.local_addr());
+    for blocked in 1..=4 {
+        client.send(b"block");
+        assert_eq!(client.ask(b"behind it"), b"behind it", "{blocked} blocked");
+    }
+    handlers.wait_for(4);
+    let told = Instant::now();
+    server.stop();
+    assert!(told.elapsed() < DEADLINE, "the hook is left behind");
+    assert_eq!(hook.waiting(), 1, "it hung all the while");
 }

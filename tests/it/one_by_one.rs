@@ -27,6 +27,7 @@ for_both_servers! {
     handle_request_may_be_called_on_one_thread_after_the_other,
     a_server_serves_forever_after_handle_request,
     handle_request_starts_no_thread,
+    what_a_handler_captured_goes_with_the_server_wherever_that_ends,
 }
 
 fn handle_request_handles_exactly_one_datagram<S: UdpServer>() {
@@ -174,6 +175,59 @@ fn handle_request_starts_no_thread<S: UdpServer>() {
     let who = told.recv().expect("handled");
     assert_eq!(who, thread::current().id(), "the calling thread did it");
     assert_eq!(server.handle().stats().workers, 0, "there is no worker");
+}
+
+fn what_a_handler_captured_goes_with_the_server_wherever_that_ends<S: UdpServer>() {
+    let (captured, closed) = mpsc::channel::<()>();
+    let mut server = S::bound(move |bytes, _, socket| {
+        let _ = &captured;
+        Ok(socket.reply(bytes)?)
+    });
+    let client = Client::of(server.local_addr());
+    client.send(b"one");
+    server.handle_request(None).expect("received");
+    client.expect_reply(b"one");
+    thread::spawn(move || drop(server))
+        .join()
+        .expect("no panic");
+    assert_eq!(
+        closed.recv_timeout(DEADLINE),
+        Err(mpsc::RecvTimeoutError::Disconnected),
+        "this thread keeps nothing of it"
+    );
+}
+
+/// An instance never leaves its thread: that lets go of it when it next handles a
+/// request.
+#[test]
+fn instances_of_servers_that_ended_elsewhere_do_not_pile_up() {
+    let alive = Arc::new(());
+    let make = || {
+        let alive = Arc::clone(&alive);
+        let server = ThreadingUdpServer::bind(ANY_PORT, move || {
+            let alive = Arc::clone(&alive);
+            move |bytes: &[u8], _: SocketAddr, socket: &SocketHandle| {
+                let _ = &alive;
+                Ok(socket.reply(bytes)?)
+            }
+        });
+        server.expect("bound")
+    };
+    for round in 0..10 {
+        let mut server = make();
+        let client = Client::of(server.local_addr());
+        client.send(b"one");
+        server.handle_request(None).expect("received");
+        client.expect_reply(b"one");
+        thread::spawn(move || drop(server))
+            .join()
+            .expect("no panic");
+        assert_eq!(
+            Arc::strong_count(&alive),
+            2,
+            "the last one alone, round {round}"
+        );
+    }
 }
 
 /// Tells what its instance is and how often it was used.

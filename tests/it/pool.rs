@@ -1,5 +1,9 @@
 //! How many workers there are under which load, and what they cost at rest.
 
+use std::sync::Arc;
+#[cfg(all(target_os = "linux", not(socketserver_portable)))]
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
@@ -7,13 +11,18 @@ use socketserver::ThreadingUdpServer;
 #[cfg(target_os = "linux")]
 use socketserver::{Error, ServerHandle, ShutdownReport};
 
-use crate::support::{Client, Gate, ServerBuilder, UdpServer, echo, for_both_servers};
+use crate::support::{
+    ANY_PORT, Client, Gate, ServerBuilder, TestServer, UdpServer, echo, for_both_servers, keep_log,
+    logged, wait_until,
+};
 #[cfg(target_os = "linux")]
-use crate::support::{assert_conserved, process, wait_until};
+use crate::support::{assert_conserved, process};
 
 for_both_servers! {
     a_flood_never_makes_more_workers_than_allowed,
     requests_one_after_the_other_pile_up_no_threads,
+    nobody_free_for_a_second_is_told_and_so_is_the_end_of_it,
+    the_stats_say_who_is_busy_and_for_how_long,
 }
 
 fn a_flood_never_makes_more_workers_than_allowed<S: UdpServer>() {
@@ -47,6 +56,111 @@ fn requests_one_after_the_other_pile_up_no_threads<S: UdpServer>() {
     }
     let peak = server.stop().stats.peak_workers;
     assert!(peak < 10, "{peak} workers for one client");
+}
+
+fn nobody_free_for_a_second_is_told_and_so_is_the_end_of_it<S: UdpServer>() {
+    keep_log();
+    let gate = Gate::new();
+    let held = gate.clone();
+    let server = S::builder().at_most(2).serving(move |bytes, _, socket| {
+        if bytes == b"block" {
+            held.pass();
+        }
+        Ok(socket.reply(bytes)?)
+    });
+    let _open = gate.open_on_drop();
+    let (addr, client) = (server.local_addr(), Client::of(server.local_addr()));
+    for _ in 0..2 {
+        client.send(b"block");
+    }
+    gate.wait_for(2);
+    client.send(b"and me?");
+    let lines = |text: &str| logged(&format!("WARN: {addr}: {text}"));
+    wait_until("somebody is told", || !lines("all 2 workers").is_empty());
+    gate.open();
+    wait_until("its end is told", || !lines("a worker is free").is_empty());
+    server.stop();
+    let told = lines("all 2 workers");
+    assert_eq!(told.len(), 1, "once: {told:?}");
+    assert!(told[0].contains(&client.addr().to_string()), "{told:?}");
+}
+
+fn the_stats_say_who_is_busy_and_for_how_long<S: UdpServer>() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let server = S::builder().at_most(4).serving(move |_, _, _| {
+        held.pass();
+        Ok(())
+    });
+    let _open = gate.open_on_drop();
+    let stats = server.stats();
+    assert_eq!((stats.busy_workers, stats.max_workers), (0, 4));
+    assert_eq!(stats.oldest_in_flight, Duration::ZERO);
+    let client = Client::of(server.local_addr());
+    for _ in 0..3 {
+        client.send(b"x");
+    }
+    gate.wait_for(3);
+    let long = Duration::from_millis(50);
+    wait_until("it is old", || server.stats().oldest_in_flight >= long);
+    assert_eq!(server.stats().busy_workers, 3);
+    gate.open();
+    wait_until("all are done", || server.stats().busy_workers == 0);
+    assert_eq!(server.stats().oldest_in_flight, Duration::ZERO);
+}
+
+/// Counts the instances that it makes, and takes its time for each.
+#[test]
+fn a_factory_that_takes_long_is_not_called_for_all_that_waits() {
+    const SENT: usize = 100;
+    let made = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&made);
+    let server = ThreadingUdpServer::builder().bind(ANY_PORT, move || {
+        counted.fetch_add(1, SeqCst);
+        thread::sleep(Duration::from_millis(300));
+        echo
+    });
+    let server = TestServer::spawn(server.expect("bound"));
+    let client = Client::of(server.local_addr());
+    for _ in 0..SENT {
+        client.send(b"first");
+    }
+    for _ in 0..SENT {
+        client.expect_reply(b"first");
+    }
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let made = made.load(SeqCst);
+    assert!(
+        made <= cores.max(2) + 2,
+        "{made} instances for {SENT} requests"
+    );
+}
+
+/// Only Linux tells computing from waiting.
+#[cfg(all(target_os = "linux", not(socketserver_portable)))]
+#[test]
+fn handlers_that_never_end_starve_nobody_as_long_as_there_may_be_more() {
+    let is_over = Arc::new(AtomicBool::new(false));
+    let stop = Arc::clone(&is_over);
+    let server = ThreadingUdpServer::builder()
+        .workers(2..=8)
+        .serving(move |bytes, _, socket| {
+            while bytes == b"loop" && !stop.load(SeqCst) {
+                std::hint::spin_loop();
+            }
+            Ok(socket.reply(bytes)?)
+        });
+    let client = Client::of(server.local_addr());
+    for loops in 1..=4 {
+        client.send(b"loop");
+        assert_eq!(client.ask(b"and me?"), b"and me?", "beside {loops} loops");
+    }
+    is_over.store(true, SeqCst);
+    for _ in 0..4 {
+        client.expect_reply(b"loop");
+    }
+    let peak = server.stop().stats.peak_workers;
+    assert!(peak > 4, "each was replaced, by {peak} in all");
 }
 
 /// Only Linux shows the threads of a process by name.
@@ -171,37 +285,37 @@ impl Resting {
 /// Only Linux tells who waits for a processor.
 #[cfg(all(target_os = "linux", not(socketserver_portable)))]
 #[test]
-fn handlers_that_compute_do_not_make_the_pool_grow_past_the_processors() {
-    const CLIENTS: usize = 4;
-    const WINDOW: usize = 32;
-    const DATAGRAMS: usize = 2_500;
-    let server = ThreadingUdpServer::builder().serving(|bytes, _, socket| {
-        compute(Duration::from_micros(200));
-        Ok(socket.reply(bytes)?)
-    });
-    thread::scope(|scope| {
-        for _ in 0..CLIENTS {
-            let client = Client::of(server.local_addr());
-            scope.spawn(move || {
-                (0..WINDOW).for_each(|_| client.send(b"compute"));
-                for number in WINDOW..DATAGRAMS + WINDOW {
-                    client.expect_reply(b"compute");
-                    if number < DATAGRAMS {
-                        client.send(b"compute");
+fn handlers_that_compute_do_not_make_the_pool_grow_past_the_processors_and_two() {
+    for (time, datagrams) in [(200, 2_500), (5_000, 100)] {
+        const CLIENTS: usize = 4;
+        const WINDOW: usize = 32;
+        let server = ThreadingUdpServer::builder().serving(move |bytes, _, socket| {
+            compute(Duration::from_micros(time));
+            Ok(socket.reply(bytes)?)
+        });
+        thread::scope(|scope| {
+            for _ in 0..CLIENTS {
+                let client = Client::of(server.local_addr());
+                scope.spawn(move || {
+                    (0..WINDOW).for_each(|_| client.send(b"compute"));
+                    for number in WINDOW..datagrams + WINDOW {
+                        client.expect_reply(b"compute");
+                        if number < datagrams {
+                            client.send(b"compute");
+                        }
                     }
-                }
-            });
-        }
-    });
-    let stats = server.stop().stats;
-    assert_eq!(stats.handled, (CLIENTS * DATAGRAMS) as u64, "each handled");
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let most = 2 * cores + 1;
-    assert!(
-        stats.peak_workers <= most,
-        "{} workers share {cores} processors; {most} would do on a busy machine",
-        stats.peak_workers
-    );
+                });
+            }
+        });
+        let stats = server.stop().stats;
+        assert_eq!(stats.handled, (CLIENTS * datagrams) as u64, "each handled");
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let peak = stats.peak_workers;
+        assert!(
+            peak <= cores + 2,
+            "{peak} workers share {cores} processors for {time} µs each"
+        );
+    }
 }
 
 /// Takes so much of a processor, not of the clock on the wall.
