@@ -16,7 +16,7 @@
 //! | `batch` | received datagrams that any number of workers claim from |
 //! | `lanes` | order per peer: received datagrams that one worker at a time handles |
 //! | `job` | what a worker is called for: a batch or a lane |
-//! | `outbox` | replies on their way out |
+//! | `outbox` | datagrams on their way out |
 //! | `shared_socket` | the sockets, until closed |
 //! | `pace` | how long handlers take |
 //! | `fault` | what a failed receive leads to |
@@ -247,7 +247,6 @@ impl Engine {
             slot.tally.add_received(&mut stats);
             slot.outbox.tally().add_to(&mut stats.replies);
         }
-        self.socket.tally().add_to(&mut stats.replies);
         stats.in_flight = stats.received.saturating_sub(stats.settled());
         stats.workers = self.protocol().workers();
         stats.peak_workers = self.peak_workers.load(Relaxed) as usize;

@@ -80,7 +80,7 @@ impl Core {
             ordered: settings.order_per_peer,
             drain_timeout: settings.drain_timeout,
             send: sys::SendOptions {
-                coalesce: settings.coalesce_replies,
+                coalesce: settings.coalesce_replies && sys::segments_work(),
             },
             thread_name: settings.thread_name,
             stack_size: settings.stack_size,

@@ -18,6 +18,7 @@
 //! | [`Socket::kernel_drops`], [`Socket::unread_bytes`] | what the kernel's queue lost and holds, `None` where that cannot be known |
 //! | [`Bell`] | wakes the one thread that waits in `receive` |
 //! | [`ReceiveBlock`] | room for a batch of received datagrams |
+//! | [`segments_work`] | whether several datagrams to one peer can leave as one segmented send |
 //! | [`SendQueue`] | room for a batch of datagrams to send, and the loop that sends it |
 //! | [`ThreadProbe`] | tells a thread that runs from one that waits (`false`: waits, where that cannot be known) |
 //! | [`try_thread`] | whether the system has room for one more thread |
@@ -31,6 +32,7 @@ mod errors;
 mod host;
 mod inherited;
 mod interface;
+mod ledger;
 mod multicast;
 mod open;
 mod send_loop;
@@ -56,9 +58,9 @@ pub(crate) use open::{Options, bind, reaches_v4, set_buffers, share_port};
 #[cfg(any(fuzzing, test))]
 pub(crate) use platform::read_control_messages;
 pub(crate) use platform::{
-    Bell, ReceiveBlock, SendQueue, Socket, ThreadProbe, name_thread, try_thread,
+    Bell, ReceiveBlock, SendQueue, Socket, ThreadProbe, name_thread, segments_work, try_thread,
 };
-pub(crate) use send_loop::{Patience, send_one};
+pub(crate) use send_loop::{Patience, SendReport, same, send_one};
 pub(crate) use servable::check_servable;
 
 use std::net::{IpAddr, SocketAddr};
@@ -115,21 +117,10 @@ pub(crate) struct BlockShape {
 /// How a [`SendQueue`] sends.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SendOptions {
-    /// Equal-sized datagrams to one destination leave as one segmented send,
-    /// where the platform can.
+    /// Equal-sized datagrams to one destination leave as one segmented send.
+    /// Only where [`segments_work`] says yes.
     #[allow(dead_code, reason = "platforms without segmented sends pass over it")]
     pub(crate) coalesce: bool,
-}
-
-/// What a flush of a [`SendQueue`] sent.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct FlushReport {
-    /// Datagrams that the kernel accepted.
-    pub(crate) sent: u64,
-    /// Payload bytes of these.
-    pub(crate) bytes: u64,
-    /// System calls made.
-    pub(crate) calls: u64,
 }
 
 /// The local end of a datagram: the address it was sent to, and answers leave from.
