@@ -114,13 +114,14 @@ impl Outbox {
             .datagrams
             .get_or_insert_with(fresh)
             .push(bytes, to, from);
-        self.let_go(queue);
+        self.log(let_go(queue));
         Ok(())
     }
 
     /// Sends what is queued.
     pub(crate) fn flush(&self) {
-        self.flush_with(patient());
+        let (_, failed) = self.flush_locked(self.lock(), patient());
+        self.log(failed);
     }
 
     /// Sends what is queued, if nobody else is at it and as far as there is
@@ -141,9 +142,11 @@ impl Outbox {
     ) -> Result<(), Error> {
         self.judge(bytes.len(), to)?;
         let patience = patient();
-        self.flush_with(patience);
+        let (_, failed) = self.flush_locked(self.lock(), patience);
+        let end = self.send_single(bytes, to, from, patience);
+        self.log(failed);
         let len = bytes.len();
-        match self.send_single(bytes, to, from, patience) {
+        match end {
             None => Err(Error::Closed),
             Some(end) => end.map_err(|cause| Error::Send { len, to, cause }),
         }
@@ -153,12 +156,17 @@ impl Outbox {
     /// and returns the kernel's answer.
     pub(crate) fn try_send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<()> {
         self.judge(bytes.len(), to)?;
-        if !self.flush_now() {
+        let queue = self.lock_soon();
+        let flushed = queue.map(|queue| self.flush_locked(queue, Patience::None));
+        let (is_empty, failed) = flushed.unwrap_or_default();
+        let end = if is_empty {
+            self.send_single(bytes, to, None, Patience::None)
+        } else {
             let error = io::ErrorKind::WouldBlock.into();
             self.tally.failed(&error);
-            return Err(error);
-        }
-        let end = self.send_single(bytes, to, None, Patience::None);
+            Some(Err(error))
+        };
+        self.log(failed);
         end.unwrap_or_else(|| Err(Error::Closed.into()))
     }
 
@@ -169,29 +177,15 @@ impl Outbox {
         }
     }
 
-    fn flush_with(&self, patience: Patience) {
-        let mut queue = self.lock();
-        self.send(&mut queue, patience);
-        self.let_go(queue);
-    }
-
-    /// Sends what is queued, as far as there is room; whether nothing is left.
-    ///
-    /// Others have the lock for a few calls at most: the supervisor, while it
-    /// sends for a worker that seems stuck. Only a detached handle on another
-    /// thread may wait for room with it; then there is none.
-    fn flush_now(&self) -> bool {
-        let attempts = (0..MOST_ATTEMPTS).find_map(|attempt| {
-            if attempt > 0 {
-                std::thread::yield_now();
-            }
-            self.try_lock()
-        });
-        attempts.is_some_and(|mut queue| {
-            let is_empty = self.send(&mut queue, Patience::None);
-            self.let_go(queue);
-            is_empty
-        })
+    /// Sends what is queued and lets go of the lock; whether nothing is left,
+    /// and what is to be logged.
+    fn flush_locked(
+        &self,
+        mut queue: MutexGuard<'_, Queue>,
+        patience: Patience,
+    ) -> (bool, Vec<FailedSend>) {
+        let is_empty = self.send(&mut queue, patience);
+        (is_empty, let_go(queue))
     }
 
     /// Sends one datagram past the queue; `None` once the server is closed.
@@ -231,10 +225,8 @@ impl Outbox {
         datagrams.is_empty()
     }
 
-    /// Lets go of the lock, and then logs what failed under it.
-    fn let_go(&self, mut queue: MutexGuard<'_, Queue>) {
-        let failed = std::mem::take(&mut queue.failed);
-        drop(queue);
+    /// Logs what failed, while no lock is held: the logger may take its time.
+    fn log(&self, failed: Vec<FailedSend>) {
         let from = self.socket.local_addr();
         for send in failed {
             let FailedSend {
@@ -251,6 +243,20 @@ impl Outbox {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The lock, unless somebody keeps it.
+    ///
+    /// Others have it for a few calls at most: the supervisor, while it sends for
+    /// a worker that seems stuck. Only a detached handle on another thread may
+    /// wait for room with it; then there is none.
+    fn lock_soon(&self) -> Option<MutexGuard<'_, Queue>> {
+        (0..MOST_ATTEMPTS).find_map(|attempt| {
+            if attempt > 0 {
+                std::thread::yield_now();
+            }
+            self.try_lock()
+        })
+    }
+
     /// The lock, if nobody has it.
     fn try_lock(&self) -> Option<MutexGuard<'_, Queue>> {
         match self.queue.try_lock() {
@@ -259,6 +265,11 @@ impl Outbox {
             Err(TryLockError::WouldBlock) => None,
         }
     }
+}
+
+/// Lets go of the lock; what failed under it.
+fn let_go(mut queue: MutexGuard<'_, Queue>) -> Vec<FailedSend> {
+    std::mem::take(&mut queue.failed)
 }
 
 /// Counts how batched datagrams end, and notes what is to be logged.
@@ -293,5 +304,5 @@ fn patient() -> Patience {
     Patience::Until(Instant::now() + SEND_DEADLINE)
 }
 
-/// How often a flush without patience tries the lock.
+/// How often the lock is tried without waiting for it.
 const MOST_ATTEMPTS: u32 = 100;
