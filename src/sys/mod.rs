@@ -54,7 +54,7 @@ pub(crate) use multicast::{
     hears_group, join_group, leave_group, set_broadcast, set_multicast_interface,
     set_multicast_loop, set_multicast_ttl,
 };
-pub(crate) use open::{Options, bind, reaches_v4, set_buffers, share_port};
+pub(crate) use open::{Options, ask_for_send_buffer, bind, reaches_v4, set_buffers, share_port};
 #[cfg(any(fuzzing, test))]
 pub(crate) use platform::read_control_messages;
 pub(crate) use platform::{
