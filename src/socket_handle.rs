@@ -304,10 +304,12 @@ impl io::Write for Writer<'_> {
 /// [`SocketHandle`].
 ///
 /// It keeps neither the server nor its port: once the server is closed, every
-/// send returns [`Error::Closed`]. Sends are not batched: first leaves what the
-/// worker that it was made on has batched so far, then the datagram. So what a
-/// handler sends before keeps its place; of what is sent on several threads at
-/// once, nothing can be said.
+/// send returns [`Error::Closed`].
+///
+/// Sends are not batched: first leaves what the worker that it was made on has
+/// batched so far, then the datagram. So it comes after all that the handler has
+/// sent before, also once that has returned. Among sends that several threads
+/// make at the same time there is no order.
 ///
 /// # Examples
 /// ```
