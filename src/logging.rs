@@ -8,7 +8,7 @@
 
 mod limit;
 
-pub(crate) use limit::LogLimit;
+pub(crate) use limit::{Admitted, LogLimit};
 
 use crate::contain::contain;
 

@@ -19,8 +19,11 @@ use crate::sys::{Datagram, LocalEnd, max_payload};
 /// There is one for each worker. It is neither `Send` nor `Sync`; what must
 /// outlive the handler's call is made with [`detach`](Self::detach).
 ///
-/// Order: what one worker sends to one destination with `reply`, `send_to` and
-/// `writer` goes out in the order it was sent. Across workers nothing is promised.
+/// Order: what a handler sends to one destination while it runs goes out in the
+/// order it was sent, whichever way: `reply`, `send_to`, `try_send_to`, a
+/// [`DetachedHandle`] that was made of this one; what was collected by `writer`
+/// comes last. After the handler has returned, a detached handle still sends
+/// after what the handler had sent. Across workers nothing is promised.
 ///
 /// # Examples
 /// ```
@@ -91,10 +94,7 @@ impl SocketHandle {
     pub(crate) fn commit(&self) -> Result<(), Error> {
         let draft = self.draft.borrow();
         if let Some(len) = draft.overlong {
-            let to = self.current.get().peer;
-            self.outbox.tally().too_long();
-            let max = max_payload(&to);
-            return Err(Error::TooLong { len, max, to });
+            return self.outbox.judge(len, self.current.get().peer);
         }
         if draft.bytes.is_empty() {
             return Ok(());
@@ -152,14 +152,14 @@ impl SocketHandle {
     }
 
     /// Sends one datagram now, without batching or waiting, and returns the
-    /// kernel's answer. It may overtake what was sent before with `reply` and
-    /// `send_to`.
+    /// kernel's answer. What was sent before with `reply` and `send_to` is sent
+    /// first.
     ///
     /// # Errors
     /// The operating system's error as it is; `WouldBlock` when the send buffer
-    /// is full. Once the server is closed, an error of kind `NotConnected`; one
-    /// of kind `PermissionDenied` with [`Error::Withheld`] in it for what an
-    /// [`AmplificationLimit`](crate::AmplificationLimit) forbids.
+    /// has no room for it, or for what was to be sent first. What
+    /// [`DetachedHandle::send_to`] refuses without asking the system is an error
+    /// of the kind that [`Error::kind`] says, with that error in it.
     ///
     /// # Examples
     /// ```
@@ -173,7 +173,7 @@ impl SocketHandle {
     /// # Ok::<(), socketserver::Error>(())
     /// ```
     pub fn try_send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<()> {
-        self.outbox.socket().try_send_to(bytes, to)
+        self.outbox.try_send_to(bytes, to)
     }
 
     /// Collects one reply piece by piece: Python's `wfile`.
@@ -267,7 +267,7 @@ impl SocketHandle {
     pub fn detach(&self) -> DetachedHandle {
         let Current { peer, local, .. } = self.current.get();
         DetachedHandle {
-            socket: Arc::clone(self.outbox.socket()),
+            outbox: Arc::clone(&self.outbox),
             peer,
             local,
             proofs: Arc::downgrade(&self.proofs),
@@ -304,7 +304,12 @@ impl io::Write for Writer<'_> {
 /// [`SocketHandle`].
 ///
 /// It keeps neither the server nor its port: once the server is closed, every
-/// send returns [`Error::Closed`]. Sends are not batched.
+/// send returns [`Error::Closed`].
+///
+/// Sends are not batched: first leaves what the worker that it was made on has
+/// batched so far, then the datagram. So it comes after all that the handler has
+/// sent before, also once that has returned. Among sends that several threads
+/// make at the same time there is no order.
 ///
 /// # Examples
 /// ```
@@ -319,7 +324,8 @@ impl io::Write for Writer<'_> {
 /// ```
 #[derive(Debug, Clone)]
 pub struct DetachedHandle {
-    socket: Arc<SharedSocket>,
+    /// Of the worker that it was made on.
+    outbox: Arc<Outbox>,
     peer: SocketAddr,
     local: Option<LocalEnd>,
     /// Gone with the server: it may have a lot of memory.
@@ -351,11 +357,12 @@ impl DetachedHandle {
     /// }
     /// ```
     pub fn local_addr(&self) -> SocketAddr {
-        local_addr(&self.socket, self.local)
+        local_addr(self.outbox.socket(), self.local)
     }
 
     /// Sends one datagram to the peer, from the address that it wrote to. Waits
-    /// up to 50 ms for room in the send buffer.
+    /// up to 50 ms for room in the send buffer, and as long for a worker that
+    /// does.
     ///
     /// # Errors
     /// As [`send_to`](Self::send_to).
@@ -368,10 +375,10 @@ impl DetachedHandle {
     /// }
     /// ```
     pub fn reply(&self, bytes: &[u8]) -> Result<(), Error> {
-        self.socket.send_to(bytes, self.peer, self.local)
+        self.outbox.send_to(bytes, self.peer, self.local)
     }
 
-    /// Sends one datagram to anyone. Waits up to 50 ms for room in the send buffer.
+    /// Sends one datagram to anyone. Waits like [`reply`](Self::reply).
     ///
     /// # Errors
     /// [`Error::Closed`] once the server is closed, [`Error::TooLong`],
@@ -388,7 +395,7 @@ impl DetachedHandle {
     /// }
     /// ```
     pub fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), Error> {
-        self.socket.send_to(bytes, to, None)
+        self.outbox.send_to(bytes, to, None)
     }
 }
 

@@ -273,7 +273,8 @@ pub struct SendFailures {
     /// Port 0, another address family, an address that is not to be had
     /// (`EINVAL`, `EADDRNOTAVAIL`, `EAFNOSUPPORT`).
     pub bad_address: u64,
-    /// No room in the send buffer until the deadline (`EAGAIN`).
+    /// No room in the send buffer until the deadline (`EAGAIN`): a network slower
+    /// than the replies, or replies that wait for the addresses of absent hosts.
     pub no_room: u64,
     /// The system lacked memory (`ENOBUFS`, `ENOMEM`).
     pub no_memory: u64,

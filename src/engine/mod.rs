@@ -21,7 +21,7 @@
 //! | `job` | what a worker is called for: a batch or a lane |
 //! | `handling` | what it means to handle a datagram |
 //! | `meter` | how long handlers compute and wait |
-//! | `outbox` | replies on their way out |
+//! | `outbox` | datagrams on their way out |
 //! | `shared_socket` | the sockets, until closed |
 //! | `fault` | what a failed receive leads to |
 //! | `mailbox` | where a worker waits for what it is told |
@@ -254,7 +254,6 @@ impl Engine {
             slot.tally.add_received(&mut stats);
             slot.outbox.tally().add_to(&mut stats.replies);
         }
-        self.socket.tally().add_to(&mut stats.replies);
         stats.in_flight = stats.received.saturating_sub(stats.settled());
         {
             let protocol = self.protocol();

@@ -1,4 +1,5 @@
-//! Replies on their way out, batched across peers.
+//! Datagrams on their way out: replies batched across peers, and sends that do
+//! not wait for a batch.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,20 +10,23 @@ use std::time::Instant;
 use super::protocol::DoorId;
 use super::shared_socket::{SEND_DEADLINE, SharedSocket};
 use crate::error::Error;
+use crate::logging::{Admitted, log_warn};
 use crate::stats::{Padded, ReplyTally};
-use crate::sys::{LocalEnd, Patience, SendOptions, SendQueue};
+use crate::sys::{LocalEnd, Patience, SendOptions, SendQueue, SendReport, same, send_one};
 
-/// One worker's replies. The worker appends and flushes; while it is stuck in a
+/// What one worker sends. The worker appends and flushes; while it is stuck in a
 /// handler, the supervisor flushes for it.
 ///
 /// The lock spans the send: what was appended first is sent first, and nothing
 /// overtakes. The supervisor only ever tries the lock, and without patience for
-/// the socket.
+/// the socket. What does not wait for the batch is sent after all that is queued.
+///
+/// No users' code runs under the lock: failures are noted there, and written to
+/// the log once it is let go.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     socket: Arc<SharedSocket>,
-    /// Gone once the server is closed.
-    queue: Mutex<Option<SendQueue>>,
+    queue: Mutex<Queue>,
     /// Whether each reply is sent at once: the worker has been in one handler for
     /// so long that nobody looks after it any more.
     is_eager: AtomicBool,
@@ -31,13 +35,34 @@ pub(crate) struct Outbox {
     tally: Padded<ReplyTally>,
 }
 
+#[derive(Debug, Default)]
+struct Queue {
+    /// Gone once the server is closed.
+    datagrams: Option<SendQueue>,
+    /// Failures that have leave to be logged. The worker's next push or flush
+    /// takes them, so there are never more than a queue has entries.
+    failed: Vec<FailedSend>,
+}
+
+/// A batched send that failed after its handler had gone on.
+#[derive(Debug)]
+struct FailedSend {
+    len: usize,
+    to: SocketAddr,
+    error: io::Error,
+    admitted: Admitted,
+}
+
 impl Outbox {
     /// # Errors
     /// When there is no memory for it.
     pub(crate) fn new(socket: Arc<SharedSocket>, options: SendOptions) -> io::Result<Self> {
-        let queue = SendQueue::new(socket.local_addr(), options)?;
+        let queue = Queue {
+            datagrams: Some(SendQueue::new(socket.local_addr(), options)?),
+            failed: Vec::new(),
+        };
         Ok(Self {
-            queue: Mutex::new(Some(queue)),
+            queue: Mutex::new(queue),
             is_eager: AtomicBool::new(false),
             door: AtomicUsize::new(0),
             tally: Padded::default(),
@@ -58,6 +83,15 @@ impl Outbox {
         self.door.store(door, Relaxed);
     }
 
+    /// Whether a datagram may be sent, however it leaves; counted if not.
+    pub(crate) fn judge(&self, len: usize, to: SocketAddr) -> Result<(), Error> {
+        let verdict = self.socket.judge(len, to);
+        if let Err(error) = &verdict {
+            self.tally.refused(error);
+        }
+        verdict
+    }
+
     /// Appends a datagram; sends first what is queued if there is no room for it.
     pub(crate) fn push(
         &self,
@@ -65,37 +99,40 @@ impl Outbox {
         to: SocketAddr,
         from: Option<LocalEnd>,
     ) -> Result<(), Error> {
-        self.socket.check(bytes.len(), to, &self.tally)?;
-        if !self.socket.permits(to, bytes.len()) {
+        match self.judge(bytes.len(), to) {
             // Like what fails later: counted, and nothing a handler fails of.
-            self.tally.withheld();
-            return Ok(());
+            Err(Error::Withheld { .. }) => return Ok(()),
+            verdict => verdict?,
         }
-        let mut slot = self.queue();
-        // Asked under the lock under which `close` takes the queue away.
+        let mut queue = self.lock();
+        // Asked again, under the lock under which `close` takes the queue away.
         if self.socket.is_closed() {
             self.tally.closed(1);
             return Err(Error::Closed);
         }
-        let Some(queue) = slot.as_mut() else {
+        let Some(datagrams) = queue.datagrams.as_mut() else {
             self.tally.closed(1);
             return Err(Error::Closed);
         };
-        if !queue.has_room(bytes.len()) {
-            self.send(queue, patient());
+        if datagrams.has_room(bytes.len()) {
+            datagrams.push(bytes, to, from);
+        } else {
+            self.send(&mut queue, patient());
+            if let Some(datagrams) = queue.datagrams.as_mut() {
+                datagrams.push(bytes, to, from);
+            }
         }
-        queue.push(bytes, to, from);
         if self.is_eager.load(Relaxed) {
-            self.send(queue, patient());
+            self.send(&mut queue, patient());
         }
+        self.log(let_go(queue));
         Ok(())
     }
 
     /// Sends what is queued.
     pub(crate) fn flush(&self) {
-        if let Some(queue) = self.queue().as_mut() {
-            self.send(queue, patient());
-        }
+        let (_, failed) = self.flush_locked(self.lock(), patient());
+        self.log(failed);
     }
 
     /// From now on each reply is sent at once, or no longer.
@@ -106,47 +143,184 @@ impl Outbox {
     }
 
     /// Sends what is queued, if nobody else is at it and as far as there is
-    /// room; whether nothing is left.
+    /// room; whether nothing is left. What failed is left to the worker to log:
+    /// the logger must not hold up whoever looks after the stuck.
     pub(crate) fn try_flush(&self) -> bool {
-        let mut slot = match self.queue.try_lock() {
-            Ok(slot) => slot,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return false,
+        self.try_lock()
+            .is_some_and(|mut queue| self.send(&mut queue, Patience::None))
+    }
+
+    /// Sends one datagram after what is queued, waiting for room in the send
+    /// buffer if need be.
+    pub(crate) fn send_to(
+        &self,
+        bytes: &[u8],
+        to: SocketAddr,
+        from: Option<LocalEnd>,
+    ) -> Result<(), Error> {
+        self.judge(bytes.len(), to)?;
+        let patience = patient();
+        let (_, failed) = self.flush_locked(self.lock(), patience);
+        let end = self.send_single(bytes, to, from, patience);
+        self.log(failed);
+        let len = bytes.len();
+        match end {
+            None => Err(Error::Closed),
+            Some(end) => end.map_err(|cause| Error::Send { len, to, cause }),
+        }
+    }
+
+    /// Sends one datagram after what is queued, without waiting for anything,
+    /// and returns the kernel's answer.
+    pub(crate) fn try_send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<()> {
+        self.judge(bytes.len(), to)?;
+        let queue = self.lock_soon();
+        let flushed = queue.map(|queue| self.flush_locked(queue, Patience::None));
+        let (is_empty, failed) = flushed.unwrap_or_default();
+        let end = if is_empty {
+            self.send_single(bytes, to, None, Patience::None)
+        } else {
+            let error = io::ErrorKind::WouldBlock.into();
+            self.tally.failed(&error);
+            Some(Err(error))
         };
-        slot.as_mut().is_none_or(|queue| {
-            self.send(queue, Patience::None);
-            queue.is_empty()
-        })
+        self.log(failed);
+        end.unwrap_or_else(|| Err(Error::Closed.into()))
     }
 
     /// The server is closed: counts what is still queued as not sent.
     pub(crate) fn close(&self) {
-        if let Some(mut queue) = self.queue().take() {
-            self.tally.closed(queue.discard() as u64);
+        if let Some(mut datagrams) = self.lock().datagrams.take() {
+            self.tally.closed(datagrams.discard() as u64);
         }
     }
 
-    fn send(&self, queue: &mut SendQueue, patience: Patience) {
-        if queue.is_empty() {
-            return;
-        }
+    /// Sends what is queued and lets go of the lock; whether nothing is left,
+    /// and what is to be logged.
+    fn flush_locked(
+        &self,
+        mut queue: MutexGuard<'_, Queue>,
+        patience: Patience,
+    ) -> (bool, Vec<FailedSend>) {
+        let is_empty = self.send(&mut queue, patience);
+        (is_empty, let_go(queue))
+    }
+
+    /// Sends one datagram past the queue; `None` once the server is closed.
+    fn send_single(
+        &self,
+        bytes: &[u8],
+        to: SocketAddr,
+        from: Option<LocalEnd>,
+        patience: Patience,
+    ) -> Option<io::Result<()>> {
         let Some(socket) = self.socket.borrow(self.door.load(Relaxed)) else {
-            let dropped = queue.discard();
-            self.tally.closed(dropped as u64);
-            return;
+            self.tally.closed(1);
+            return None;
         };
-        let report = queue.flush(&socket, patience, |len, to, error| {
-            self.tally.failed(&error);
-            self.socket.log_failed_send(len, to, &error);
-        });
-        self.tally.sent(report.sent, report.bytes, report.calls);
+        let end = send_one(&socket, bytes, to, from, patience);
+        match &end {
+            Ok(()) => self.tally.sent(1, bytes.len() as u64, 1),
+            Err(error) => self.tally.failed(error),
+        }
+        Some(end)
     }
 
-    fn queue(&self) -> MutexGuard<'_, Option<SendQueue>> {
+    /// Sends what is queued; whether nothing is left.
+    fn send(&self, queue: &mut Queue, patience: Patience) -> bool {
+        let Some(datagrams) = queue.datagrams.as_mut().filter(|queue| !queue.is_empty()) else {
+            return true;
+        };
+        let Some(socket) = self.socket.borrow(self.door.load(Relaxed)) else {
+            self.tally.closed(datagrams.discard() as u64);
+            return true;
+        };
+        let mut report = Report {
+            outbox: self,
+            failed: &mut queue.failed,
+        };
+        datagrams.flush(&socket, patience, &mut report);
+        datagrams.is_empty()
+    }
+
+    /// Logs what failed, while no lock is held: the logger may take its time.
+    fn log(&self, failed: Vec<FailedSend>) {
+        let from = self.socket.local_addr();
+        for send in failed {
+            let FailedSend {
+                len,
+                to,
+                error,
+                admitted,
+            } = send;
+            log_warn!("{from}: cannot send {len} bytes to {to}: {error}{admitted}");
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The lock, unless somebody keeps it.
+    ///
+    /// Others have it for a few calls at most: the supervisor, while it sends for
+    /// a worker that seems stuck. Only a detached handle on another thread may
+    /// wait for room with it; then there is none.
+    fn lock_soon(&self) -> Option<MutexGuard<'_, Queue>> {
+        (0..MOST_ATTEMPTS).find_map(|attempt| {
+            if attempt > 0 {
+                std::thread::yield_now();
+            }
+            self.try_lock()
+        })
+    }
+
+    /// The lock, if nobody has it.
+    fn try_lock(&self) -> Option<MutexGuard<'_, Queue>> {
+        match self.queue.try_lock() {
+            Ok(queue) => Some(queue),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+}
+
+/// Lets go of the lock; what failed under it.
+fn let_go(mut queue: MutexGuard<'_, Queue>) -> Vec<FailedSend> {
+    std::mem::take(&mut queue.failed)
+}
+
+/// Counts how batched datagrams end, and notes what is to be logged.
+struct Report<'a> {
+    outbox: &'a Outbox,
+    failed: &'a mut Vec<FailedSend>,
+}
+
+impl SendReport for Report<'_> {
+    fn called(&mut self, sent: u64, bytes: u64) {
+        self.outbox.tally.sent(sent, bytes, 1);
+    }
+
+    fn failed(&mut self, len: usize, to: SocketAddr, error: &io::Error) {
+        self.outbox.tally.failed(error);
+        // Memory may be what is short: then the line is not worth it.
+        if self.failed.try_reserve(1).is_err() {
+            return;
+        }
+        if let Some(admitted) = self.outbox.socket.admit_failed_send() {
+            self.failed.push(FailedSend {
+                len,
+                to,
+                error: same(error),
+                admitted,
+            });
+        }
     }
 }
 
 fn patient() -> Patience {
     Patience::Until(Instant::now() + SEND_DEADLINE)
 }
+
+/// How often the lock is tried without waiting for it.
+const MOST_ATTEMPTS: u32 = 100;

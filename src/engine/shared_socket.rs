@@ -4,17 +4,17 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::protocol::DoorId;
 use crate::error::Error;
-use crate::logging::{LogLimit, log_warn};
-use crate::stats::{Padded, ReplyTally};
-use crate::sys::{Bell, LocalEnd, Patience, Ready, Socket, max_payload, send_one};
+use crate::logging::{Admitted, LogLimit};
+use crate::sys::{Bell, Ready, Socket, max_payload};
 
-/// Is asked before each datagram is sent.
+/// Is asked before each datagram is sent, while no lock is held.
 pub(crate) trait SendGuard: std::fmt::Debug + Send + Sync {
     /// Whether so many bytes may go there now. What was permitted counts as sent.
+    /// May write to the log.
     fn permits(&self, to: SocketAddr, len: usize) -> bool;
 }
 
@@ -33,8 +33,6 @@ pub(crate) struct SharedSocket {
     closed: AtomicBool,
     local_addr: SocketAddr,
     reaches_v4: bool,
-    /// Sends that belong to no worker.
-    tally: Padded<ReplyTally>,
     send_errors: LogLimit,
     /// Whom to ask before sending, if anyone. It may have a lot of memory, and
     /// handles outlive the server: so it is not kept by this.
@@ -54,7 +52,6 @@ impl SharedSocket {
             reaches_v4: first.reaches_v4(),
             lines: RwLock::new(Some(lines.collect::<io::Result<_>>()?)),
             closed: AtomicBool::new(false),
-            tally: Padded::default(),
             send_errors: LogLimit::new(),
             guard: OnceLock::new(),
         })
@@ -66,21 +63,8 @@ impl SharedSocket {
         self.guard.get_or_init(|| guard);
     }
 
-    /// Whether so many bytes may be sent there now. A guard goes with its
-    /// server, once nothing can be sent any more.
-    pub(crate) fn permits(&self, to: SocketAddr, len: usize) -> bool {
-        match self.guard.get() {
-            None => true,
-            Some(guard) => guard.upgrade().is_none_or(|guard| guard.permits(to, len)),
-        }
-    }
-
     pub(crate) fn local_addr(&self) -> SocketAddr {
         self.local_addr
-    }
-
-    pub(crate) fn tally(&self) -> &ReplyTally {
-        &self.tally
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -146,97 +130,50 @@ impl SharedSocket {
         lines.iter().map(|line| line.socket.unread_bytes()).sum()
     }
 
-    /// What can be known about a send before it is tried; counted if it is refused.
-    pub(crate) fn check(
-        &self,
-        len: usize,
-        to: SocketAddr,
-        tally: &ReplyTally,
-    ) -> Result<(), Error> {
+    /// Whether a datagram of `len` bytes may be sent there now: the one judgement
+    /// for all that is sent, however it leaves. In this order: what can be known
+    /// of the datagram alone, whether the server is closed, and last the guard,
+    /// which counts as sent what it permits.
+    ///
+    /// Asked while no lock is held: the guard may write to the log.
+    pub(super) fn judge(&self, len: usize, to: SocketAddr) -> Result<(), Error> {
         let max = max_payload(&to);
         if len > max {
-            tally.too_long();
             return Err(Error::TooLong { len, max, to });
         }
         if to.port() == 0 {
-            tally.bad_address();
             return Err(Error::PortZero { to });
         }
+        if !self.reaches(to) {
+            let from = self.local_addr;
+            return Err(Error::AddressFamily { to, from });
+        }
+        if self.is_closed() {
+            return Err(Error::Closed);
+        }
+        match self.guard.get().map(Weak::upgrade) {
+            Some(Some(guard)) if !guard.permits(to, len) => Err(Error::Withheld { len, to }),
+            // A guard goes with its server, once nothing can be sent any more.
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the socket's family can send there.
+    fn reaches(&self, to: SocketAddr) -> bool {
         let is_v4 = match to {
             SocketAddr::V4(_) => true,
             SocketAddr::V6(v6) => v6.ip().to_ipv4_mapped().is_some(),
         };
-        let reachable = if is_v4 {
+        if is_v4 {
             self.reaches_v4
         } else {
             self.local_addr.is_ipv6()
-        };
-        if !reachable {
-            tally.bad_address();
-            let from = self.local_addr;
-            return Err(Error::AddressFamily { to, from });
-        }
-        Ok(())
-    }
-
-    /// Sends one datagram at once, past all batches, and returns the kernel's answer.
-    pub(crate) fn try_send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<()> {
-        self.send_single(bytes, to, None, Patience::None)
-    }
-
-    /// Sends one datagram at once, waiting for room in the send buffer if need be.
-    pub(crate) fn send_to(
-        &self,
-        bytes: &[u8],
-        to: SocketAddr,
-        from: Option<LocalEnd>,
-    ) -> Result<(), Error> {
-        self.check(bytes.len(), to, &self.tally)?;
-        let patience = Patience::Until(Instant::now() + SEND_DEADLINE);
-        self.send_single(bytes, to, from, patience)
-            .map_err(|error| match error.downcast::<Error>() {
-                Ok(error) => error,
-                Err(cause) => {
-                    let len = bytes.len();
-                    Error::Send { len, to, cause }
-                }
-            })
-    }
-
-    fn send_single(
-        &self,
-        bytes: &[u8],
-        to: SocketAddr,
-        from: Option<LocalEnd>,
-        patience: Patience,
-    ) -> io::Result<()> {
-        let Some(socket) = self.borrow_first() else {
-            self.tally.closed(1);
-            return Err(Error::Closed.into());
-        };
-        if !self.permits(to, bytes.len()) {
-            self.tally.withheld();
-            let len = bytes.len();
-            return Err(Error::Withheld { len, to }.into());
-        }
-        match send_one(&socket, bytes, to, from, patience) {
-            Ok(()) => {
-                self.tally.sent(1, bytes.len() as u64, 1);
-                Ok(())
-            }
-            Err(error) => {
-                self.tally.failed(&error);
-                Err(error)
-            }
         }
     }
 
-    /// Logs a batched send that failed after its handler had gone on.
-    pub(crate) fn log_failed_send(&self, len: usize, to: SocketAddr, error: &io::Error) {
-        if let Some(admitted) = self.send_errors.admit() {
-            let from = self.local_addr;
-            log_warn!("{from}: cannot send {len} bytes to {to}: {error}{admitted}");
-        }
+    /// Whether the log may be told of one more batched send that failed.
+    pub(super) fn admit_failed_send(&self) -> Option<Admitted> {
+        self.send_errors.admit()
     }
 }
 

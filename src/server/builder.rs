@@ -118,8 +118,14 @@ impl<S: Style> Builder<S> {
         self
     }
 
-    /// The send buffer to ask the kernel for, in bytes (`SO_SNDBUF`). Defaults
-    /// to the system's own.
+    /// The send buffer to ask the kernel for, in bytes (`SO_SNDBUF`): what was
+    /// sent and has not left the host, such as replies to hosts whose link-layer
+    /// address is still being asked for, which may be nowhere. While it is full,
+    /// no reply leaves; what finds no room within 50 ms is counted in
+    /// [`SendFailures::no_room`](crate::SendFailures::no_room). Less granted than
+    /// set here is logged at `warn`. Defaults to 4 MiB, of which less granted is
+    /// logged at `debug`; a socket that is handed in keeps its own unless this
+    /// is set.
     ///
     /// # Examples
     /// ```

@@ -10,13 +10,13 @@ use super::handle::{ServerHandle, ShutdownReport};
 use super::hooks::{DefaultHandleError, Hooks};
 use super::kept;
 use super::own_addresses::OwnAddresses;
-use super::settings::Settings;
+use super::settings::{DEFAULT_SEND_BUFFER, Settings};
 use super::side_counts::SideCounts;
 use crate::engine::{Engine, EngineConfig, Solo, SoloEnd, Upkeep};
 use crate::error::Error;
 use crate::guard::Keys;
 use crate::handler::Factory;
-use crate::logging::{LogLimit, log_warn};
+use crate::logging::{LogLimit, log_debug, log_warn};
 use crate::sys::{self, Socket};
 
 /// A bound server. Both public servers are one of these with a style.
@@ -84,7 +84,7 @@ impl Core {
             ordered: settings.order_per_peer,
             drain_timeout: settings.drain_timeout,
             send: sys::SendOptions {
-                coalesce: settings.coalesce_replies,
+                coalesce: settings.coalesce_replies && sys::segments_work(),
             },
             thread_name: settings.thread_name,
             stack_size: settings.stack_size,
@@ -205,7 +205,15 @@ fn open_sockets(
             (vec![inner], options)
         }
     };
+    let send_buffer = match settings.send_buffer {
+        None if is_own => Some(DEFAULT_SEND_BUFFER),
+        asked => asked,
+    };
     for socket in &inner {
+        if let Some(asked) = send_buffer {
+            ask_for_send_buffer(socket, asked, settings.send_buffer.is_some())
+                .map_err(|cause| Error::TakeOver { cause })?;
+        }
         settings.multicast.set_up(socket)?;
     }
     // Each member of a group has a copy of what is sent there: of several
@@ -279,6 +287,26 @@ fn draw_keys(settings: &GuardSettings) -> std::io::Result<Keys> {
             keys.with_shared_tokens(secret, since_1970.unwrap_or_default())
         }
     })
+}
+
+/// Asks for a send buffer. The default may well be more than a system grants,
+/// and costs nothing as long as no reply waits for an absent host.
+fn ask_for_send_buffer(socket: &UdpSocket, asked: usize, is_set: bool) -> std::io::Result<()> {
+    let granted = sys::ask_for_send_buffer(socket, asked)?;
+    if granted >= asked {
+        return Ok(());
+    }
+    let addr = socket.local_addr()?;
+    let line = format!(
+        "{addr}: a send buffer of {asked} bytes was asked for, {granted} were granted: replies to \
+         absent hosts fill it sooner (on Linux, raise the limit with `sysctl -w net.core.wmem_max={asked}`)"
+    );
+    if is_set {
+        log_warn!("{line}");
+    } else {
+        log_debug!("{line}");
+    }
+    Ok(())
 }
 
 fn warn_of_small_buffer(socket: &Socket, asked: Option<usize>) {

@@ -197,3 +197,6 @@ const LARGEST_BUFFER: usize = (i32::MAX / 2) as usize;
 const LARGEST_STACK: usize = 1 << 40;
 /// Holds about 10,000 small datagrams on Linux, whose own default holds 256.
 const DEFAULT_RECEIVE_BUFFER: usize = 4 << 20;
+/// Linux lets one host whose address is not known yet hold 208 KiB of it
+/// (`unres_qlen_bytes`, arp(7)), which is all of its own default.
+pub(crate) const DEFAULT_SEND_BUFFER: usize = 4 << 20;

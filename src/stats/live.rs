@@ -8,6 +8,7 @@ use std::sync::atomic::{
 };
 
 use super::{Refused, Replies, SendFailures, Stats};
+use crate::error::Error;
 use crate::guard::ImpossibleSource;
 use crate::sys::SendFault;
 
@@ -173,8 +174,8 @@ impl RefusedTally {
     }
 }
 
-/// What became of replies. Shared by detached handles, so it counts with atomic
-/// additions; an outbox does so once per flush.
+/// What became of what one worker's handlers sent. Shared by detached handles,
+/// so it counts with atomic additions; an outbox does so once per system call.
 #[derive(Debug, Default)]
 pub(crate) struct ReplyTally {
     sent: AtomicU64,
@@ -212,16 +213,16 @@ impl ReplyTally {
         counter.fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn too_long(&self) {
-        self.too_long.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn bad_address(&self) {
-        self.bad_address.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn withheld(&self) {
-        self.withheld.fetch_add(1, Relaxed);
+    /// Counts a send that was refused before it was tried.
+    pub(crate) fn refused(&self, error: &Error) {
+        let counter = match error {
+            Error::TooLong { .. } => &self.too_long,
+            Error::PortZero { .. } | Error::AddressFamily { .. } => &self.bad_address,
+            Error::Withheld { .. } => &self.withheld,
+            Error::Closed => &self.closed,
+            _ => &self.other,
+        };
+        counter.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn closed(&self, count: u64) {

@@ -19,6 +19,7 @@
 //! | [`Bell`] | wakes the one thread that waits in `receive` |
 //! | [`Alarm`] | where the supervisor waits: woken by whoever rings, or by a timer that others set |
 //! | [`ReceiveBlock`] | room for a batch of received datagrams |
+//! | [`segments_work`] | whether several datagrams to one peer can leave as one segmented send |
 //! | [`SendQueue`] | room for a batch of datagrams to send, and the loop that sends it |
 //! | [`ThreadProbe`] | tells a thread that runs from one that waits (`false`: waits, where that cannot be known) |
 //! | [`ThreadUsage`] | tells a handler that waited from one that computed (`waited` if it took long, where that cannot be known) |
@@ -33,6 +34,7 @@ mod errors;
 mod host;
 mod inherited;
 mod interface;
+mod ledger;
 mod multicast;
 mod open;
 mod send_loop;
@@ -54,13 +56,14 @@ pub(crate) use multicast::{
     hears_group, join_group, leave_group, set_broadcast, set_multicast_interface,
     set_multicast_loop, set_multicast_ttl,
 };
-pub(crate) use open::{Options, bind, reaches_v4, set_buffers, share_port};
+pub(crate) use open::{Options, ask_for_send_buffer, bind, reaches_v4, set_buffers, share_port};
 #[cfg(any(fuzzing, test))]
 pub(crate) use platform::read_control_messages;
 pub(crate) use platform::{
-    Alarm, Bell, ReceiveBlock, SendQueue, Socket, ThreadProbe, ThreadUsage, name_thread, try_thread,
+    Alarm, Bell, ReceiveBlock, SendQueue, Socket, ThreadProbe, ThreadUsage, name_thread,
+    segments_work, try_thread,
 };
-pub(crate) use send_loop::{Patience, send_one};
+pub(crate) use send_loop::{Patience, SendReport, same, send_one};
 pub(crate) use servable::check_servable;
 
 use std::net::{IpAddr, SocketAddr};
@@ -117,21 +120,10 @@ pub(crate) struct BlockShape {
 /// How a [`SendQueue`] sends.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SendOptions {
-    /// Equal-sized datagrams to one destination leave as one segmented send,
-    /// where the platform can.
+    /// Equal-sized datagrams to one destination leave as one segmented send.
+    /// Only where [`segments_work`] says yes.
     #[allow(dead_code, reason = "platforms without segmented sends pass over it")]
     pub(crate) coalesce: bool,
-}
-
-/// What a flush of a [`SendQueue`] sent.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct FlushReport {
-    /// Datagrams that the kernel accepted.
-    pub(crate) sent: u64,
-    /// Payload bytes of these.
-    pub(crate) bytes: u64,
-    /// System calls made.
-    pub(crate) calls: u64,
 }
 
 /// The local end of a datagram: the address it was sent to, and answers leave from.

@@ -60,14 +60,25 @@ pub(crate) fn set_buffers<'s>(socket: impl Into<SockRef<'s>>, options: &Options)
 
 /// The receive buffer that the kernel granted, in the unit it was asked in.
 pub(super) fn granted_receive_buffer(socket: &UdpSocket) -> io::Result<usize> {
-    let reported = SockRef::from(socket).recv_buffer_size()?;
-    // Linux doubles what was asked to make room for its own overhead, and
-    // reports the doubled value (socket(7), SO_RCVBUF).
-    Ok(if cfg!(target_os = "linux") {
+    SockRef::from(socket).recv_buffer_size().map(as_asked)
+}
+
+/// Asks for a send buffer of this size; what the kernel granted, in the same
+/// unit. Some systems refuse what is too much, and then leave it as it is.
+pub(crate) fn ask_for_send_buffer(socket: &UdpSocket, size: usize) -> io::Result<usize> {
+    let socket = SockRef::from(socket);
+    let _ = socket.set_send_buffer_size(size);
+    socket.send_buffer_size().map(as_asked)
+}
+
+/// Linux doubles what was asked to make room for its own overhead, and reports
+/// the doubled value (socket(7), `SO_RCVBUF` and `SO_SNDBUF`).
+fn as_asked(reported: usize) -> usize {
+    if cfg!(target_os = "linux") {
         reported / 2
     } else {
         reported
-    })
+    }
 }
 
 /// Whether IPv4 peers can be reached from this socket.

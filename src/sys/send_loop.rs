@@ -1,16 +1,15 @@
-//! The loop that sends a queue of datagrams and skips exactly the entry that
-//! fails.
+//! The loop that sends a queue of messages and skips exactly the one that fails.
 //!
-//! `sendmmsg(2)` stops at the first entry that fails and returns how many went
-//! out before it; the error itself only shows when the *first* entry of a call
-//! fails. So: after a short count go on from there; when the first entry fails,
-//! that one entry is dropped with its reason, and all behind it are still sent.
+//! `sendmmsg(2)` stops at the first message that fails and returns how many went
+//! out before it; the error itself only shows when the *first* message of a call
+//! fails. So: after a short count go on from there; when the first message fails,
+//! that one is dropped with its reason, and all behind it are still sent.
 //! One forged source address must not cost other clients their replies.
 //!
-//! The error need not even be the entry's own: on a socket with `IP_RECVERR`
+//! The error need not even be the message's own: on a socket with `IP_RECVERR`
 //! (ip(7)) the next call, whatever it sends, returns late news about an earlier
 //! datagram, and sends nothing. Returning it clears it. So what may be such news
-//! gets a second try, and only an error that stays is the entry's. Other threads
+//! gets a second try, and only an error that stays is the message's. Other threads
 //! that send to peers that are gone make news all the while: as long as there was
 //! more of it, an error has not stayed.
 
@@ -29,19 +28,10 @@ pub(crate) enum Patience {
     Until(Instant),
 }
 
-/// Whether a flush settled everything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Flushed {
-    /// Every entry was sent or failed for good.
-    All,
-    /// Without patience and without room, entries from this index on stay.
-    From(usize),
-}
-
-/// The kernel's side of the loop, so that tests can stand in for it.
+/// Where datagrams go: a socket, or a script in tests.
 pub(super) trait Wire {
-    /// Sends entries from `first` on; `Ok` is how many went out, at least one.
-    fn send(&mut self, first: usize) -> io::Result<usize>;
+    /// Sends one datagram now, or says why not.
+    fn send_now(&mut self, bytes: &[u8], to: SocketAddr, from: Option<LocalEnd>) -> io::Result<()>;
 
     /// Waits for room in the send buffer, at most this long.
     fn wait_writable(&mut self, timeout: Duration);
@@ -54,33 +44,72 @@ pub(super) trait Wire {
     fn discard_late_news(&mut self) -> bool;
 }
 
-/// Sends the entries `0..count` and tells `settle` the end of each, in order.
-pub(super) fn send_all(
-    count: usize,
-    wire: &mut impl Wire,
-    patience: Patience,
-    mut settle: impl FnMut(usize, io::Result<()>),
-) -> Flushed {
-    let mut next = 0;
+impl Wire for &Socket {
+    fn send_now(&mut self, bytes: &[u8], to: SocketAddr, from: Option<LocalEnd>) -> io::Result<()> {
+        Socket::send_now(self, bytes, to, from)
+    }
+
+    fn wait_writable(&mut self, timeout: Duration) {
+        Socket::wait_writable(self, timeout);
+    }
+
+    fn pause(&mut self, length: Duration) {
+        std::thread::sleep(length);
+    }
+
+    fn discard_late_news(&mut self) -> bool {
+        Socket::discard_late_news(self)
+    }
+}
+
+/// Messages to be sent, in order. A message is what the kernel takes or refuses
+/// as a whole: one datagram, or several as one segmented send.
+///
+/// The messages keep their own place: the loop knows only the first one, so
+/// nothing can go on in the middle of one. Each call moves on before it reports.
+pub(super) trait Messages<W> {
+    fn is_empty(&self) -> bool;
+
+    /// Sends from the first message on. `Ok` says that at least the first one
+    /// is gone from here; an error, that none is.
+    fn send(&mut self, wire: &mut W) -> io::Result<()>;
+
+    /// Cuts the first message into its datagrams, if it has several.
+    fn split(&mut self) -> bool {
+        false
+    }
+
+    /// Gives the first message up.
+    fn give_up(&mut self, error: &io::Error);
+}
+
+/// Is told how datagrams ended.
+pub(crate) trait SendReport {
+    /// A system call was made, which sent so many datagrams with so many bytes
+    /// of payload in all.
+    fn called(&mut self, sent: u64, bytes: u64);
+
+    /// A datagram of `len` bytes was given up.
+    fn failed(&mut self, len: usize, to: SocketAddr, error: &io::Error);
+}
+
+/// Sends all messages, or all that find room at once if there is no patience.
+pub(super) fn send_all<W: Wire>(messages: &mut impl Messages<W>, wire: &mut W, patience: Patience) {
     let mut paused = false;
     let mut news_heard = 0;
-    while next < count {
-        let error = match wire.send(next) {
-            Ok(0) => io::Error::from(io::ErrorKind::WriteZero),
-            Ok(sent) => {
-                for index in next..next + sent {
-                    settle(index, Ok(()));
-                }
-                next += sent;
+    while !messages.is_empty() {
+        let error = match messages.send(wire) {
+            Ok(()) => {
                 (paused, news_heard) = (false, 0);
                 continue;
             }
             Err(error) => error,
         };
-        match SendFault::of(&error) {
+        let fault = SendFault::of(&error);
+        match fault {
             SendFault::Interrupted => continue,
             SendFault::WouldBlock => match patience {
-                Patience::None => return Flushed::From(next),
+                Patience::None => return,
                 Patience::Until(deadline) => {
                     let left = deadline.saturating_duration_since(Instant::now());
                     if !left.is_zero() {
@@ -91,7 +120,7 @@ pub(super) fn send_all(
             },
             SendFault::NoMemory if !paused => {
                 if let Patience::None = patience {
-                    return Flushed::From(next);
+                    return;
                 }
                 wire.pause(SHORTAGE_PAUSE);
                 paused = true;
@@ -105,11 +134,16 @@ pub(super) fn send_all(
             }
             _ => {}
         }
-        settle(next, Err(error));
-        next += 1;
+        // What makes a message of several fail, a segment above the route's MTU
+        // or a device without checksum offload, need not be wrong with its
+        // datagrams. A full buffer is: the kernel looks only at what is in it
+        // (sock_alloc_send_pskb), not at what comes.
+        let is_full = fault == SendFault::WouldBlock;
+        if is_full || !messages.split() {
+            messages.give_up(&error);
+        }
         (paused, news_heard) = (false, 0);
     }
-    Flushed::All
 }
 
 /// Sends one datagram outside any queue, with the same judgement of errors.
@@ -121,42 +155,44 @@ pub(crate) fn send_one(
     patience: Patience,
 ) -> io::Result<()> {
     struct Single<'a> {
-        socket: &'a Socket,
         bytes: &'a [u8],
-        to: SocketAddr,
-        from: Option<LocalEnd>,
+        flow: (SocketAddr, Option<LocalEnd>),
+        end: Option<io::Result<()>>,
     }
 
-    impl Wire for Single<'_> {
-        fn send(&mut self, _first: usize) -> io::Result<usize> {
-            let Self {
-                bytes, to, from, ..
-            } = *self;
-            self.socket.send_now(bytes, to, from).map(|()| 1)
+    impl<W: Wire> Messages<W> for Single<'_> {
+        fn is_empty(&self) -> bool {
+            self.end.is_some()
         }
 
-        fn wait_writable(&mut self, timeout: Duration) {
-            self.socket.wait_writable(timeout);
+        fn send(&mut self, wire: &mut W) -> io::Result<()> {
+            let (to, from) = self.flow;
+            wire.send_now(self.bytes, to, from)?;
+            self.end = Some(Ok(()));
+            Ok(())
         }
 
-        fn pause(&mut self, length: Duration) {
-            std::thread::sleep(length);
-        }
-
-        fn discard_late_news(&mut self) -> bool {
-            self.socket.discard_late_news()
+        fn give_up(&mut self, error: &io::Error) {
+            self.end = Some(Err(same(error)));
         }
     }
 
     let mut single = Single {
-        socket,
         bytes,
-        to,
-        from,
+        flow: (to, from),
+        end: None,
     };
-    let mut end = Err(io::ErrorKind::WouldBlock.into());
-    send_all(1, &mut single, patience, |_, result| end = result);
-    end
+    send_all(&mut single, &mut &*socket, patience);
+    // Without patience, what finds no room stays.
+    single.end.unwrap_or(Err(io::ErrorKind::WouldBlock.into()))
+}
+
+/// The same error once more, as system calls return them.
+pub(crate) fn same(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => error.kind().into(),
+    }
 }
 
 /// Errors in a row that are taken for late news about others: no flood of it
@@ -172,48 +208,19 @@ mod tests {
 
     use super::*;
 
-    /// A kernel that fails chosen entries, each with its errors in turn.
+    /// A kernel that fails chosen messages, each with its errors in turn.
     #[derive(Default)]
     struct Script {
-        count: usize,
         errors: BTreeMap<usize, VecDeque<i32>>,
-        at_most: usize,
         waits: usize,
         pauses: usize,
         /// How often there is still news to forget.
         news: usize,
     }
 
-    impl Script {
-        fn new(count: usize, errors: &[(usize, &[i32])]) -> Self {
-            Self {
-                count,
-                errors: errors
-                    .iter()
-                    .map(|(index, codes)| (*index, codes.iter().copied().collect()))
-                    .collect(),
-                at_most: usize::MAX,
-                ..Self::default()
-            }
-        }
-    }
-
     impl Wire for Script {
-        fn send(&mut self, first: usize) -> io::Result<usize> {
-            if let Some(code) = self.errors.get_mut(&first).and_then(VecDeque::pop_front) {
-                return Err(io::Error::from_raw_os_error(code));
-            }
-            let mut sent = 1;
-            while first + sent < self.count
-                && sent < self.at_most
-                && self
-                    .errors
-                    .get(&(first + sent))
-                    .is_none_or(VecDeque::is_empty)
-            {
-                sent += 1;
-            }
-            Ok(sent)
+        fn send_now(&mut self, _: &[u8], _: SocketAddr, _: Option<LocalEnd>) -> io::Result<()> {
+            unreachable!("messages ask for their errors themselves")
         }
 
         fn wait_writable(&mut self, _timeout: Duration) {
@@ -231,13 +238,70 @@ mod tests {
         }
     }
 
-    fn run(script: &mut Script, patience: Patience) -> (Flushed, Vec<Result<usize, usize>>) {
-        let mut ends = Vec::new();
-        let count = script.count;
-        let flushed = send_all(count, script, patience, |index, result| {
-            ends.push(result.map(|()| index).map_err(|_| index));
-        });
-        (flushed, ends)
+    /// Messages of one datagram each.
+    struct Numbers {
+        next: usize,
+        count: usize,
+        at_most: usize,
+        ends: Vec<Result<usize, usize>>,
+    }
+
+    impl Messages<Script> for Numbers {
+        fn is_empty(&self) -> bool {
+            self.next == self.count
+        }
+
+        fn send(&mut self, script: &mut Script) -> io::Result<()> {
+            let error_at = |at: &usize| script.errors.get(at).and_then(|codes| codes.front());
+            if let Some(code) = error_at(&self.next).copied() {
+                script.errors.entry(self.next).or_default().pop_front();
+                return Err(io::Error::from_raw_os_error(code));
+            }
+            let end = self.count.min(self.next.saturating_add(self.at_most));
+            let failing = (self.next..end).find(|at| error_at(at).is_some());
+            let end = failing.unwrap_or(end);
+            self.ends.extend((self.next..end).map(Ok));
+            self.next = end;
+            Ok(())
+        }
+
+        fn give_up(&mut self, _error: &io::Error) {
+            self.ends.push(Err(self.next));
+            self.next += 1;
+        }
+    }
+
+    /// Sends `count` messages of which some fail; how each ended, and what the
+    /// kernel was asked for.
+    fn run(
+        count: usize,
+        errors: &[(usize, &[i32])],
+        patience: Patience,
+    ) -> (Vec<Result<usize, usize>>, Script) {
+        let errors = errors
+            .iter()
+            .map(|(index, codes)| (*index, codes.iter().copied().collect()));
+        let script = Script {
+            errors: errors.collect(),
+            ..Script::default()
+        };
+        run_script(count, usize::MAX, script, patience)
+    }
+
+    fn run_script(
+        count: usize,
+        at_most: usize,
+        mut script: Script,
+        patience: Patience,
+    ) -> (Vec<Result<usize, usize>>, Script) {
+        let mut numbers = Numbers {
+            next: 0,
+            count,
+            at_most,
+            ends: Vec::new(),
+        };
+        send_all(&mut numbers, &mut script, patience);
+        (numbers.ends, script)
     }
 
     fn long() -> Patience {
@@ -246,17 +310,13 @@ mod tests {
 
     #[test]
     fn exactly_the_failing_entries_are_skipped() {
-        let mut script = Script::new(
-            8,
-            &[
-                (0, &[libc::EINVAL]),
-                (3, &[libc::EPERM; 2]),
-                (4, &[libc::ENETUNREACH; 2]),
-                (7, &[libc::EMSGSIZE; 2]),
-            ],
-        );
-        let (flushed, ends) = run(&mut script, long());
-        assert_eq!(flushed, Flushed::All);
+        let errors: [(usize, &[i32]); 4] = [
+            (0, &[libc::EINVAL]),
+            (3, &[libc::EPERM; 2]),
+            (4, &[libc::ENETUNREACH; 2]),
+            (7, &[libc::EMSGSIZE; 2]),
+        ];
+        let (ends, _) = run(8, &errors, long());
         assert_eq!(
             ends,
             [Err(0), Ok(1), Ok(2), Err(3), Err(4), Ok(5), Ok(6), Err(7)],
@@ -273,56 +333,55 @@ mod tests {
             libc::EACCES,
             libc::EPROTO,
         ] {
-            let mut script = Script::new(3, &[(0, &[code]), (2, &[code])]);
-            let (_, ends) = run(&mut script, Patience::None);
+            let (ends, _) = run(3, &[(0, &[code]), (2, &[code])], Patience::None);
             assert_eq!(ends, [Ok(0), Ok(1), Ok(2)], "errno {code}");
 
-            let mut storm = Script::new(2, &[(0, &[code; 10]), (1, &[code; 3])]);
-            storm.news = 9 + 1;
-            let (_, ends) = run(&mut storm, Patience::None);
+            let errors = [(0, [code; 10].into()), (1, [code; 3].into())];
+            let storm = Script {
+                errors: errors.into(),
+                news: 9 + 1,
+                ..Script::default()
+            };
+            let (ends, _) = run_script(2, usize::MAX, storm, Patience::None);
             assert_eq!(ends, [Ok(0), Err(1)], "errno {code}: the last one stays");
         }
     }
 
     #[test]
     fn interruptions_and_short_counts_lose_nothing() {
-        let mut script = Script::new(5, &[(2, &[libc::EINTR, libc::EINTR])]);
-        script.at_most = 1;
-        let (_, ends) = run(&mut script, long());
+        let script = Script {
+            errors: [(2, [libc::EINTR, libc::EINTR].into())].into(),
+            ..Script::default()
+        };
+        let (ends, _) = run_script(5, 1, script, long());
         assert_eq!(ends, [Ok(0), Ok(1), Ok(2), Ok(3), Ok(4)]);
     }
 
     #[test]
     fn a_full_buffer_is_waited_for() {
-        let mut script = Script::new(3, &[(1, &[libc::EAGAIN, libc::EAGAIN])]);
-        let (_, ends) = run(&mut script, long());
+        let (ends, script) = run(3, &[(1, &[libc::EAGAIN, libc::EAGAIN])], long());
         assert_eq!(ends, [Ok(0), Ok(1), Ok(2)]);
         assert_eq!(script.waits, 2);
     }
 
     #[test]
     fn a_buffer_full_past_the_deadline_drops_one_and_tries_the_next() {
-        let mut script = Script::new(3, &[(1, &[libc::EAGAIN])]);
-        let (flushed, ends) = run(&mut script, Patience::Until(Instant::now()));
-        assert_eq!(flushed, Flushed::All);
+        let past = Patience::Until(Instant::now());
+        let (ends, _) = run(3, &[(1, &[libc::EAGAIN])], past);
         assert_eq!(ends, [Ok(0), Err(1), Ok(2)]);
     }
 
     #[test]
     fn without_patience_what_finds_no_room_stays() {
-        let mut script = Script::new(4, &[(2, &[libc::EAGAIN])]);
-        let (flushed, ends) = run(&mut script, Patience::None);
-        assert_eq!(flushed, Flushed::From(2));
+        let (ends, _) = run(4, &[(2, &[libc::EAGAIN])], Patience::None);
         assert_eq!(ends, [Ok(0), Ok(1)]);
     }
 
     #[test]
     fn a_shortage_gets_one_pause_then_the_entry_is_dropped() {
-        let mut script = Script::new(
-            3,
-            &[(0, &[libc::ENOBUFS]), (1, &[libc::ENOMEM, libc::ENOMEM])],
-        );
-        let (_, ends) = run(&mut script, long());
+        let errors: [(usize, &[i32]); 2] =
+            [(0, &[libc::ENOBUFS]), (1, &[libc::ENOMEM, libc::ENOMEM])];
+        let (ends, script) = run(3, &errors, long());
         assert_eq!(ends, [Ok(0), Err(1), Ok(2)]);
         assert_eq!(script.pauses, 2);
     }

@@ -25,6 +25,7 @@
 //! | `exhaustion` | no descriptors, no threads, no memory left |
 //! | `forged` | sources that nobody sends from |
 //! | `icmp` | clients that vanished, and forged news of it |
+//! | `logging` | loggers that block |
 //! | `loops` | servers that are set on each other |
 //! | `network` | networks that come and go, lose, repeat and reorder |
 //! | `panics` | handlers that panic |
@@ -65,7 +66,8 @@ mod icmp;
 mod injection;
 #[cfg(target_os = "linux")]
 mod load;
-mod logger;
+#[cfg(target_os = "linux")]
+mod logging;
 #[cfg(target_os = "linux")]
 mod loops;
 #[cfg(target_os = "linux")]
@@ -124,7 +126,7 @@ fn main() -> std::process::ExitCode {
         exhaustion::cases(),
         forged::cases(),
         icmp::cases(),
-        logger::cases(),
+        logging::cases(),
         loops::cases(),
         network::cases(),
         panics::cases(),

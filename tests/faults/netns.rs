@@ -143,28 +143,34 @@ impl Namespace {
     /// Pieces into which this host has split packets so far, of both IP versions.
     #[track_caller]
     pub(crate) fn fragments_made(&self) -> u64 {
-        self.run(|| {
-            // The thread's own view; `/proc/net` is that of the first thread.
-            let read = |file: &str| {
-                std::fs::read_to_string(format!("/proc/thread-self/net/{file}"))
-                    .expect("proc is mounted")
-            };
-            let v4 = read("snmp");
-            // A line of names, and below it one of values.
-            let mut lines = v4.lines().filter_map(|line| line.strip_prefix("Ip: "));
-            let (names, values) = lines.next().zip(lines.next()).expect("two lines on IP");
-            let mut pairs = names.split_whitespace().zip(values.split_whitespace());
-            let v4 = pairs.find(|(name, _)| *name == "FragCreates");
-            let v6 = read("snmp6");
-            let v6 = v6
-                .lines()
-                .find_map(|line| line.strip_prefix("Ip6FragCreates"));
-            [v4.map(|(_, value)| value), v6]
-                .into_iter()
-                .map(|value| value.and_then(|text| text.trim().parse::<u64>().ok()))
-                .map(|count| count.expect("a counter"))
-                .sum()
-        })
+        let v6 = self.read("snmp6");
+        let v6 = v6
+            .lines()
+            .find_map(|line| line.strip_prefix("Ip6FragCreates"));
+        let v6 = v6.and_then(|text| text.trim().parse::<u64>().ok());
+        self.counter("Ip", "FragCreates") + v6.expect("a counter")
+    }
+
+    /// What the kernel has counted here for IPv4: snmp(5) has the names.
+    #[track_caller]
+    pub(crate) fn counter(&self, protocol: &str, name: &str) -> u64 {
+        let text = self.read("snmp");
+        // A line of names, and below it one of values.
+        let of_protocol = |line: &&str| line.split(':').next() == Some(protocol);
+        let mut lines = text.lines().filter(of_protocol);
+        let (names, values) = lines.next().zip(lines.next()).expect("two lines");
+        let mut pairs = names.split_whitespace().zip(values.split_whitespace());
+        let found = pairs.find(|pair| pair.0 == name);
+        let value = found.and_then(|(_, value)| value.parse().ok());
+        value.unwrap_or_else(|| panic!("no counter {protocol} {name} in {text}"))
+    }
+
+    /// A file of the namespace's own `/proc/net`.
+    #[track_caller]
+    fn read(&self, file: &str) -> String {
+        // The thread's own view; `/proc/net` is that of the first thread.
+        let path = format!("/proc/thread-self/net/{file}");
+        self.run(|| std::fs::read_to_string(path).expect("proc is mounted"))
     }
 }
 

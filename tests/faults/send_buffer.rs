@@ -1,5 +1,7 @@
 //! A network that takes replies more slowly than they are made.
 
+use std::net::SocketAddr;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use socketserver::{HandlerError, SocketHandle, ThreadingUdpServer};
@@ -7,14 +9,159 @@ use socketserver::{HandlerError, SocketHandle, ThreadingUdpServer};
 use crate::harness::{Case, Need, cases};
 use crate::load::Sender;
 use crate::netns::Namespace;
-use crate::support::{TestServer, wait_until};
+use crate::raw::Forger;
+use crate::support::{Client, TestServer, wait_until};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases! {
         &[Need::Root, Need::Tool("ip"), Need::Tool("tc")] => {
             replies_that_find_no_room_are_dropped_in_time_and_counted,
+            what_counts_as_sent_over_a_slow_link_arrives,
+        }
+        &[Need::Root, Need::Tool("ip")] => {
+            replies_to_absent_hosts_leave_room_for_those_to_present_ones,
+            absent_hosts_hold_no_more_of_the_send_buffer_than_their_share,
         }
     }
+}
+
+/// The buffer is full for longer than a send waits, in the middle of replies
+/// that leave as one: each of them is counted as what it was.
+fn what_counts_as_sent_over_a_slow_link_arrives() {
+    const SENT: u64 = 320;
+    const REPLY: [u8; 1_000] = [b'r'; 1_000];
+    let here = Namespace::new();
+    let server = here.run(|| {
+        ThreadingUdpServer::builder()
+            .send_buffer(4_608)
+            .workers(1)
+            .bind_fn("127.0.0.1:0", |_, _, socket| Ok(socket.reply(&REPLY)?))
+            .expect("bound")
+    });
+    let addr = server.local_addr();
+    let client = here.run(move || {
+        let mut sender = Sender::to(addr);
+        for _ in 0..SENT / 32 {
+            assert_eq!(sender.send(&[b"request"; 32]), 32, "sent");
+        }
+        sender.socket
+    });
+    here.command(
+        "tc",
+        "qdisc add dev lo root tbf rate 500kbit burst 2kb limit 8mb",
+    );
+    // Received all the while, so that nothing is lost there for want of room.
+    let (ended, ends) = mpsc::channel::<()>();
+    let counting = std::thread::spawn(move || {
+        let patience = Some(Duration::from_millis(20));
+        client.set_read_timeout(patience).expect("not zero");
+        let (mut arrived, mut buffer) = (0, [0; 2_000]);
+        loop {
+            match client.recv(&mut buffer) {
+                Ok(len) => {
+                    assert_eq!(buffer[..len], REPLY, "a whole reply");
+                    arrived += 1;
+                }
+                Err(_) if ends.try_recv().is_err() => {}
+                Err(_) => return arrived,
+            }
+        }
+    });
+    let server = here.run(|| TestServer::spawn(server));
+    server.wait_until_settled(SENT);
+    let stats = server.stop().stats;
+    let queue = || here.command("tc", "-s qdisc show dev lo");
+    wait_until("the link has taken all", || {
+        queue().contains("backlog 0b 0p")
+    });
+    ended.send(()).expect("it is counted");
+    let arrived: u64 = counting.join().expect("no panic");
+    let dropped = here.counter("Udp", "RcvbufErrors");
+    let replies = stats.replies;
+    let shown = format!("{arrived} arrived, {dropped} dropped\n{}\n{stats}", queue());
+    assert!(queue().contains("dropped 0,"), "{shown}");
+    assert_eq!(replies.sent, arrived + dropped, "{shown}");
+    assert_eq!(replies.bytes_sent, 1_000 * replies.sent, "{shown}");
+    assert_eq!(replies.failed.no_room, SENT - replies.sent, "{shown}");
+    assert!(replies.failed.no_room > SENT / 10, "{shown}");
+}
+
+/// What waits for the addresses of hosts that are not there (ARP) waits in the
+/// server's send buffer: more than the system's default holds.
+fn replies_to_absent_hosts_leave_room_for_those_to_present_ones() {
+    const ASKED: u8 = 50;
+    let (here, there) = Namespace::pair();
+    let server = here.run(|| {
+        ThreadingUdpServer::builder()
+            .workers(1)
+            .bind_fn("10.0.0.1:0", |bytes, _, socket| match bytes {
+                b"many" => absent(100)
+                    .try_for_each(|host| socket.send_to(&[0; 1_000], host))
+                    .map_err(Into::into),
+                _ => Ok(socket.reply(bytes)?),
+            })
+            .expect("bound")
+    });
+    let addr = server.local_addr();
+    let server = here.run(|| TestServer::spawn(server));
+    let client = there.run(move || Client::at("10.0.0.2:0", addr));
+    assert_eq!(client.ask(b"known"), b"known", "before all that");
+    client.send(b"many");
+    there.run(move || {
+        let forger = Forger::new();
+        for source in absent(200) {
+            forger.datagram(source, addr, b"answer me");
+        }
+    });
+    for number in 0..ASKED {
+        assert_eq!(client.ask(&[number]), [number], "there is room");
+    }
+    server.wait_until_settled(202 + u64::from(ASKED));
+    let stats = server.stop().stats;
+    assert_eq!(stats.replies.failed.total(), 0, "{stats}");
+}
+
+/// The kernel keeps no more for a host whose address it waits for than
+/// `unres_qlen_bytes` says (arp(7)); what is beyond is dropped there, and the
+/// send buffer has room again. So all but one of the hosts that could fill it
+/// leave room for everybody else.
+fn absent_hosts_hold_no_more_of_the_send_buffer_than_their_share() {
+    const SHARE: usize = 212_992;
+    /// More than a share, as the kernel counts: each datagram with its overhead.
+    const EACH: usize = 250;
+    let limit = std::fs::read_to_string("/proc/sys/net/core/wmem_max").expect("proc is mounted");
+    let limit: usize = limit.trim().parse().expect("bytes");
+    // The kernel doubles what it grants.
+    let hosts = 2 * limit.min(4 << 20) / SHARE - 1;
+    let (here, there) = Namespace::pair();
+    let server = here.run(move || {
+        ThreadingUdpServer::builder()
+            .workers(1)
+            .bind_fn("10.0.0.1:0", move |bytes, _, socket| match bytes {
+                b"many" => absent(hosts as u8)
+                    .cycle()
+                    .take(EACH * hosts)
+                    .try_for_each(|host| socket.send_to(&[0; 1_000], host))
+                    .map_err(Into::into),
+                _ => Ok(socket.reply(bytes)?),
+            })
+            .expect("bound")
+    });
+    let addr = server.local_addr();
+    let server = here.run(|| TestServer::spawn(server));
+    let client = there.run(move || Client::at("10.0.0.2:0", addr));
+    assert_eq!(client.ask(b"known"), b"known", "before all that");
+    client.send(b"many");
+    assert_eq!(client.ask(b"here"), b"here", "there is room");
+    let stats = server.stop().stats;
+    assert_eq!(stats.replies.failed.total(), 0, "{stats}");
+    let sent = (EACH * hosts + 2) as u64;
+    assert_eq!(stats.replies.sent, sent, "{stats}");
+}
+
+/// So many hosts on the link that are not there.
+fn absent(count: u8) -> impl Iterator<Item = SocketAddr> + Clone {
+    (0..count).map(|host| SocketAddr::from(([10, 0, 0, 20 + host], 4_000)))
 }
 
 /// On loopback a send buffer never fills up; on a link with a limit it does.
@@ -34,11 +181,7 @@ fn replies_that_find_no_room_are_dropped_in_time_and_counted() {
             .bind("10.0.0.1:0", || big_reply);
         TestServer::spawn(server.expect("bound"))
     });
-    fn big_reply(
-        _: &[u8],
-        _: std::net::SocketAddr,
-        socket: &SocketHandle,
-    ) -> Result<(), HandlerError> {
+    fn big_reply(_: &[u8], _: SocketAddr, socket: &SocketHandle) -> Result<(), HandlerError> {
         Ok(socket.reply(&REPLY)?)
     }
     let addr = server.local_addr();

@@ -10,6 +10,7 @@
 //! | `handlers` | `setup`, `handle`, `finish`; errors and panics |
 //! | `hooks` | what users hook in |
 //! | `replies` | what is sent, and what is not |
+//! | `ways` | what holds for all ways to send alike |
 //! | `datagrams` | what a handler is shown, and what the kernel drops |
 //! | `order` | one peer's datagrams one after another |
 //! | `shards` | several sockets, one server |
@@ -55,3 +56,4 @@ mod takeover;
 /// The portable twin receives one datagram at a time.
 #[cfg(all(target_os = "linux", not(socketserver_portable)))]
 mod trains;
+mod ways;

@@ -135,7 +135,7 @@ fn what_was_written_for_one_is_never_sent_to_the_next<S: UdpServer>() {
 }
 
 /// The most that IPv4 carries in a datagram.
-const LONGEST: usize = 65_507;
+pub(crate) const LONGEST: usize = 65_507;
 
 fn a_writer_takes_the_longest_reply_and_not_a_byte_more<S: UdpServer>() {
     let (tell, told) = mpsc::channel();

@@ -2,12 +2,9 @@
 //! (`UDP_SEGMENT`, udp(7)): the plan alone, without a kernel.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
 
-use super::send::SendQueue;
-use crate::sys::LocalEnd;
-
-/// Where a datagram goes, and from which local address.
-pub(super) type Flow = (SocketAddr, Option<LocalEnd>);
+use crate::sys::ledger::{ENTRIES, Flow};
 
 /// A queue's datagrams in the order they are sent, cut into messages: each is
 /// one datagram, or several of the same size to the same destination, of which
@@ -15,7 +12,7 @@ pub(super) type Flow = (SocketAddr, Option<LocalEnd>);
 #[derive(Debug)]
 pub(super) struct Plan {
     /// Where each message begins in the order; one more says where the last ends.
-    starts: [u8; SendQueue::ENTRIES + 1],
+    starts: [u8; ENTRIES + 1],
     messages: usize,
 }
 
@@ -30,13 +27,13 @@ struct Message {
 }
 
 impl Message {
-    fn of_one(flow: Flow, len: usize) -> Self {
+    fn of_one(flow: Flow, len: usize, stays_alone: bool) -> Self {
         Self {
             flow,
             segment: len,
             bytes: len,
             parts: 1,
-            is_closed: len == 0 || len > LARGEST_SEGMENT,
+            is_closed: stays_alone || len == 0 || len > LARGEST_SEGMENT,
         }
     }
 
@@ -59,30 +56,35 @@ impl Message {
 impl Plan {
     /// Sorts `order`, which names entries of a queue, so that those of one
     /// message follow one another. What goes to one destination keeps its order:
-    /// a datagram joins only the newest message to its destination.
-    pub(super) fn new(order: &mut [u8], entry: impl Fn(u8) -> (Flow, usize)) -> Self {
-        let nothing = Message::of_one((SocketAddr::from(([0, 0, 0, 0], 0)), None), 0);
-        let mut messages = [nothing; SendQueue::ENTRIES];
+    /// a datagram joins only the newest message to its destination. What goes
+    /// where `refuses` says so stays alone.
+    pub(super) fn new(
+        order: &mut [u8],
+        entry: impl Fn(u8) -> (Flow, usize),
+        refuses: impl Fn(SocketAddr) -> bool,
+    ) -> Self {
+        let nothing = Message::of_one((SocketAddr::from(([0, 0, 0, 0], 0)), None), 0, true);
+        let mut messages = [nothing; ENTRIES];
         let mut count = 0;
         let mut newest = Newest::new();
-        let mut message_of = [0_u8; SendQueue::ENTRIES];
+        let mut message_of = [0_u8; ENTRIES];
         for (place, index) in order.iter().enumerate() {
             let (flow, len) = entry(*index);
             let slot = newest.slot(flow.0);
             let joined = slot.is_some_and(|at| messages[usize::from(at)].join(flow, len));
             if !joined {
-                messages[count] = Message::of_one(flow, len);
+                messages[count] = Message::of_one(flow, len, refuses(flow.0));
                 *slot = Some(count as u8);
                 count += 1;
             }
             message_of[place] = slot.unwrap_or_default();
         }
-        let mut starts = [0; SendQueue::ENTRIES + 1];
+        let mut starts = [0; ENTRIES + 1];
         for (at, message) in messages[..count].iter().enumerate() {
             starts[at + 1] = starts[at] + message.parts;
         }
         let mut next = starts;
-        let mut sorted = [0_u8; SendQueue::ENTRIES];
+        let mut sorted = [0_u8; ENTRIES];
         for (place, index) in order.iter().enumerate() {
             let at = &mut next[usize::from(message_of[place])];
             sorted[usize::from(*at)] = *index;
@@ -105,10 +107,16 @@ impl Plan {
         usize::from(self.starts[message])..usize::from(self.starts[message + 1])
     }
 
-    /// The message that begins at this place.
-    pub(super) fn message_at(&self, place: usize) -> usize {
-        let starts = &self.starts[..self.messages];
-        starts.partition_point(|start| usize::from(*start) < place)
+    /// Makes each datagram of a message a message of its own.
+    pub(super) fn split(&mut self, message: usize) {
+        let places = self.places(message);
+        let more = places.len() - 1;
+        self.starts
+            .copy_within(message + 1..=self.messages, message + 1 + more);
+        for (at, place) in places.enumerate() {
+            self.starts[message + at] = place as u8;
+        }
+        self.messages += more;
     }
 }
 
@@ -123,16 +131,77 @@ impl Newest {
     }
 
     pub(super) fn slot(&mut self, to: SocketAddr) -> &mut Option<u8> {
-        let ip = match to.ip() {
-            IpAddr::V4(v4) => u64::from(u32::from(v4)),
-            IpAddr::V6(v6) => {
-                let bits = u128::from(v6);
-                (bits >> 64) as u64 ^ bits as u64
-            }
-        };
-        let mixed = (ip << 16 ^ u64::from(to.port())).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        &mut self.0[(mixed >> 57) as usize]
+        &mut self.0[(mixed(to.ip(), to.port()) >> 57) as usize]
     }
+}
+
+/// Destinations to which segmented sends failed though their parts can be sent:
+/// the route or its device takes none. Each is remembered for [`REMEMBERED`],
+/// whatever the port, unless another falls into its slot.
+#[derive(Debug)]
+pub(super) struct Refusals {
+    slots: [Option<(IpAddr, Instant)>; 64],
+    /// When the last of them is forgotten; `None` while there is none.
+    last: Option<Instant>,
+}
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self {
+            slots: [None; 64],
+            last: None,
+        }
+    }
+}
+
+impl Refusals {
+    pub(super) fn add(&mut self, to: SocketAddr, now: Instant) {
+        let until = now + REMEMBERED;
+        self.slots[Self::slot(to)] = Some((to.ip(), until));
+        self.last = Some(until);
+    }
+
+    /// Those that are remembered now. The clock is read only if there are any.
+    pub(super) fn in_force(&mut self) -> InForce<'_> {
+        let now = self.last.map(|_| Instant::now());
+        self.last = self.last.filter(|last| now.is_some_and(|now| now < *last));
+        InForce {
+            refusals: self,
+            now: now.filter(|_| self.last.is_some()),
+        }
+    }
+
+    fn slot(to: SocketAddr) -> usize {
+        (mixed(to.ip(), 0) >> 58) as usize
+    }
+}
+
+/// What [`Refusals`] remember at one moment.
+#[derive(Debug)]
+pub(super) struct InForce<'a> {
+    refusals: &'a Refusals,
+    now: Option<Instant>,
+}
+
+impl InForce<'_> {
+    pub(super) fn contains(&self, to: SocketAddr) -> bool {
+        self.now.is_some_and(|now| {
+            let known = self.refusals.slots[Refusals::slot(to)];
+            known.is_some_and(|(ip, until)| ip == to.ip() && now < until)
+        })
+    }
+}
+
+/// Spreads addresses over tables; the upper bits are the better ones.
+fn mixed(ip: IpAddr, port: u16) -> u64 {
+    let ip = match ip {
+        IpAddr::V4(v4) => u64::from(u32::from(v4)),
+        IpAddr::V6(v6) => {
+            let bits = u128::from(v6);
+            (bits >> 64) as u64 ^ bits as u64
+        }
+    };
+    (ip << 16 ^ u64::from(port)).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 /// `UDP_MAX_SEGMENTS` of older kernels (include/linux/udp.h); newer take 128.
@@ -142,6 +211,8 @@ const MOST_BYTES: usize = 65_507;
 /// A segment must fit the route's MTU or the whole send fails: what fits
 /// Ethernet's 1,500 over IPv6 fits most routes.
 const LARGEST_SEGMENT: usize = 1_452;
+/// Routes rarely change sooner; and one try in that time costs one call.
+const REMEMBERED: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
@@ -156,10 +227,14 @@ mod tests {
     /// The plan for these (peer, length) pairs, as the entries of each message.
     fn plan(entries: &[(u8, usize)]) -> Vec<Vec<u8>> {
         let mut order: Vec<u8> = (0..entries.len() as u8).collect();
-        let plan = Plan::new(&mut order, |index| {
-            let (to, len) = entries[usize::from(index)];
-            ((peer(to), None), len)
-        });
+        let plan = Plan::new(
+            &mut order,
+            |index| {
+                let (to, len) = entries[usize::from(index)];
+                ((peer(to), None), len)
+            },
+            |_| false,
+        );
         (0..plan.messages())
             .map(|message| order[plan.places(message)].to_vec())
             .collect()
@@ -181,6 +256,44 @@ mod tests {
     fn empty_and_large_datagrams_travel_alone() {
         let entries = [(1, 0), (1, 0), (1, 1_453), (1, 1_453)];
         assert_eq!(plan(&entries), [vec![0], vec![1], vec![2], vec![3]]);
+    }
+
+    #[test]
+    fn a_split_message_is_one_for_each_part_and_the_others_stay() {
+        let lens = [64, 64, 10, 64, 64, 65];
+        let mut order: Vec<u8> = (0..6).collect();
+        let entry = |index| ((peer(1), None), lens[usize::from(index)]);
+        let mut plan = Plan::new(&mut order, entry, |_| false);
+        let places = |plan: &Plan| -> Vec<_> {
+            (0..plan.messages())
+                .map(|message| plan.places(message))
+                .collect()
+        };
+        assert_eq!(places(&plan), [0..3, 3..5, 5..6]);
+        plan.split(1);
+        assert_eq!(places(&plan), [0..3, 3..4, 4..5, 5..6]);
+        plan.split(0);
+        assert_eq!(places(&plan), [0..1, 1..2, 2..3, 3..4, 4..5, 5..6]);
+    }
+
+    #[test]
+    fn what_refuses_segments_is_remembered_for_a_while() {
+        let mut refusals = Refusals::default();
+        assert!(!refusals.in_force().contains(peer(1)), "nobody yet");
+        let now = Instant::now();
+        refusals.add(peer(1), now);
+        let other_port = SocketAddr::new(peer(1).ip(), 1);
+        let in_force = refusals.in_force();
+        assert!(in_force.contains(peer(1)) && in_force.contains(other_port));
+        assert!(!in_force.contains(peer(2)), "another host");
+        let past = now.checked_sub(REMEMBERED).expect("some time is past");
+        refusals.add(peer(1), past);
+        assert!(!refusals.in_force().contains(peer(1)), "forgotten");
+        let mut order = [0, 1, 2, 3];
+        let entry = |index: u8| ((peer(index % 2), None), 64);
+        let plan = Plan::new(&mut order, entry, |to| to == peer(1));
+        assert_eq!(order[plan.places(0)], [0, 2]);
+        assert_eq!(plan.messages(), 3, "those to the other stay alone");
     }
 
     proptest! {

@@ -19,6 +19,7 @@ pub(crate) use bell::Bell;
 #[cfg(any(fuzzing, test))]
 pub(crate) use control::read_control_messages;
 pub(crate) use receive::ReceiveBlock;
+pub(crate) use segments::segments_work;
 pub(crate) use send::SendQueue;
 pub(crate) use socket::Socket;
 pub(crate) use thread::{ThreadProbe, ThreadUsage, name_thread, try_thread};

@@ -10,16 +10,18 @@ use super::check;
 use super::control::Control;
 use crate::logging::log_debug;
 
-/// Whether segmented sends work here: tried once per process, on loopback.
-pub(super) fn segments_work() -> bool {
+/// Whether segmented sends work here: tried once per process, on loopback. The
+/// first to ask writes to the log if they do not.
+pub(crate) fn segments_work() -> bool {
     static WORK: OnceLock<bool> = OnceLock::new();
-    *WORK.get_or_init(|| {
-        let works = try_segments().unwrap_or(false);
-        if !works {
-            log_debug!("segmented sends (UDP_SEGMENT) do not work here: replies leave one by one");
-        }
-        works
-    })
+    if let Some(work) = WORK.get() {
+        return *work;
+    }
+    let work = try_segments().unwrap_or(false);
+    if WORK.set(work).is_ok() && !work {
+        log_debug!("segmented sends (UDP_SEGMENT) do not work here: replies leave one by one");
+    }
+    work
 }
 
 /// Sends two segments at once and looks for two datagrams.

@@ -1,36 +1,29 @@
 //! Room for a batch of datagrams to send.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::time::Instant;
 
 use super::address::RawAddress;
-use super::coalesce::{Flow, Newest, Plan};
+use super::coalesce::{Newest, Plan, Refusals};
 use super::control::Control;
-use super::segments::segments_work;
 use super::slab::Slab;
 use super::{Socket, check};
-use crate::sys::send_loop::{self, Flushed, Patience, Wire};
-use crate::sys::{FlushReport, LocalEnd, SendFault, SendOptions};
+use crate::sys::ledger::{BYTES, ENTRIES, Flow, Ledger};
+use crate::sys::send_loop::{Messages, Patience, SendReport, Wire, send_all};
+use crate::sys::{LocalEnd, SendOptions};
 
 /// A queue of datagrams in one block of memory, sent by `sendmmsg`. What is
 /// pushed is laid out for the kernel at once; a flush of datagrams to different
 /// peers converts nothing.
 pub(crate) struct SendQueue {
     to_v6: bool,
+    ledger: Ledger,
     payload: Slab<u8>,
-    used: usize,
     headers: Slab<libc::mmsghdr>,
     names: Slab<RawAddress>,
     controls: Slab<Control>,
     vectors: Slab<libc::iovec>,
-    flows: [Flow; Self::ENTRIES],
-    /// Entries in the order they are sent.
-    order: [u8; Self::ENTRIES],
-    /// The first place in the order that is not settled yet.
-    first: usize,
-    /// One past the last place.
-    end: usize,
     /// What coalescing needs; `None` where it is off.
     coalescing: Option<Box<Coalescing>>,
 }
@@ -40,6 +33,8 @@ struct Coalescing {
     newest: Newest,
     /// Whether two entries have the same destination.
     has_repeats: bool,
+    /// Destinations that take no segmented sends.
+    refusals: Refusals,
     headers: Slab<libc::mmsghdr>,
     vectors: Slab<libc::iovec>,
     controls: Slab<Control>,
@@ -50,55 +45,43 @@ struct Coalescing {
 unsafe impl Send for SendQueue {}
 
 impl SendQueue {
-    /// Entries it has room for.
-    pub(crate) const ENTRIES: usize = 64;
-    /// Payload bytes it has room for: two of the largest datagrams.
-    pub(crate) const BYTES: usize = 128 * 1024;
-
     /// An empty queue for a socket bound to `local`; an error where there is no
     /// memory for it.
     pub(crate) fn new(local: SocketAddr, options: SendOptions) -> io::Result<Self> {
-        let coalesce = options.coalesce && segments_work();
-        let coalescing = match coalesce {
+        let coalescing = match options.coalesce {
             true => Some(Box::new(Coalescing::new()?)),
             false => None,
         };
-        let nobody = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         // SAFETY: zero bytes, null pointers and zero lengths are valid values of
         // all five.
         unsafe {
             Ok(Self {
                 to_v6: local.is_ipv6(),
-                payload: Slab::zeroed(Self::BYTES)?,
-                used: 0,
-                headers: Slab::zeroed(Self::ENTRIES)?,
-                names: Slab::zeroed(Self::ENTRIES)?,
-                controls: Slab::zeroed(Self::ENTRIES)?,
-                vectors: Slab::zeroed(Self::ENTRIES)?,
-                flows: [(nobody, None); Self::ENTRIES],
-                order: std::array::from_fn(|place| place as u8),
-                first: 0,
-                end: 0,
+                ledger: Ledger::new(),
+                payload: Slab::zeroed(BYTES)?,
+                headers: Slab::zeroed(ENTRIES)?,
+                names: Slab::zeroed(ENTRIES)?,
+                controls: Slab::zeroed(ENTRIES)?,
+                vectors: Slab::zeroed(ENTRIES)?,
                 coalescing,
             })
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.first == self.end
+        self.ledger.is_empty()
     }
 
     /// Whether a datagram of `len` bytes finds room.
     pub(crate) fn has_room(&self, len: usize) -> bool {
-        self.end < Self::ENTRIES && len <= Self::BYTES - self.used
+        self.ledger.has_room(len)
     }
 
     /// Appends a datagram, for which there must be room, to leave from a local
     /// address of its own or from the one that the route gives it.
     pub(crate) fn push(&mut self, bytes: &[u8], to: SocketAddr, from: Option<LocalEnd>) {
-        assert!(self.has_room(bytes.len()), "the caller looked for room");
-        let index = self.end;
-        let start = self.used;
+        let start = self.ledger.used();
+        let index = self.ledger.push((to, from), bytes.len());
         self.payload.write(start, bytes);
         let (name, name_len) = RawAddress::encode(to, self.to_v6);
         self.names.set(index, name);
@@ -107,7 +90,7 @@ impl SendQueue {
             libc::iovec {
                 // An empty datagram at the very end points at the last byte,
                 // which nobody reads.
-                iov_base: self.payload.at(start.min(Self::BYTES - 1)).cast(),
+                iov_base: self.payload.at(start.min(BYTES - 1)).cast(),
                 iov_len: bytes.len(),
             },
         );
@@ -126,67 +109,53 @@ impl SendQueue {
             header.msg_hdr.msg_controllen = control.len() as _;
         }
         if let Some(coalescing) = &mut self.coalescing {
-            coalescing.note((to, from), index, &self.flows);
+            coalescing.note((to, from), index, &self.ledger);
         }
-        self.flows[index] = (to, from);
-        self.order[index] = index as u8;
-        self.end += 1;
-        self.used += bytes.len();
     }
 
-    /// Sends what is queued, in order; tells `failed` the length, the destination
-    /// and the error of each datagram that is given up.
+    /// Sends what is queued, in order. Without patience, what finds no room stays.
     pub(crate) fn flush(
         &mut self,
-        socket: &Socket,
+        mut socket: &Socket,
         patience: Patience,
-        mut failed: impl FnMut(usize, SocketAddr, io::Error),
-    ) -> FlushReport {
-        let mut report = FlushReport::default();
-        let plan = self.coalesce();
-        let mut wire = Kernel {
-            socket,
-            queue: self,
-            plan: plan.as_ref(),
-            alone_until: 0,
-            calls: 0,
-        };
-        let count = self.end - self.first;
-        let flushed = send_loop::send_all(count, &mut wire, patience, |at, end| {
-            let index = self.index(at);
-            let len = self.vectors.get(index).iov_len;
-            match end {
-                Ok(()) => {
-                    report.sent += 1;
-                    report.bytes += len as u64;
-                }
-                Err(error) => failed(len, self.flows[index].0, error),
-            }
-        });
-        report.calls = wire.calls;
-        match flushed {
-            Flushed::All => {
-                self.discard();
-            }
-            Flushed::From(at) => self.first += at,
-        }
-        report
+        report: &mut impl SendReport,
+    ) {
+        self.flush_to(&mut socket, patience, report);
     }
 
     /// Drops all that is queued; returns how many entries that were.
     pub(crate) fn discard(&mut self) -> usize {
-        let dropped = self.end - self.first;
-        (self.first, self.end, self.used) = (0, 0, 0);
+        let dropped = self.ledger.discard();
+        self.forget_destinations();
+        dropped
+    }
+
+    fn flush_to(
+        &mut self,
+        wire: &mut impl SendMany,
+        patience: Patience,
+        report: &mut impl SendReport,
+    ) {
+        let plan = self.coalesce();
+        let mut messages = Planned {
+            plan,
+            next: 0,
+            cut: None,
+            queue: self,
+            report,
+        };
+        send_all(&mut messages, wire, patience);
+        if self.is_empty() {
+            self.forget_destinations();
+        }
+    }
+
+    /// The queue is empty: what comes next repeats no destination.
+    fn forget_destinations(&mut self) {
         if let Some(coalescing) = &mut self.coalescing {
             coalescing.newest = Newest::new();
             coalescing.has_repeats = false;
         }
-        dropped
-    }
-
-    /// The entry at a place, counted from the first unsettled one.
-    fn index(&self, at: usize) -> usize {
-        usize::from(self.order[self.first + at])
     }
 
     /// Lays out messages of several datagrams, where there are any to be made.
@@ -195,11 +164,15 @@ impl SendQueue {
         if !coalescing.has_repeats {
             return None;
         }
-        let order = &mut self.order[self.first..self.end];
-        let plan = Plan::new(order, |index| {
-            let index = usize::from(index);
-            (self.flows[index], self.vectors.get(index).iov_len)
+        let refusals = coalescing.refusals.in_force();
+        let plan = self.ledger.sort(|order, ledger| {
+            let entry = |index| {
+                let index = usize::from(index);
+                (ledger.flow(index), ledger.bytes(index).len())
+            };
+            Plan::new(order, entry, |to| refusals.contains(to))
         });
+        let order = self.ledger.waiting();
         for message in 0..plan.messages() {
             let places = plan.places(message);
             for place in places.clone() {
@@ -213,7 +186,7 @@ impl SendQueue {
             if places.len() > 1 {
                 let segment = self.vectors.get(leader).iov_len as u16;
                 let mut control = Control::new();
-                if let (_, Some(from)) = self.flows[leader] {
+                if let (_, Some(from)) = self.ledger.flow(leader) {
                     control.push_source(from);
                 }
                 control.push_segment(segment);
@@ -234,17 +207,18 @@ impl Coalescing {
             Ok(Self {
                 newest: Newest::new(),
                 has_repeats: false,
-                headers: Slab::zeroed(SendQueue::ENTRIES)?,
-                vectors: Slab::zeroed(SendQueue::ENTRIES)?,
-                controls: Slab::zeroed(SendQueue::ENTRIES)?,
+                refusals: Refusals::default(),
+                headers: Slab::zeroed(ENTRIES)?,
+                vectors: Slab::zeroed(ENTRIES)?,
+                controls: Slab::zeroed(ENTRIES)?,
             })
         }
     }
 
     /// Notes that entry `index` is of this flow.
-    fn note(&mut self, flow: Flow, index: usize, flows: &[Flow]) {
+    fn note(&mut self, flow: Flow, index: usize, ledger: &Ledger) {
         let slot = self.newest.slot(flow.0);
-        let repeats = slot.is_some_and(|last| flows[usize::from(last)] == flow);
+        let repeats = slot.is_some_and(|last| ledger.flow(usize::from(last)) == flow);
         *slot = Some(index as u8);
         self.has_repeats |= repeats;
     }
@@ -253,182 +227,140 @@ impl Coalescing {
 impl std::fmt::Debug for SendQueue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SendQueue")
-            .field("entries", &(self.end - self.first))
-            .field("bytes", &self.used)
+            .field("entries", &self.ledger.len())
+            .field("bytes", &self.ledger.used())
             .field("coalesces", &self.coalescing.is_some())
             .finish_non_exhaustive()
     }
 }
 
-/// The queue on its way into the kernel. The headers are written to (sent
-/// lengths) through their raw pointers alone.
-struct Kernel<'a> {
-    socket: &'a Socket,
-    queue: &'a SendQueue,
-    plan: Option<&'a Plan>,
-    /// Up to this place datagrams are sent one by one, because the message
-    /// they were parts of failed.
-    alone_until: usize,
-    calls: u64,
+/// What takes several messages with one call.
+trait SendMany: Wire {
+    /// Sends the first of these messages, at least one; how many.
+    ///
+    /// # Safety
+    /// Each header leads to memory that may be read during the call.
+    unsafe fn send_many(&mut self, headers: &mut [libc::mmsghdr]) -> io::Result<usize>;
 }
 
-impl Kernel<'_> {
-    /// Sends what the headers from `first` on say; how many of them went out.
-    fn send_headers(
-        &mut self,
-        headers: &Slab<libc::mmsghdr>,
-        first: usize,
-        count: usize,
-    ) -> io::Result<usize> {
-        self.calls += 1;
-        // SAFETY: `count` headers from `first` on were filled by `push` or
-        // `coalesce` and lead into the queue's slabs; `flush` holds the queue
-        // mutably, so nobody else reaches them during the call.
+impl SendMany for &Socket {
+    unsafe fn send_many(&mut self, headers: &mut [libc::mmsghdr]) -> io::Result<usize> {
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        // SAFETY: the slice is writable (for the sent lengths), and what the
+        // headers lead to is readable, as the caller promises.
         check(unsafe {
             libc::sendmmsg(
-                self.socket.raw(),
-                headers.at(first),
-                count as libc::c_uint,
-                (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as _,
+                self.raw(),
+                headers.as_mut_ptr(),
+                headers.len() as libc::c_uint,
+                flags as _,
             )
         })
     }
+}
 
-    /// Sends one datagram by itself.
-    fn send_alone(&mut self, at: usize) -> io::Result<usize> {
-        let index = self.queue.index(at);
-        self.send_headers(&self.queue.headers, index, 1)
-    }
+/// The queue as messages, in the order of a plan.
+struct Planned<'a, R> {
+    queue: &'a mut SendQueue,
+    /// Without one, each datagram is a message, in the order of their numbers.
+    plan: Option<Plan>,
+    /// The message of the plan that is the first to be sent.
+    next: usize,
+    /// Where a message should have gone that failed and was cut since.
+    cut: Option<SocketAddr>,
+    report: &'a mut R,
+}
 
-    /// Sends whole messages from place `at` on; how many datagrams went out.
-    ///
-    /// Whatever makes a message of several fail, a segment above the route's
-    /// MTU or a device without checksum offload, need not be wrong with its
-    /// parts: they are sent one by one, this once.
-    fn send_messages(
-        &mut self,
-        at: usize,
-        plan: &Plan,
-        coalescing: &Coalescing,
-    ) -> io::Result<usize> {
-        let first = plan.message_at(at);
-        let count = plan.messages() - first;
-        match self.send_headers(&coalescing.headers, first, count) {
-            Ok(sent) => Ok(plan.places(first + sent - 1).end - at),
-            Err(error) => {
-                let is_whole = plan.places(first).len() == 1;
-                let fault = SendFault::of(&error);
-                let for_now = matches!(fault, SendFault::Interrupted | SendFault::WouldBlock);
-                if is_whole || for_now {
-                    return Err(error);
-                }
-                self.alone_until = plan.places(first).end;
-                self.send_alone(at)
+impl<R> Planned<'_, R> {
+    /// Sends from the first message on; how many datagrams that took.
+    fn send_many(&mut self, wire: &mut impl SendMany) -> io::Result<usize> {
+        let SendQueue {
+            ledger,
+            headers,
+            coalescing,
+            ..
+        } = &mut *self.queue;
+        let headers = match (&self.plan, coalescing) {
+            (Some(plan), Some(coalescing)) => {
+                let left = plan.messages() - self.next;
+                coalescing.headers.slice_mut(self.next, left)
             }
-        }
+            _ => headers.slice_mut(ledger.head(), ledger.len()),
+        };
+        // SAFETY: `push` and `coalesce` filled these headers; they lead into the
+        // queue's other slabs, which this holds mutably during the call.
+        let sent = unsafe { wire.send_many(headers) }?;
+        let Some(plan) = &self.plan else {
+            return Ok(sent);
+        };
+        let end = self.next + sent;
+        let datagrams = (self.next..end).map(|message| plan.places(message).len());
+        let datagrams = datagrams.sum();
+        self.next = end;
+        Ok(datagrams)
     }
 }
 
-impl Wire for Kernel<'_> {
-    fn send(&mut self, at: usize) -> io::Result<usize> {
-        match (self.plan, &self.queue.coalescing) {
-            (Some(_), _) if at < self.alone_until => self.send_alone(at),
-            (Some(plan), Some(coalescing)) => self.send_messages(at, plan, coalescing),
-            // Nothing was coalesced since the queue was empty: the order is
-            // that of the entries.
-            _ => {
-                let first = self.queue.first + at;
-                let count = self.queue.end - first;
-                self.send_headers(&self.queue.headers, first, count)
-            }
+impl<W: SendMany, R: SendReport> Messages<W> for Planned<'_, R> {
+    fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    fn send(&mut self, wire: &mut W) -> io::Result<()> {
+        let sent = self.send_many(wire);
+        match sent {
+            Ok(count) => self.queue.ledger.sent(count, self.report),
+            Err(_) => self.report.called(0, 0),
         }
+        match sent {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(_) => {}
+            Err(error) => return Err(error),
+        }
+        // A part left where the whole did not.
+        if let (Some(to), Some(coalescing)) = (self.cut.take(), &mut self.queue.coalescing) {
+            coalescing.refusals.add(to, Instant::now());
+        }
+        Ok(())
     }
 
-    fn wait_writable(&mut self, timeout: Duration) {
-        self.socket.wait_writable(timeout);
+    /// The parts stand where their message stood, and go in one call with all
+    /// that follows.
+    fn split(&mut self) -> bool {
+        let (Some(plan), Some(coalescing)) = (&mut self.plan, &mut self.queue.coalescing) else {
+            return false;
+        };
+        let parts = plan.places(self.next).len();
+        if parts == 1 {
+            return false;
+        }
+        let before = plan.messages();
+        plan.split(self.next);
+        let behind = self.next + 1..before;
+        let headers = coalescing.headers.slice_mut(0, ENTRIES);
+        headers.copy_within(behind, self.next + parts);
+        let order = &self.queue.ledger.waiting()[..parts];
+        for (at, index) in order.iter().enumerate() {
+            headers[self.next + at] = *self.queue.headers.get(usize::from(*index));
+        }
+        self.cut = Some(self.queue.ledger.flow(usize::from(order[0])).0);
+        true
     }
 
-    fn pause(&mut self, length: Duration) {
-        std::thread::sleep(length);
-    }
-
-    fn discard_late_news(&mut self) -> bool {
-        self.socket.discard_late_news()
+    fn give_up(&mut self, error: &io::Error) {
+        self.cut = None;
+        let parts = match &self.plan {
+            Some(plan) => plan.places(self.next).len(),
+            None => 1,
+        };
+        self.next += 1;
+        self.queue.ledger.give_up(parts, error, self.report);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::UdpSocket;
-    use std::time::Instant;
+mod tests;
 
-    use super::*;
-    use crate::sys::TakeOver;
-
-    fn bound() -> Socket {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port on loopback");
-        Socket::new(socket, TakeOver::default()).expect("a UDP socket")
-    }
-
-    fn peer() -> (UdpSocket, SocketAddr) {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port on loopback");
-        let patience = Some(Duration::from_secs(5));
-        socket.set_read_timeout(patience).expect("not zero");
-        let addr = socket.local_addr().expect("it is bound");
-        (socket, addr)
-    }
-
-    #[track_caller]
-    fn expect(socket: &UdpSocket, expected: &[&[u8]]) {
-        let mut buffer = [0; 2048];
-        for (place, expected) in expected.iter().enumerate() {
-            let len = socket.recv(&mut buffer).expect("it was sent");
-            assert_eq!(&buffer[..len], *expected, "datagram {place}");
-        }
-    }
-
-    fn flush(queue: &mut SendQueue, socket: &Socket) -> (FlushReport, Vec<(usize, SocketAddr)>) {
-        let patience = Patience::Until(Instant::now() + Duration::from_secs(5));
-        let mut failed = Vec::new();
-        let report = queue.flush(socket, patience, |len, to, _| failed.push((len, to)));
-        assert!(queue.is_empty(), "with patience everything is settled");
-        (report, failed)
-    }
-
-    #[test]
-    fn datagrams_of_one_size_to_one_peer_leave_in_one_call_and_arrive_apart() {
-        let socket = bound();
-        let ((one, one_addr), (two, two_addr)) = (peer(), peer());
-        for coalesce in [true, false] {
-            let mut queue =
-                SendQueue::new(socket.local_addr(), SendOptions { coalesce }).expect("memory");
-            for bytes in [&b"a1"[..], b"a2", b"a3", b"", b"longer", b"b1"] {
-                queue.push(bytes, one_addr, None);
-                queue.push(b"x", two_addr, None);
-            }
-            let (report, failed) = flush(&mut queue, &socket);
-            assert_eq!((report.sent, report.bytes, report.calls), (12, 20, 1));
-            assert_eq!(failed, []);
-            expect(&one, &[b"a1", b"a2", b"a3", b"", b"longer", b"b1"]);
-            expect(&two, &[&b"x"[..]; 6]);
-        }
-    }
-
-    #[test]
-    fn parts_of_a_failing_message_are_skipped_one_by_one_and_all_others_sent() {
-        let socket = bound();
-        let (one, one_addr) = peer();
-        let nobody = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut queue =
-            SendQueue::new(socket.local_addr(), SendOptions { coalesce: true }).expect("memory");
-        for bytes in [b"a1", b"a2", b"a3"] {
-            queue.push(bytes, one_addr, None);
-            queue.push(b"poison", nobody, None);
-        }
-        queue.push(b"a4", one_addr, None);
-        let (report, failed) = flush(&mut queue, &socket);
-        assert_eq!((report.sent, report.bytes), (4, 8));
-        assert_eq!(failed, [(6, nobody); 3], "exactly those to port 0");
-        expect(&one, &[b"a1", b"a2", b"a3", b"a4"]);
-    }
-}
+#[cfg(test)]
+#[path = "../send_tests.rs"]
+mod scripted;

@@ -62,6 +62,13 @@ impl<T: Copy> Slab<T> {
         unsafe { &mut *self.at(index) }
     }
 
+    /// `len` elements from `start` on, to be changed in place.
+    pub(super) fn slice_mut(&mut self, start: usize, len: usize) -> &mut [T] {
+        assert!(start <= self.len && len <= self.len - start, "out of slab");
+        // SAFETY: in bounds, initialised, and `&mut self` makes it the only access.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().add(start), len) }
+    }
+
     /// Overwrites element `index`.
     pub(super) fn set(&mut self, index: usize, value: T) {
         *self.get_mut(index) = value;

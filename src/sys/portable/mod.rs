@@ -41,6 +41,11 @@ pub(crate) use socket::Socket;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// Whether several datagrams to one peer can leave as one: never, portably.
+pub(crate) fn segments_work() -> bool {
+    false
+}
+
 /// `std` names threads where they are started; renaming one is not portable.
 pub(crate) fn name_thread(_name: &str) {}
 

@@ -2,139 +2,98 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use super::Socket;
-use crate::sys::send_loop::{self, Flushed, Patience, Wire};
-use crate::sys::{FlushReport, LocalEnd, SendOptions};
+use crate::sys::ledger::{BYTES, Ledger};
+use crate::sys::send_loop::{Messages, Patience, SendReport, Wire, send_all};
+use crate::sys::{LocalEnd, SendOptions};
 
 /// A queue of datagrams in one block of memory.
 #[derive(Debug)]
 pub(crate) struct SendQueue {
+    ledger: Ledger,
     payload: Vec<u8>,
-    entries: Vec<Entry>,
-    /// The first entry that is not settled yet.
-    first: usize,
-}
-
-#[derive(Debug)]
-struct Entry {
-    start: usize,
-    len: usize,
-    to: SocketAddr,
 }
 
 impl SendQueue {
-    /// Entries it has room for.
-    pub(crate) const ENTRIES: usize = 64;
-    /// Payload bytes it has room for: two of the largest datagrams.
-    pub(crate) const BYTES: usize = 128 * 1024;
-
     /// An empty queue for a socket bound to `_local`; an error where there is no
     /// memory for it.
     pub(crate) fn new(_local: SocketAddr, _options: SendOptions) -> io::Result<Self> {
-        let (mut payload, mut entries) = (Vec::new(), Vec::new());
-        payload.try_reserve_exact(Self::BYTES)?;
-        entries.try_reserve_exact(Self::ENTRIES)?;
+        let mut payload = Vec::new();
+        payload.try_reserve_exact(BYTES)?;
         Ok(Self {
+            ledger: Ledger::new(),
             payload,
-            entries,
-            first: 0,
         })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.first == self.entries.len()
+        self.ledger.is_empty()
     }
 
     /// Whether a datagram of `len` bytes finds room.
     pub(crate) fn has_room(&self, len: usize) -> bool {
-        self.entries.len() < Self::ENTRIES && len <= Self::BYTES - self.payload.len()
+        self.ledger.has_room(len)
     }
 
     /// Appends a datagram, for which there must be room.
-    pub(crate) fn push(&mut self, bytes: &[u8], to: SocketAddr, _from: Option<LocalEnd>) {
-        assert!(self.has_room(bytes.len()), "the caller looked for room");
-        self.entries.push(Entry {
-            start: self.payload.len(),
-            len: bytes.len(),
-            to,
-        });
+    pub(crate) fn push(&mut self, bytes: &[u8], to: SocketAddr, from: Option<LocalEnd>) {
+        self.payload.truncate(self.ledger.used());
+        self.ledger.push((to, from), bytes.len());
         self.payload.extend_from_slice(bytes);
     }
 
-    /// Sends what is queued, in order; tells `failed` the length, the destination
-    /// and the error of each datagram that is given up.
+    /// Sends what is queued, in order. Without patience, what finds no room stays.
     pub(crate) fn flush(
         &mut self,
-        socket: &Socket,
+        mut socket: &Socket,
         patience: Patience,
-        mut failed: impl FnMut(usize, SocketAddr, io::Error),
-    ) -> FlushReport {
-        let mut wire = OneByOne {
-            socket,
-            queue: self,
-            calls: 0,
-        };
-        let mut report = FlushReport::default();
-        let count = self.entries.len() - self.first;
-        let flushed = send_loop::send_all(count, &mut wire, patience, |at, end| {
-            let len = self.entries[self.first + at].len;
-            match end {
-                Ok(()) => {
-                    report.sent += 1;
-                    report.bytes += len as u64;
-                }
-                Err(error) => {
-                    let to = self.entries[self.first + at].to;
-                    failed(len, to, error);
-                }
-            }
-        });
-        report.calls = wire.calls;
-        match flushed {
-            Flushed::All => {
-                self.discard();
-            }
-            Flushed::From(at) => self.first += at,
-        }
-        report
+        report: &mut impl SendReport,
+    ) {
+        self.flush_to(&mut socket, patience, report);
     }
 
     /// Drops all that is queued; returns how many entries that were.
     pub(crate) fn discard(&mut self) -> usize {
-        let dropped = self.entries.len() - self.first;
-        self.entries.clear();
-        self.payload.clear();
-        self.first = 0;
-        dropped
+        self.ledger.discard()
+    }
+
+    fn flush_to(&mut self, wire: &mut impl Wire, patience: Patience, report: &mut impl SendReport) {
+        let mut messages = OneByOne {
+            queue: self,
+            report,
+        };
+        send_all(&mut messages, wire, patience);
     }
 }
 
-struct OneByOne<'a> {
-    socket: &'a Socket,
-    queue: &'a SendQueue,
-    calls: u64,
+struct OneByOne<'a, R> {
+    queue: &'a mut SendQueue,
+    report: &'a mut R,
 }
 
-impl Wire for OneByOne<'_> {
-    fn send(&mut self, at: usize) -> io::Result<usize> {
-        let entry = &self.queue.entries[self.queue.first + at];
-        let bytes = &self.queue.payload[entry.start..entry.start + entry.len];
-        self.calls += 1;
-        self.socket.send_now(bytes, entry.to, None)?;
-        Ok(1)
+impl<W: Wire, R: SendReport> Messages<W> for OneByOne<'_, R> {
+    fn is_empty(&self) -> bool {
+        self.queue.is_empty()
     }
 
-    fn wait_writable(&mut self, timeout: Duration) {
-        self.socket.wait_writable(timeout);
+    fn send(&mut self, wire: &mut W) -> io::Result<()> {
+        let ledger = &mut self.queue.ledger;
+        let index = ledger.head();
+        let (to, from) = ledger.flow(index);
+        let sent = wire.send_now(&self.queue.payload[ledger.bytes(index)], to, from);
+        match sent {
+            Ok(()) => ledger.sent(1, self.report),
+            Err(_) => self.report.called(0, 0),
+        }
+        sent
     }
 
-    fn pause(&mut self, length: Duration) {
-        std::thread::sleep(length);
-    }
-
-    fn discard_late_news(&mut self) -> bool {
-        self.socket.discard_late_news()
+    fn give_up(&mut self, error: &io::Error) {
+        self.queue.ledger.give_up(1, error, self.report);
     }
 }
+
+#[cfg(test)]
+#[path = "../send_tests.rs"]
+mod scripted;
