@@ -11,7 +11,7 @@ use std::sync::{Arc, Weak};
 use crate::engine::{Outbox, SharedSocket};
 use crate::error::Error;
 use crate::guard::Proofs;
-use crate::sys::{Datagram, LocalEnd, max_payload};
+use crate::sys::{LocalEnd, Meta, max_payload};
 
 /// The server's socket, in a handler's hands: replies to the datagram at hand
 /// and sends to anyone.
@@ -49,10 +49,9 @@ pub struct SocketHandle {
 /// The datagram at hand.
 #[derive(Debug, Clone, Copy)]
 struct Current {
+    /// The sender, which the kernel named.
     peer: SocketAddr,
-    /// Where it was sent to, on a socket that is not bound to one address of this host.
-    local: Option<LocalEnd>,
-    is_truncated: bool,
+    meta: Meta,
 }
 
 /// What a handler has written with [`SocketHandle::writer`].
@@ -69,8 +68,7 @@ impl SocketHandle {
             outbox,
             current: Cell::new(Current {
                 peer: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-                local: None,
-                is_truncated: false,
+                meta: Meta::default(),
             }),
             draft: RefCell::default(),
             proofs,
@@ -79,12 +77,8 @@ impl SocketHandle {
     }
 
     /// Turns to the next datagram. What was left of a draft is gone.
-    pub(crate) fn begin(&self, peer: SocketAddr, datagram: &Datagram<'_>) {
-        self.current.set(Current {
-            peer,
-            local: datagram.local,
-            is_truncated: datagram.truncated,
-        });
+    pub(crate) fn begin(&self, peer: SocketAddr, meta: Meta) {
+        self.current.set(Current { peer, meta });
         let mut draft = self.draft.borrow_mut();
         draft.bytes.clear();
         draft.overlong = None;
@@ -126,8 +120,8 @@ impl SocketHandle {
     /// # Ok::<(), socketserver::Error>(())
     /// ```
     pub fn reply(&self, bytes: &[u8]) -> Result<(), Error> {
-        let Current { peer, local, .. } = self.current.get();
-        self.outbox.push(bytes, peer, local)
+        let Current { peer, meta } = self.current.get();
+        self.outbox.push(bytes, peer, meta.local)
     }
 
     /// Sends one datagram to anyone, batched like [`reply`](Self::reply). On a
@@ -222,7 +216,7 @@ impl SocketHandle {
     /// # Ok::<(), socketserver::Error>(())
     /// ```
     pub fn local_addr(&self) -> SocketAddr {
-        local_addr(self.outbox.socket(), self.current.get().local)
+        local_addr(self.outbox.socket(), self.current.get().meta.local)
     }
 
     /// Whether the datagram at hand was longer than `max_packet_size` and is
@@ -245,7 +239,7 @@ impl SocketHandle {
     /// # Ok::<(), socketserver::Error>(())
     /// ```
     pub fn is_truncated(&self) -> bool {
-        self.current.get().is_truncated
+        self.current.get().meta.truncated
     }
 
     /// An owned handle for the same peer, to answer later or from elsewhere.
@@ -265,11 +259,11 @@ impl SocketHandle {
     /// # Ok::<(), socketserver::Error>(())
     /// ```
     pub fn detach(&self) -> DetachedHandle {
-        let Current { peer, local, .. } = self.current.get();
+        let Current { peer, meta } = self.current.get();
         DetachedHandle {
             outbox: Arc::clone(&self.outbox),
             peer,
-            local,
+            local: meta.local,
             proofs: Arc::downgrade(&self.proofs),
         }
     }

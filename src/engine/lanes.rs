@@ -78,7 +78,7 @@ impl Lanes {
     /// so a burst of one peer finds room as long as others do not need it, and
     /// a flood of one, or of many, never takes the last of it.
     pub(crate) fn put(&self, datagram: &Datagram<'_>) -> Put {
-        let id = self.lane_of(datagram.peer);
+        let id = self.lane_of(datagram.meta.peer);
         let size = Parcels::size_for(datagram.bytes.len());
         let left = BUDGET.saturating_sub(self.used.load(Relaxed));
         let mut lane = self.lane(id);
@@ -157,15 +157,15 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::sys::Meta;
 
     fn datagram(port: u16, bytes: &[u8]) -> Datagram<'_> {
         Datagram {
             bytes,
-            peer: Some(SocketAddr::from(([192, 0, 2, 1], port))),
-            local: None,
-            stamp: None,
-            truncated: false,
-            glued: false,
+            meta: Meta {
+                peer: Some(SocketAddr::from(([192, 0, 2, 1], port))),
+                ..Meta::default()
+            },
         }
     }
 
@@ -197,7 +197,7 @@ mod tests {
         let lanes = Lanes::new();
         let put = |port, len| lanes.put(&datagram(port, &[0; 65_535][..len])) != Put::Full;
         // Peers that share a lane share its room: here each has one of its own.
-        let lane_of = |port: &u16| lanes.lane_of(datagram(*port, b"").peer);
+        let lane_of = |port: &u16| lanes.lane_of(datagram(*port, b"").meta.peer);
         let mut lanes_seen = HashSet::new();
         let mut ports = (1..).filter(|port| lanes_seen.insert(lane_of(port)));
         let mut next_port = || ports.next().expect("there are more than a hundred lanes");

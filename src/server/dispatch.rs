@@ -17,7 +17,7 @@ use crate::handler::{DatagramHandler, Factory, HandlerError};
 use crate::logging::{LogLimit, log_warn};
 use crate::socket_handle::SocketHandle;
 use crate::stats::{Fate, Padded, Refusal};
-use crate::sys::Datagram;
+use crate::sys::{Datagram, Meta};
 
 /// How long a handler instance lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,25 +87,25 @@ impl Executor for Dispatcher {
     /// the looks at length and age: a flood must not spare its sender's share
     /// of the rate by being cut or late. Users' code comes last.
     fn execute(&mut self, datagram: &Datagram<'_>) -> Fate {
-        let peer = match self.possible_peer(datagram) {
+        let Datagram { bytes, meta } = *datagram;
+        let peer = match self.possible_peer(meta) {
             Ok(peer) => peer,
             Err(reason) => return Fate::Refused(Refusal::Source(reason)),
         };
-        let arrival = match self.dispatch.guards.judge(peer, datagram.bytes) {
+        let arrival = match self.dispatch.guards.judge(peer, bytes) {
             Ok(arrival) => arrival,
             Err(refusal) => return Fate::Refused(refusal),
         };
-        if datagram.glued {
+        if meta.glued {
             return Fate::Refused(Refusal::Glued);
         }
-        if datagram.truncated && self.dispatch.on_truncated == OnTruncated::Refuse {
+        if meta.truncated && self.dispatch.on_truncated == OnTruncated::Refuse {
             self.log_truncated(peer);
             return Fate::Refused(Refusal::Truncated);
         }
-        if self.is_stale(datagram) {
+        if self.is_stale(meta) {
             return Fate::Stale;
         }
-        let bytes = datagram.bytes;
         if let Some(verify) = &self.dispatch.hooks.verify_request {
             match contain(|| verify(bytes, peer)) {
                 Ok(true) => {}
@@ -117,7 +117,7 @@ impl Executor for Dispatcher {
             }
         }
         self.dispatch.guards.credit(arrival, bytes.len());
-        self.handle.begin(peer, datagram);
+        self.handle.begin(peer, meta);
         match contain(|| self.call(bytes, peer)) {
             Ok(Ok(())) => {
                 self.commit(peer);
@@ -160,17 +160,17 @@ impl Dispatcher {
 }
 
 impl Dispatcher {
-    fn possible_peer(&self, datagram: &Datagram<'_>) -> Result<SocketAddr, ImpossibleSource> {
-        let peer = datagram.peer.ok_or(ImpossibleSource::Unnamed)?;
+    fn possible_peer(&self, meta: Meta) -> Result<SocketAddr, ImpossibleSource> {
+        let peer = meta.peer.ok_or(ImpossibleSource::Unnamed)?;
         let own = &self.dispatch.own_addresses;
-        match impossible_source(peer, || own.is_self(peer, datagram.local)) {
+        match impossible_source(peer, || own.is_self(peer, meta.local)) {
             None => Ok(peer),
             Some(reason) => Err(reason),
         }
     }
 
-    fn is_stale(&self, datagram: &Datagram<'_>) -> bool {
-        match (self.dispatch.shed_older_than, datagram.stamp) {
+    fn is_stale(&self, meta: Meta) -> bool {
+        match (self.dispatch.shed_older_than, meta.stamp) {
             (Some(limit), Some(stamp)) => SystemTime::now()
                 .duration_since(SystemTime::UNIX_EPOCH)
                 .is_ok_and(|now| is_stale(stamp, now, limit)),

@@ -134,11 +134,18 @@ pub(crate) struct LocalEnd {
     pub(crate) interface: u32,
 }
 
-/// One received datagram, as it stands in its [`ReceiveBlock`].
+/// One received datagram: its bytes, and what is known of it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Datagram<'a> {
     /// The payload, never longer than the block's largest datagram.
     pub(crate) bytes: &'a [u8],
+    pub(crate) meta: Meta,
+}
+
+/// What is known of a received datagram beside its bytes. What a platform
+/// cannot tell is `None` or `false`, as in the default.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Meta {
     /// The sender; `None` when the kernel named none.
     pub(crate) peer: Option<SocketAddr>,
     /// Where it was sent to, on a socket that is not bound to one address of this
@@ -147,7 +154,7 @@ pub(crate) struct Datagram<'a> {
     /// When the kernel received it, since the epoch of the system's clock, if
     /// the socket was asked to tell.
     pub(crate) stamp: Option<Duration>,
-    /// Whether the datagram was longer than `bytes`.
+    /// Whether the datagram was longer than its bytes.
     pub(crate) truncated: bool,
     /// Whether these may be several datagrams that cannot be told apart.
     pub(crate) glued: bool,

@@ -1,10 +1,8 @@
 //! Datagrams with bytes of their own, in order.
 
 use std::mem::size_of;
-use std::net::SocketAddr;
-use std::time::Duration;
 
-use crate::sys::{Datagram, LocalEnd};
+use crate::sys::{Datagram, Meta};
 
 #[derive(Debug, Default)]
 pub(crate) struct Parcels {
@@ -16,11 +14,7 @@ pub(crate) struct Parcels {
 struct Parcel {
     start: usize,
     len: usize,
-    peer: Option<SocketAddr>,
-    local: Option<LocalEnd>,
-    stamp: Option<Duration>,
-    truncated: bool,
-    glued: bool,
+    meta: Meta,
 }
 
 impl Parcels {
@@ -38,11 +32,7 @@ impl Parcels {
     pub(crate) fn iter(&self) -> impl Iterator<Item = Datagram<'_>> {
         self.items.iter().map(|parcel| Datagram {
             bytes: &self.bytes[parcel.start..parcel.start + parcel.len],
-            peer: parcel.peer,
-            local: parcel.local,
-            stamp: parcel.stamp,
-            truncated: parcel.truncated,
-            glued: parcel.glued,
+            meta: parcel.meta,
         })
     }
 
@@ -50,11 +40,7 @@ impl Parcels {
         self.items.push(Parcel {
             start: self.bytes.len(),
             len: datagram.bytes.len(),
-            peer: datagram.peer,
-            local: datagram.local,
-            stamp: datagram.stamp,
-            truncated: datagram.truncated,
-            glued: datagram.glued,
+            meta: datagram.meta,
         });
         self.bytes.extend_from_slice(datagram.bytes);
     }

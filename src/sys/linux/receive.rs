@@ -7,7 +7,7 @@ use super::address::{CAPACITY, RawAddress};
 use super::control::{ControlRoom, Facts};
 use super::slab::Slab;
 use super::{Socket, check};
-use crate::sys::{BlockShape, Datagram};
+use crate::sys::{BlockShape, Datagram, Meta};
 
 /// A fixed set of receive slots. Built once: before each receive only what the
 /// kernel changed is set back.
@@ -106,11 +106,13 @@ impl ReceiveBlock {
         let is_cut = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
         Datagram {
             bytes: self.payload.bytes(start, len.min(self.max_packet_size)),
-            peer: self.names.get(slot).decode(header.msg_hdr.msg_namelen),
-            local: facts.local,
-            stamp: facts.stamp,
-            truncated: is_cut || len > self.max_packet_size,
-            glued: self.may_be_glued(slot, facts),
+            meta: Meta {
+                peer: self.names.get(slot).decode(header.msg_hdr.msg_namelen),
+                local: facts.local,
+                stamp: facts.stamp,
+                truncated: is_cut || len > self.max_packet_size,
+                glued: self.may_be_glued(slot, facts),
+            },
         }
     }
 
@@ -353,9 +355,9 @@ mod tests {
     #[test]
     fn what_may_be_several_datagrams_glued_together_is_marked() {
         let mut block = received(b"one or two?");
-        assert!(!block.datagram(0).glued, "its messages are whole");
+        assert!(!block.datagram(0).meta.glued, "its messages are whole");
         block.headers.get_mut(0).msg_hdr.msg_flags |= libc::MSG_CTRUNC;
-        assert!(block.datagram(0).glued, "its messages were cut off");
+        assert!(block.datagram(0).meta.glued, "its messages were cut off");
     }
 
     #[test]

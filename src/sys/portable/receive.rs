@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 
 use super::{Bell, unmapped};
-use crate::sys::{BlockShape, Datagram};
+use crate::sys::{BlockShape, Datagram, Meta};
 
 /// One receive slot, a byte longer than the largest datagram: a byte received
 /// there says that the datagram was truncated. The bell's secret always fits.
@@ -39,11 +39,11 @@ impl ReceiveBlock {
         let most = self.max_packet_size;
         Datagram {
             bytes: &self.payload[..self.len.min(most)],
-            peer: self.peer.map(unmapped),
-            local: None,
-            stamp: None,
-            truncated: self.len > most,
-            glued: false,
+            meta: Meta {
+                peer: self.peer.map(unmapped),
+                truncated: self.len > most,
+                ..Meta::default()
+            },
         }
     }
 
