@@ -160,7 +160,7 @@ impl Engine {
         config: EngineConfig,
         sockets: Vec<Arc<Socket>>,
         executors: Arc<dyn ExecutorFactory>,
-    ) -> io::Result<Self> {
+    ) -> Self {
         let doors = sockets.len();
         let batches = BatchPool::new(BlockShape {
             slots: config.batch_size,
@@ -168,7 +168,7 @@ impl Engine {
             trains: sockets.iter().any(|socket| socket.receives_trains()),
         });
         let lanes = config.ordered.then(Lanes::new);
-        Ok(Self {
+        Self {
             protocol: Mutex::new(Protocol::new(doors, config.min_workers, config.max_workers)),
             work: Work::new(config.max_workers, doors, batches, lanes),
             threads: Threads::new(config.thread_name.clone(), config.stack_size),
@@ -179,13 +179,21 @@ impl Engine {
             granted_receive_buffer: sockets[0].granted_receive_buffer(),
             receive_errors: LogLimit::new(),
             shortages: LogLimit::new(),
-            socket: Arc::new(SharedSocket::new(sockets)?),
+            socket: Arc::new(SharedSocket::new(sockets)),
             config,
-        })
+        }
     }
 
     pub(crate) fn socket(&self) -> &Arc<SharedSocket> {
         &self.socket
+    }
+
+    /// Makes what wakes those who wait at the sockets. A `stop` before is not
+    /// lost: whoever comes to a socket asks the protocol first, under its lock.
+    fn make_bells(&self) -> Result<(), Error> {
+        let addr = self.socket.local_addr();
+        let failed = |cause| Error::Serve { addr, cause };
+        self.socket.make_bells().map_err(failed)
     }
 
     /// Stops receiving; what was received is still handled. Never blocks.

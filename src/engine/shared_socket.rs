@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, Weak};
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ pub(crate) struct SharedSocket {
     lines: RwLock<Option<Box<[Line]>>>,
     /// Set before the sockets go, so that asking costs no lock.
     closed: AtomicBool,
+    /// The process that made the bells; 0 as long as nobody did.
+    bells_of: AtomicU32,
     local_addr: SocketAddr,
     reaches_v4: bool,
     send_errors: LogLimit,
@@ -40,21 +42,37 @@ pub(crate) struct SharedSocket {
 }
 
 impl SharedSocket {
-    pub(crate) fn new(sockets: Vec<Arc<Socket>>) -> io::Result<Self> {
+    pub(crate) fn new(sockets: Vec<Arc<Socket>>) -> Self {
         let first = Arc::clone(&sockets[FIRST]);
-        let line = |socket: Arc<Socket>| {
-            let bell = Bell::new(&socket)?;
-            Ok(Line { socket, bell })
-        };
+        let line = |socket| Line { socket, bell: None };
         let lines = sockets.into_iter().map(line);
-        Ok(Self {
+        Self {
             local_addr: first.local_addr(),
             reaches_v4: first.reaches_v4(),
-            lines: RwLock::new(Some(lines.collect::<io::Result<_>>()?)),
+            lines: RwLock::new(Some(lines.collect())),
             closed: AtomicBool::new(false),
+            bells_of: AtomicU32::new(0),
             send_errors: LogLimit::new(),
             guard: OnceLock::new(),
-        })
+        }
+    }
+
+    /// Makes the bells, before anyone waits at a socket. Whoever rings before
+    /// that has written down first what for.
+    ///
+    /// They are made by the process that waits: one that was forked from it
+    /// would share them, and each ring would wake either of the two.
+    pub(crate) fn make_bells(&self) -> io::Result<()> {
+        let me = std::process::id();
+        if self.bells_of.load(Ordering::Relaxed) == me {
+            return Ok(());
+        }
+        let mut lines = self.lines.write().unwrap_or_else(PoisonError::into_inner);
+        for line in lines.iter_mut().flatten() {
+            line.bell = Some(Bell::new(&line.socket)?);
+        }
+        self.bells_of.store(me, Ordering::Relaxed);
+        Ok(())
     }
 
     /// From now on, `guard` is asked before each datagram is sent. The first
@@ -85,7 +103,7 @@ impl SharedSocket {
     /// Wakes whoever waits at a door, or the next that would.
     pub(crate) fn ring(&self, door: DoorId) {
         if let Some(socket) = self.borrow(door) {
-            socket.bell().ring();
+            socket.line().ring();
         }
     }
 
@@ -93,7 +111,7 @@ impl SharedSocket {
     pub(crate) fn ring_all(&self) {
         let lines = self.lines.read().unwrap_or_else(PoisonError::into_inner);
         for line in lines.iter().flatten() {
-            line.bell.ring();
+            line.ring();
         }
     }
 
@@ -110,7 +128,7 @@ impl SharedSocket {
         Some(Socket::wait_for_any(
             &sockets,
             near,
-            &lines[FIRST].bell,
+            lines[FIRST].bell(),
             timeout,
         ))
     }
@@ -181,7 +199,21 @@ impl SharedSocket {
 #[derive(Debug)]
 struct Line {
     socket: Arc<Socket>,
-    bell: Bell,
+    /// As soon as somebody may wait there.
+    bell: Option<Bell>,
+}
+
+impl Line {
+    fn ring(&self) {
+        if let Some(bell) = &self.bell {
+            bell.ring();
+        }
+    }
+
+    fn bell(&self) -> &Bell {
+        let bell = self.bell.as_ref();
+        bell.expect("made before anyone waits at the socket")
+    }
 }
 
 /// A socket, borrowed for one call.
@@ -194,7 +226,7 @@ pub(crate) struct BorrowedSocket<'a> {
 impl BorrowedSocket<'_> {
     /// The bell of whoever waits at the socket.
     pub(crate) fn bell(&self) -> &Bell {
-        &self.line().bell
+        self.line().bell()
     }
 
     fn line(&self) -> &Line {

@@ -61,6 +61,7 @@ impl Solo {
         executor: impl Executor,
         timeout: Option<Duration>,
     ) -> Result<SoloEnd, Error> {
+        engine.make_bells()?;
         let block = match &mut self.block {
             Some(block) => block,
             None => {

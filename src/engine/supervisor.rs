@@ -46,7 +46,7 @@ impl Engine {
         );
         let mut panic = None;
         let mut service = None;
-        match self.start(upkeep) {
+        match self.make_bells().and_then(|()| self.start(upkeep)) {
             Ok(started) => {
                 service = started;
                 self.supervise(&mut watch, &mut panic);

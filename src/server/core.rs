@@ -91,8 +91,7 @@ impl Core {
             receive_buffer_asked: asked,
         };
         let dispatchers = Arc::new(Dispatchers(Arc::new(dispatch)));
-        let engine = Engine::new(config, sockets, Arc::clone(&dispatchers) as _)
-            .map_err(|cause| Error::Bind { addr, cause })?;
+        let engine = Engine::new(config, sockets, Arc::clone(&dispatchers) as _);
         if guards.watch_sends() {
             let guards = Arc::downgrade(&guards);
             engine.socket().guard_sends(guards);
