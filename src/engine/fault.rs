@@ -1,7 +1,7 @@
 //! What a failed receive leads to.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Engine;
 use super::protocol::DoorId;
@@ -10,10 +10,11 @@ use crate::logging::log_warn;
 use crate::stats::{WorkerTally, bump};
 use crate::sys::ReceiveFault;
 
-/// Errors of receive calls in a row.
+/// Errors of receive calls in a row: of one kind, without a datagram between.
 #[derive(Debug, Default)]
 pub(crate) struct FaultRun {
     length: u32,
+    last: Option<(ReceiveFault, Instant)>,
 }
 
 /// What to do after a failed receive.
@@ -25,6 +26,17 @@ pub(crate) enum AfterFault {
     Rung,
     /// Stop with this error.
     Stop(Error),
+}
+
+/// What an error asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// Receive again at once.
+    Retry,
+    /// Receive again after this time.
+    Pause(Duration),
+    /// The error will not end: stop the server.
+    Stop,
 }
 
 impl FaultRun {
@@ -50,67 +62,152 @@ impl FaultRun {
         if let Some(admitted) = engine.receive_errors.admit() {
             log_warn!("{addr}: receive failed: {error}{admitted}");
         }
-        if fault == ReceiveFault::Fatal {
-            let cause = error;
-            return AfterFault::Stop(Error::Receive { addr, cause });
-        }
-        self.length = self.length.saturating_add(1);
-        let Some(pause) = self.pause(fault) else {
-            return AfterFault::Retry;
-        };
-        let Some(socket) = engine.socket.borrow(door) else {
-            return AfterFault::Rung;
-        };
-        match socket.bell().wait(pause) {
-            Ok(false) => AfterFault::Retry,
-            Ok(true) => AfterFault::Rung,
-            Err(cause) => AfterFault::Stop(Error::Receive { addr, cause }),
+        match self.judge(fault, Instant::now()) {
+            Verdict::Retry => AfterFault::Retry,
+            Verdict::Pause(length) => match engine.socket.borrow(door) {
+                Some(socket) if !socket.bell().wait(length) => AfterFault::Retry,
+                _ => AfterFault::Rung,
+            },
+            Verdict::Stop => AfterFault::Stop(Error::Receive { addr, cause: error }),
         }
     }
 
-    /// Late news is consumed by reading it: the next receive may well succeed.
-    /// Only a long run of it is slowed down, lest it spin.
-    fn pause(&self, fault: ReceiveFault) -> Option<Duration> {
-        let free = match fault {
-            ReceiveFault::LateNews => LATE_NEWS_WITHOUT_PAUSE,
-            _ => 0,
+    /// An error that tells of somebody else is consumed by reading it, and the
+    /// next receive may well succeed. A shortage, or what nobody foresaw, gets
+    /// one more try at once and then pauses, short ones: datagrams may wait.
+    fn judge(&mut self, fault: ReceiveFault, now: Instant) -> Verdict {
+        let goes_on = self.last.is_some_and(|(last, at)| {
+            last == fault && now.saturating_duration_since(at) < LONGEST_GAP
+        });
+        self.length = if goes_on {
+            self.length.saturating_add(1)
+        } else {
+            1
         };
-        let step = self.length.checked_sub(free + 1)?;
-        Some(
-            FIRST_PAUSE
-                .saturating_mul(1 << step.min(7))
-                .min(LONGEST_PAUSE),
-        )
+        self.last = Some((fault, now));
+        match fault {
+            ReceiveFault::Interrupted | ReceiveFault::WouldBlock => Verdict::Retry,
+            ReceiveFault::LateNews => {
+                let is_flood = self.length > LATE_NEWS_WITHOUT_PAUSE;
+                if is_flood && self.length % LATE_NEWS_PER_PAUSE == 0 {
+                    Verdict::Pause(LONGEST_PAUSE)
+                } else {
+                    Verdict::Retry
+                }
+            }
+            ReceiveFault::Exhausted => self.back_off(),
+            ReceiveFault::Unforeseen if self.length > MOST_UNFORESEEN => Verdict::Stop,
+            ReceiveFault::Unforeseen => self.back_off(),
+            ReceiveFault::Fatal => Verdict::Stop,
+        }
+    }
+
+    fn back_off(&self) -> Verdict {
+        match self.length.checked_sub(2) {
+            None => Verdict::Retry,
+            Some(step) => {
+                let pause = FIRST_PAUSE.saturating_mul(1 << step.min(8));
+                Verdict::Pause(pause.min(LONGEST_PAUSE))
+            }
+        }
     }
 }
 
-const LATE_NEWS_WITHOUT_PAUSE: u32 = 64;
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// A datagram that waits meanwhile is as late.
+const LONGEST_PAUSE: Duration = Duration::from_millis(4);
+
+/// Errors further apart than this, which is more than a pause and the time to
+/// be scheduled, belong to different runs.
+const LONGEST_GAP: Duration = Duration::from_millis(100);
+
+/// More pending socket errors than come one for each receive without a datagram
+/// or a wait between, unless something is wrong. Anyone can forge them: so they
+/// never end a server, and beyond this they only must not take all its time.
+const LATE_NEWS_WITHOUT_PAUSE: u32 = 1_024;
+/// Receives between two pauses: often enough that a forger must be much quicker
+/// than this server to let none of them succeed.
+const LATE_NEWS_PER_PAUSE: u32 = 16;
+
+/// With pauses, about a second of nothing else.
+const MOST_UNFORESEEN: u32 = 250;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[track_caller]
-    fn pause(length: u32, fault: ReceiveFault) -> Option<u128> {
-        let run = FaultRun { length };
-        run.pause(fault).map(|pause| pause.as_millis())
+    /// The verdicts on so many errors in a row, a millisecond apart.
+    fn verdicts(fault: ReceiveFault, count: u32) -> Vec<Verdict> {
+        let (mut run, start) = (FaultRun::default(), Instant::now());
+        (0..count)
+            .map(|number| run.judge(fault, start + number * Duration::from_millis(1)))
+            .collect()
+    }
+
+    const fn pause(millis: u64) -> Verdict {
+        Verdict::Pause(Duration::from_millis(millis))
     }
 
     #[test]
-    fn a_shortage_backs_off_from_one_to_a_hundred_milliseconds() {
-        assert_eq!(pause(1, ReceiveFault::Exhausted), Some(1));
-        assert_eq!(pause(2, ReceiveFault::Exhausted), Some(2));
-        assert_eq!(pause(7, ReceiveFault::Exhausted), Some(64));
-        assert_eq!(pause(8, ReceiveFault::Exhausted), Some(100));
-        assert_eq!(pause(u32::MAX, ReceiveFault::Exhausted), Some(100));
+    fn a_shortage_that_repeats_pauses_for_a_few_milliseconds_at_most() {
+        let verdicts = verdicts(ReceiveFault::Exhausted, 10_000);
+        let first = [Verdict::Retry, pause(1), pause(2), pause(4), pause(4)];
+        assert_eq!(verdicts[..5], first);
+        assert!(verdicts[5..].iter().all(|verdict| *verdict == pause(4)));
     }
 
     #[test]
-    fn late_news_does_not_slow_receiving_until_there_is_a_flood_of_it() {
-        assert_eq!(pause(1, ReceiveFault::LateNews), None);
-        assert_eq!(pause(64, ReceiveFault::LateNews), None);
-        assert_eq!(pause(65, ReceiveFault::LateNews), Some(1));
+    fn an_error_that_tells_of_somebody_else_costs_nobody_a_pause() {
+        let verdicts = verdicts(ReceiveFault::LateNews, 1_024);
+        assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Retry));
+    }
+
+    #[test]
+    fn a_flood_of_them_does_not_spin_and_leaves_most_receives_without_a_pause() {
+        let verdicts = &verdicts(ReceiveFault::LateNews, 10_000)[1_024..];
+        let pauses = verdicts.iter().filter(|verdict| **verdict == pause(4));
+        assert_eq!(pauses.count(), verdicts.len() / 16);
+        assert!(!verdicts.contains(&Verdict::Stop), "anyone can forge them");
+    }
+
+    #[test]
+    fn an_unforeseen_error_that_does_not_end_stops_the_server_after_a_second() {
+        let verdicts = verdicts(ReceiveFault::Unforeseen, 251);
+        assert_eq!(verdicts[0], Verdict::Retry, "it may be over");
+        let paused: Duration = verdicts[1..250]
+            .iter()
+            .map(|verdict| match verdict {
+                Verdict::Pause(length) => *length,
+                other => panic!("{other:?}: it has not gone on for long"),
+            })
+            .sum();
+        assert!(paused > Duration::from_millis(900), "{paused:?}");
+        assert_eq!(verdicts[250], Verdict::Stop);
+    }
+
+    #[test]
+    fn a_lost_socket_stops_the_server_at_once() {
+        assert_eq!(verdicts(ReceiveFault::Fatal, 1), [Verdict::Stop]);
+    }
+
+    #[test]
+    fn a_datagram_a_wait_or_another_error_begins_a_new_run() {
+        let (mut run, now) = (FaultRun::default(), Instant::now());
+        for _ in 0..MOST_UNFORESEEN {
+            run.judge(ReceiveFault::Unforeseen, now);
+        }
+        let mut by_datagram = FaultRun { ..run };
+        by_datagram.end();
+        let verdict = by_datagram.judge(ReceiveFault::Unforeseen, now);
+        assert_eq!(verdict, Verdict::Retry);
+
+        let later = now + LONGEST_GAP;
+        let mut by_wait = FaultRun { ..run };
+        let verdict = by_wait.judge(ReceiveFault::Unforeseen, later);
+        assert_eq!(verdict, Verdict::Retry);
+
+        run.judge(ReceiveFault::LateNews, now);
+        let verdict = run.judge(ReceiveFault::Unforeseen, now);
+        assert_eq!(verdict, Verdict::Retry);
     }
 }

@@ -11,6 +11,7 @@ use super::protocol::{DoorId, WorkerId};
 use super::slot::Progress;
 use super::{Engine, Executor};
 use crate::error::Error;
+use crate::logging::log_warn;
 use crate::stats::{Padded, bump};
 use crate::sys::{BlockShape, Ready, ReceiveBlock, Received};
 
@@ -98,6 +99,9 @@ impl Solo {
                 }
                 Ok(Received::TimedOut) => return Ok(SoloEnd::TimedOut),
                 Ok(Received::Rung) => {}
+                Ok(Received::Degraded(news)) => {
+                    log_warn!("{}: {news}", engine.socket.local_addr());
+                }
                 Err(error) => match faults.after(error, engine, self.door, &slot.tally) {
                     AfterFault::Retry | AfterFault::Rung => {}
                     AfterFault::Stop(error) => return Err(error),
@@ -125,8 +129,8 @@ fn receive(
             let socket = engine.socket.borrow(door)?;
             let at_once = Some(Duration::ZERO);
             match socket.receive(block, 1, socket.bell(), at_once) {
-                // Another process was quicker: look again.
-                Ok(Received::TimedOut) => Ok(Received::Rung),
+                // Another process was quicker: look again, if there is time.
+                Ok(Received::TimedOut) if timeout != at_once => Ok(Received::Rung),
                 received => received,
             }
         }

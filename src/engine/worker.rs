@@ -13,7 +13,7 @@ use super::protocol::{Command, DoorId, Plan, WorkerId};
 use super::slot::Slot;
 use super::{Engine, lane_work};
 use crate::contain::contain;
-use crate::logging::{log_debug, log_error};
+use crate::logging::{log_debug, log_error, log_warn};
 use crate::stats::{Fate, WorkerTally, bump};
 use crate::sys::{ReceiveBlock, Received, name_thread};
 
@@ -189,6 +189,11 @@ impl Worker<'_> {
                     return self.leave_door();
                 }
                 Ok(Received::TimedOut) => {}
+                Ok(Received::Degraded(news)) => {
+                    drop(block);
+                    drop(socket);
+                    log_warn!("{}: {news}", engine.socket.local_addr());
+                }
                 Err(error) => {
                     drop(block);
                     drop(socket);

@@ -10,11 +10,15 @@ pub(crate) enum ReceiveFault {
     Interrupted,
     /// Nothing there: wait.
     WouldBlock,
-    /// Late news about a datagram that was sent earlier. It says nothing about
-    /// what can be received, and anyone can forge it: count it and go on.
+    /// A pending socket error: it tells of a datagram that was sent earlier and
+    /// nothing of what can be received, and anyone can forge it. Reading it has
+    /// consumed it: count it and go on.
     LateNews,
-    /// The system lacks something for now: count it, back off, go on.
+    /// The system lacks something for now: count it, back off if it repeats, go on.
     Exhausted,
+    /// An error that no receive of this kind is known to have: as a shortage,
+    /// but if it does not end, it ends the server.
+    Unforeseen,
     /// The socket is gone or was never one: stop the server in order.
     Fatal,
 }
@@ -28,17 +32,15 @@ impl ReceiveFault {
             ErrorKind::ConnectionRefused
             | ErrorKind::ConnectionReset
             | ErrorKind::HostUnreachable
-            | ErrorKind::NetworkUnreachable
-            | ErrorKind::PermissionDenied => return Self::LateNews,
+            | ErrorKind::NetworkUnreachable => return Self::LateNews,
             ErrorKind::NetworkDown | ErrorKind::OutOfMemory => return Self::Exhausted,
             _ => {}
         }
         match error.raw_os_error() {
+            Some(raw::NO_BUFFERS) => Self::Exhausted,
             Some(code) if raw::LATE_NEWS.contains(&code) => Self::LateNews,
             Some(code) if raw::FATAL.contains(&code) => Self::Fatal,
-            // ENOBUFS, and whatever nobody foresaw: going on at once could spin,
-            // and stopping would let one odd error end a server.
-            _ => Self::Exhausted,
+            _ => Self::Unforeseen,
         }
     }
 }
@@ -101,8 +103,19 @@ impl SendFault {
 /// Error numbers for which `std` has no stable kind.
 #[cfg(unix)]
 mod raw {
-    pub(super) const LATE_NEWS: &[i32] = &[libc::EPROTO, libc::EMSGSIZE];
-    pub(super) const FATAL: &[i32] = &[libc::EBADF, libc::ENOTSOCK, libc::EFAULT, libc::EOPNOTSUPP];
+    /// What an ICMP message becomes besides (`icmp_err_convert` and
+    /// `icmpv6_err_convert` of Linux; in BSDs `inetctlerrmap`).
+    pub(super) const LATE_NEWS: &[i32] = &[
+        libc::EPROTO,
+        libc::EMSGSIZE,
+        libc::EACCES,
+        libc::ENOPROTOOPT,
+        libc::EOPNOTSUPP,
+        libc::EHOSTDOWN,
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        libc::ENONET,
+    ];
+    pub(super) const FATAL: &[i32] = &[libc::EBADF, libc::ENOTSOCK, libc::EFAULT];
     pub(super) const NO_BUFFERS: i32 = libc::ENOBUFS;
     pub(super) const MESSAGE_TOO_LONG: i32 = libc::EMSGSIZE;
     pub(super) const BAD_FAMILY: &[i32] = &[libc::EAFNOSUPPORT, libc::EDESTADDRREQ, libc::EISCONN];
@@ -115,13 +128,12 @@ mod raw {
     const WSAEFAULT: i32 = 10_014;
     const WSAENOTSOCK: i32 = 10_038;
     const WSAEMSGSIZE: i32 = 10_040;
-    const WSAEOPNOTSUPP: i32 = 10_045;
     const WSAEAFNOSUPPORT: i32 = 10_047;
     const WSAENETRESET: i32 = 10_052;
     const WSAENOBUFS: i32 = 10_055;
 
     pub(super) const LATE_NEWS: &[i32] = &[WSAENETRESET, WSAEMSGSIZE];
-    pub(super) const FATAL: &[i32] = &[WSAEBADF, WSAENOTSOCK, WSAEFAULT, WSAEOPNOTSUPP];
+    pub(super) const FATAL: &[i32] = &[WSAEBADF, WSAENOTSOCK, WSAEFAULT];
     pub(super) const NO_BUFFERS: i32 = WSAENOBUFS;
     pub(super) const MESSAGE_TOO_LONG: i32 = WSAEMSGSIZE;
     pub(super) const BAD_FAMILY: &[i32] = &[WSAEAFNOSUPPORT];
@@ -141,15 +153,20 @@ mod tests {
         SendFault::of(&Error::from_raw_os_error(code))
     }
 
+    /// All that Linux makes of ICMP and ICMPv6.
     #[test]
     fn forgeable_receive_errors_are_never_fatal() {
         for code in [
             libc::ECONNREFUSED,
+            libc::ECONNRESET,
             libc::EHOSTUNREACH,
             libc::ENETUNREACH,
             libc::EPROTO,
             libc::EMSGSIZE,
             libc::EACCES,
+            libc::ENOPROTOOPT,
+            libc::EOPNOTSUPP,
+            libc::EHOSTDOWN,
         ] {
             assert_eq!(received(code), ReceiveFault::LateNews, "errno {code}");
         }
@@ -157,10 +174,13 @@ mod tests {
 
     #[test]
     fn shortages_back_off_and_only_a_lost_socket_is_fatal() {
-        for code in [libc::ENETDOWN, libc::ENOBUFS, libc::ENOMEM, libc::EIO] {
+        for code in [libc::ENETDOWN, libc::ENOBUFS, libc::ENOMEM] {
             assert_eq!(received(code), ReceiveFault::Exhausted, "errno {code}");
         }
-        for code in [libc::EBADF, libc::ENOTSOCK, libc::EFAULT, libc::EOPNOTSUPP] {
+        for code in [libc::EIO, libc::ENOTCONN, libc::EPERM, libc::ENOSYS] {
+            assert_eq!(received(code), ReceiveFault::Unforeseen, "errno {code}");
+        }
+        for code in [libc::EBADF, libc::ENOTSOCK, libc::EFAULT] {
             assert_eq!(received(code), ReceiveFault::Fatal, "errno {code}");
         }
         assert_eq!(received(libc::EINTR), ReceiveFault::Interrupted);

@@ -71,6 +71,10 @@ use std::time::Duration;
 
 /// What [`Socket::receive`] came back with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(
+    dead_code,
+    reason = "platforms without anything optional refuse nothing"
+)]
 pub(crate) enum Received {
     /// This many datagrams stand in the block.
     Datagrams(usize),
@@ -78,6 +82,9 @@ pub(crate) enum Received {
     Rung,
     /// The deadline passed.
     TimedOut,
+    /// The system was found to refuse something, which costs speed and nothing
+    /// else: a line for the log, told once.
+    Degraded(&'static str),
 }
 
 /// What [`Socket::wait_for_any`] came back with.

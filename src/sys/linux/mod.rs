@@ -8,11 +8,13 @@ mod coalesce;
 mod control;
 mod memory;
 mod receive;
+mod refusals;
 mod segments;
 mod send;
 mod slab;
 mod socket;
 mod thread;
+mod wait;
 
 pub(crate) use alarm::Alarm;
 pub(crate) use bell::Bell;

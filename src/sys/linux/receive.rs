@@ -3,10 +3,10 @@
 use std::io;
 use std::mem::size_of;
 
+use super::Socket;
 use super::address::{CAPACITY, RawAddress};
 use super::control::{ControlRoom, Facts};
 use super::slab::Slab;
-use super::{Socket, check};
 use crate::sys::{BlockShape, Datagram, Meta};
 
 /// A fixed set of receive slots. Built once: before each receive only what the
@@ -169,16 +169,8 @@ impl ReceiveBlock {
         let limit = limit.clamp(1, self.slots);
         // SAFETY: `limit` headers are valid, and each leads to a name, room
         // for control messages, one vector and payload room inside slabs of
-        // `self`, borrowed mutably for the call. No timeout is passed.
-        let result = check(unsafe {
-            libc::recvmmsg(
-                socket.raw(),
-                self.headers.at(0),
-                limit as libc::c_uint,
-                libc::MSG_DONTWAIT as _,
-                std::ptr::null_mut(),
-            )
-        });
+        // `self`, borrowed mutably for the call.
+        let result = unsafe { socket.receive_headers(self.headers.at(0), limit) };
         self.waits.learn(result.is_ok());
         self.filled = *result.as_ref().unwrap_or(&0);
         self.is_full = self.filled == limit;

@@ -4,11 +4,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::Socket;
 use super::address::RawAddress;
 use super::coalesce::{Newest, Plan, Refusals};
 use super::control::Control;
 use super::slab::Slab;
-use super::{Socket, check};
 use crate::sys::ledger::{BYTES, ENTRIES, Flow, Ledger};
 use crate::sys::send_loop::{Messages, Patience, SendReport, Wire, send_all};
 use crate::sys::{LocalEnd, SendOptions};
@@ -245,17 +245,9 @@ trait SendMany: Wire {
 
 impl SendMany for &Socket {
     unsafe fn send_many(&mut self, headers: &mut [libc::mmsghdr]) -> io::Result<usize> {
-        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         // SAFETY: the slice is writable (for the sent lengths), and what the
         // headers lead to is readable, as the caller promises.
-        check(unsafe {
-            libc::sendmmsg(
-                self.raw(),
-                headers.as_mut_ptr(),
-                headers.len() as libc::c_uint,
-                flags as _,
-            )
-        })
+        unsafe { self.send_headers(headers) }
     }
 }
 

@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 use super::address::RawAddress;
 use super::control::Control;
 use super::memory::Memory;
+use super::refusals::{Optional, Refusals};
+use super::wait::{Readiness, entry, poll, ppoll};
 use super::{Bell, ReceiveBlock, check};
-use crate::logging::log_debug;
+use crate::logging::{log_debug, log_warn};
 use crate::sys::open::{granted_receive_buffer, reaches_v4};
 use crate::sys::{LocalEnd, Ready, Received, TakeOver, is_bound_to_one_host};
 
@@ -26,6 +28,7 @@ pub(crate) struct Socket {
     receives_trains: bool,
     granted_receive_buffer: usize,
     memory: Memory,
+    refusals: Refusals,
 }
 
 impl Socket {
@@ -41,25 +44,37 @@ impl Socket {
             ignore_path_mtu(&inner, is_v6);
         }
         if !is_bound_to_one_host(local_addr) {
-            ask_for_local_ends(&inner, is_v6)?;
-        }
-        if options.stamps {
-            set_option(&inner, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
-        }
-        if options.coalesce {
-            if let Err(error) = set_option(&inner, libc::SOL_UDP, libc::UDP_GRO, 1) {
-                log_debug!("{local_addr}: datagrams are received one by one: {error} (UDP_GRO)");
+            if let Err(error) = ask_for_local_ends(&inner, is_v6) {
+                log_warn!(
+                    "{local_addr}: replies leave from the address that the route gives them: \
+                     {error} (IP_PKTINFO)"
+                );
             }
         }
-        Ok(Self {
+        if options.stamps {
+            if let Err(error) = set_option(&inner, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1) {
+                log_warn!("{local_addr}: nothing is shed for its age: {error} (SO_TIMESTAMPNS)");
+            }
+        }
+        let mut coalesces = options.coalesce;
+        if coalesces {
+            if let Err(error) = set_option(&inner, libc::SOL_UDP, libc::UDP_GRO, 1) {
+                log_debug!("{local_addr}: datagrams are received one by one: {error} (UDP_GRO)");
+                coalesces = false;
+            }
+        }
+        let socket = Self {
             local_addr,
             is_v6,
-            receives_trains: receives_trains(&inner, options.coalesce),
+            receives_trains: receives_trains(&inner, coalesces),
             reaches_v4: reaches_v4(&inner)?,
             granted_receive_buffer: granted_receive_buffer(&inner)?,
             memory: Memory::of(&inner),
+            refusals: Refusals::default(),
             inner,
-        })
+        };
+        socket.probe_batches();
+        Ok(socket)
     }
 
     pub(crate) fn local_addr(&self) -> SocketAddr {
@@ -108,8 +123,7 @@ impl Socket {
 
     /// Whether a receive would return at once.
     pub(crate) fn has_pending(&self) -> bool {
-        poll(Some(self), libc::POLLIN, None, Some(Duration::ZERO))
-            .is_ok_and(|ready| ready.contains(Readiness::SOCKET))
+        poll(Some(self), libc::POLLIN, None, Some(Duration::ZERO)).contains(Readiness::SOCKET)
     }
 
     /// Waits for datagrams and receives up to `limit` of them into `block`.
@@ -134,27 +148,41 @@ impl Socket {
                 match block.fill(self, limit) {
                     Ok(count) => return Ok(Received::Datagrams(count)),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(error) => return Err(error),
+                    Err(error) => {
+                        // Those behind it take up room in the receive buffer.
+                        self.discard_late_news();
+                        return Err(error);
+                    }
                 }
+            }
+            if let Some(news) = self.refusals.untold() {
+                return Ok(Received::Degraded(news));
             }
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-            let ready = poll(Some(self), libc::POLLIN, Some(bell), left)?;
-            if ready.contains(Readiness::BELL) {
-                bell.clear();
+            let ready = poll(Some(self), libc::POLLIN, Some(bell), left);
+            if ready.contains(Readiness::UNKNOWN) {
+                self.refusals.note(Optional::Wait);
+            }
+            if ready.contains(Readiness::BELL) && bell.clear() {
                 return Ok(Received::Rung);
             }
-            if ready.contains(Readiness::SOCKET) {
-                // Ready, and then nothing to receive: another process took it,
-                // or it was not a datagram that made it ready.
-                in_vain += 1;
-                if in_vain > MOST_WAKES_IN_VAIN {
-                    self.discard_late_news();
-                    return Err(io::Error::other("ready, but nothing to receive"));
-                }
-                continue;
+            let is_ready = ready.contains(Readiness::SOCKET);
+            // An error in the queue also makes a socket ready. It is looked for
+            // only now: a receive has to report the pending one first.
+            if is_ready && in_vain > 0 && self.discard_late_news() {
+                in_vain = 0;
             }
-            if left.is_some_and(|left| left.is_zero()) {
+            let is_last = left.is_some_and(|left| left.is_zero());
+            if is_last && (in_vain > 0 || !is_ready) {
                 return Ok(Received::TimedOut);
+            }
+            if is_ready {
+                if let Some(pause) = pause_after(in_vain) {
+                    if bell.wait(pause) {
+                        return Ok(Received::Rung);
+                    }
+                }
+                in_vain += 1;
             }
         }
     }
@@ -175,10 +203,9 @@ impl Socket {
         entries.push(entry(bell.fd(), libc::POLLIN));
         loop {
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-            ppoll(&mut entries, left)?;
+            ppoll(&mut entries, left);
             let is_ready = |at: &usize| entries[*at].revents != 0;
-            if is_ready(&sockets.len()) {
-                bell.clear();
+            if is_ready(&sockets.len()) && bell.clear() {
                 return Ok(Ready::Bell);
             }
             let from_near = (near..near + sockets.len()).map(|at| at % sockets.len());
@@ -193,8 +220,7 @@ impl Socket {
 
     /// Waits for room in the send buffer.
     pub(crate) fn wait_writable(&self, timeout: Duration) {
-        // An error here shows again, with its reason, at the send that follows.
-        let _ = poll(Some(self), libc::POLLOUT, None, Some(timeout));
+        poll(Some(self), libc::POLLOUT, None, Some(timeout));
     }
 
     /// Sends one datagram now or says why not.
@@ -236,6 +262,10 @@ impl Socket {
     pub(super) fn raw(&self) -> libc::c_int {
         self.inner.as_raw_fd()
     }
+
+    pub(super) fn refusals(&self) -> &Refusals {
+        &self.refusals
+    }
 }
 
 impl AsFd for Socket {
@@ -244,73 +274,13 @@ impl AsFd for Socket {
     }
 }
 
-/// What a [`poll`] found ready.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Readiness(u8);
-
-impl Readiness {
-    pub(super) const SOCKET: u8 = 1;
-    pub(super) const BELL: u8 = 2;
-
-    pub(super) fn contains(self, flag: u8) -> bool {
-        self.0 & flag != 0
-    }
-}
-
-/// Waits until the socket has one of `events`, an error, or the bell rings.
-/// Nothing ready means that the time is up, or that a signal came in between.
-pub(super) fn poll(
-    socket: Option<&Socket>,
-    events: libc::c_short,
-    bell: Option<&Bell>,
-    timeout: Option<Duration>,
-) -> io::Result<Readiness> {
-    // A negative descriptor is passed over (poll(2)).
-    let mut entries = [
-        entry(socket.map_or(-1, Socket::raw), events),
-        entry(bell.map_or(-1, Bell::fd), libc::POLLIN),
-    ];
-    ppoll(&mut entries, timeout)?;
-    Ok(Readiness(
-        u8::from(entries[0].revents != 0) * Readiness::SOCKET
-            + u8::from(entries[1].revents != 0) * Readiness::BELL,
-    ))
-}
-
-pub(super) fn entry(fd: libc::c_int, events: libc::c_short) -> libc::pollfd {
-    libc::pollfd {
-        fd,
-        events,
-        revents: 0,
-    }
-}
-
-/// ppoll(2). After a signal nothing is ready.
-pub(super) fn ppoll(entries: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<()> {
-    let limit = timeout.map(|timeout| libc::timespec {
-        tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
-        tv_nsec: libc::c_long::from(timeout.subsec_nanos() as i32),
-    });
-    // SAFETY: the entries and, if any, the time limit are valid for the call;
-    // no signal mask is passed.
-    let result = unsafe {
-        libc::ppoll(
-            entries.as_mut_ptr(),
-            entries.len() as libc::nfds_t,
-            limit.as_ref().map_or(std::ptr::null(), |limit| limit),
-            std::ptr::null(),
-        )
-    };
-    match check(result) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-            for entry in entries {
-                entry.revents = 0;
-            }
-            Ok(())
-        }
-        Err(error) => Err(error),
-    }
+/// How long to wait before the next look at a socket that was ready so often,
+/// and had nothing to receive. Once or twice, somebody else who has the socket
+/// was quicker. Whatever else it is must not spin: a socket that somebody has
+/// shut down, for one, is ready for ever (`datagram_poll` of Linux).
+fn pause_after(in_vain: u32) -> Option<Duration> {
+    let step = in_vain.checked_sub(WAKES_IN_VAIN_WITHOUT_PAUSE)?;
+    Some(Duration::from_millis(1 << step.min(2)))
 }
 
 /// Makes the socket deaf to "fragmentation needed": anyone can forge it, and a
@@ -339,9 +309,9 @@ fn ask_for_local_ends(socket: &UdpSocket, is_v6: bool) -> io::Result<()> {
 }
 
 /// Whether `UDP_GRO` is on, whoever switched it on: a socket that was handed in
-/// may have come with it. Kernels that cannot be asked are taken at their word
-/// when it was `asked` for here.
-fn receives_trains(socket: &UdpSocket, asked: bool) -> bool {
+/// may have come with it. Systems that cannot be asked are taken at their word
+/// when it was `switched_on` here.
+fn receives_trains(socket: &UdpSocket, switched_on: bool) -> bool {
     let mut value: libc::c_int = 0;
     let mut len = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: `value` is writable for `len` bytes, and both live through the call.
@@ -354,7 +324,7 @@ fn receives_trains(socket: &UdpSocket, asked: bool) -> bool {
             &raw mut len,
         )
     };
-    if result == 0 { value != 0 } else { asked }
+    if result == 0 { value != 0 } else { switched_on }
 }
 
 fn set_option(
@@ -394,7 +364,82 @@ fn discard_error_queue(socket: &UdpSocket) -> u32 {
 /// With the default buffer a sixteenth of it holds some 600 small datagrams.
 const BACKLOG_FRACTION: u32 = 16;
 
-/// Wakes in a row that may turn out to have been for nothing.
-const MOST_WAKES_IN_VAIN: u32 = 8;
+/// Wakes in a row that may turn out to have been for nothing, without a pause.
+const WAKES_IN_VAIN_WITHOUT_PAUSE: u32 = 8;
 
 const MOST_ERRORS_DISCARDED: u32 = 1_024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::{BlockShape, ReceiveFault};
+
+    /// A socket that reports errors, as one that was handed in may, to which so
+    /// many have come.
+    fn told_of_errors(count: usize) -> Socket {
+        let inner = UdpSocket::bind("127.0.0.1:0").expect("a free port on loopback");
+        set_option(&inner, libc::IPPROTO_IP, libc::IP_RECVERR, 1).expect("an option of IPv4");
+        let socket = Socket::new(inner, TakeOver::default()).expect("a UDP socket");
+        let nobody = UdpSocket::bind("127.0.0.1:0").and_then(|nobody| nobody.local_addr());
+        let nobody = nobody.expect("a port that is free again");
+        for _ in 0..count {
+            // Every second send hears of the one before.
+            let _ = socket.send_now(b"is anybody there?", nobody, None);
+        }
+        socket
+    }
+
+    #[test]
+    fn errors_that_tell_of_others_are_read_and_nothing_else_is_made_of_them() {
+        let shape = BlockShape {
+            slots: 1,
+            max_packet_size: 100,
+            trains: false,
+        };
+        for count in [1, 2, 3, 200, 201] {
+            let socket = told_of_errors(count);
+            let bell = Bell::new(&socket).expect("a descriptor");
+            let mut block = ReceiveBlock::new(shape);
+            loop {
+                let at_once = Some(Duration::ZERO);
+                match socket.receive(&mut block, 1, &bell, at_once) {
+                    Ok(received) => {
+                        assert_eq!(received, Received::TimedOut, "after {count}");
+                        break;
+                    }
+                    Err(error) => {
+                        assert_eq!(ReceiveFault::of(&error), ReceiveFault::LateNews, "{error}");
+                    }
+                }
+            }
+            assert!(!socket.has_pending(), "all {count} have been read");
+        }
+    }
+
+    #[test]
+    fn wakes_in_vain_pause_after_a_few_and_never_for_long() {
+        let millis = |in_vain| pause_after(in_vain).map(|pause| pause.as_millis());
+        assert_eq!([0, 1, 7].map(millis), [None; 3]);
+        assert_eq!([8, 9, 10].map(millis), [Some(1), Some(2), Some(4)]);
+        assert_eq!(millis(u32::MAX), Some(4));
+    }
+
+    /// That the socket is not connected is what shutdown(2) answers, and it
+    /// takes effect all the same: from then on the socket is always ready.
+    #[test]
+    fn a_socket_that_somebody_has_shut_down_neither_fails_nor_spins() {
+        let inner = UdpSocket::bind("127.0.0.1:0").expect("a free port on loopback");
+        let _ = socket2::SockRef::from(&inner).shutdown(std::net::Shutdown::Both);
+        let socket = Socket::new(inner, TakeOver::default()).expect("a UDP socket");
+        assert!(socket.has_pending(), "it claims to be ready");
+        let bell = Bell::new(&socket).expect("a descriptor");
+        let mut block = ReceiveBlock::new(BlockShape {
+            slots: 1,
+            max_packet_size: 100,
+            trains: false,
+        });
+        let timeout = Some(Duration::from_millis(50));
+        let received = socket.receive(&mut block, 1, &bell, timeout);
+        assert_eq!(received.expect("no error"), Received::TimedOut);
+    }
+}
