@@ -1,6 +1,5 @@
 //! The bell that the thread blocked in a receive can hear.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -8,16 +7,20 @@ use std::time::Duration;
 
 use super::{Socket, unmapped};
 
-/// A flag, a condition variable for who waits for the bell alone, and a socket
-/// that sends the secret to the server's own port for who waits there.
+/// A flag, a condition variable for who waits for the bell alone, and a
+/// datagram from the server's socket to itself for who waits there.
+///
+/// The kernel gives that datagram to anyone who has the socket: to another
+/// server of this crate, in this process or in another one, as well. Each of
+/// them knows it by its bytes and by its source, which is the socket's own
+/// address, and looks at its own flag: so no handler ever sees one.
 #[derive(Debug)]
 pub(crate) struct Bell {
     state: Mutex<State>,
     heard: Condvar,
-    sender: UdpSocket,
-    sender_addr: SocketAddr,
-    target: SocketAddr,
-    secret: [u8; Self::SECRET_LEN],
+    /// A second descriptor of the server's socket.
+    socket: UdpSocket,
+    own: SocketAddr,
 }
 
 #[derive(Debug, Default)]
@@ -38,31 +41,20 @@ impl Drop for Receiving<'_> {
     }
 }
 
+/// The datagram that wakes, in words for who finds it in a trace.
+const WAKE_UP: [u8; 23] = *b"socketserver: wake up!\n";
+
 impl Bell {
     /// The length of the datagram that wakes, in bytes.
-    pub(super) const SECRET_LEN: usize = 16;
+    pub(super) const DATAGRAM_LEN: usize = WAKE_UP.len();
 
     /// Makes the bell for whoever waits at `socket`.
     pub(crate) fn new(socket: &Socket) -> io::Result<Self> {
-        let mut target = unmapped(socket.local_addr());
-        // A socket bound to a group hears no other address: it learns of the
-        // bell at the end of its long read timeout, and the secret stays here.
-        if target.ip().is_unspecified() || target.ip().is_multicast() {
-            target.set_ip(match target {
-                SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
-                SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
-            });
-        }
-        let mut own = target;
-        own.set_port(0);
-        let sender = UdpSocket::bind(own)?;
         Ok(Self {
             state: Mutex::default(),
             heard: Condvar::new(),
-            sender_addr: sender.local_addr()?,
-            sender,
-            target,
-            secret: secret(),
+            socket: socket.second_descriptor()?,
+            own: socket.local_addr(),
         })
     }
 
@@ -76,10 +68,11 @@ impl Bell {
             return;
         }
         self.heard.notify_one();
-        if state.is_receiving {
-            // When it cannot be sent or is lost, the flag is seen at the next
-            // datagram or at the end of the long read timeout.
-            let _ = self.sender.send_to(&self.secret, self.target);
+        if let (true, Some(target)) = (state.is_receiving, self.target()) {
+            // When it cannot be sent, is lost or taken by another server, the
+            // flag is seen at the next datagram or at the end of the long read
+            // timeout.
+            let _ = self.socket.send_to(&WAKE_UP, target);
         }
     }
 
@@ -95,33 +88,41 @@ impl Bell {
         Some(Receiving(self))
     }
 
-    /// Whether this datagram is the bell's own.
-    pub(super) fn is_secret(&self, bytes: &[u8], from: SocketAddr) -> bool {
-        bytes == self.secret && unmapped(from) == unmapped(self.sender_addr)
+    /// Whether this datagram is that of a bell at this socket, be it another
+    /// server's.
+    pub(super) fn is_wake_up(&self, bytes: &[u8], from: SocketAddr) -> bool {
+        bytes == WAKE_UP && self.target().map(unmapped) == Some(unmapped(from))
+    }
+
+    /// Where the socket reaches itself. A socket bound to a group hears no other
+    /// address: it learns of the bell at the end of its long read timeout, and
+    /// the group hears nothing of it.
+    fn target(&self) -> Option<SocketAddr> {
+        if self.own.ip().is_multicast() {
+            return None;
+        }
+        let ip = match self.own.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            ip => ip,
+        };
+        let mut target = self.own;
+        target.set_ip(ip);
+        Some(target)
     }
 
     /// Waits for the bell alone; whether it rang.
-    pub(crate) fn wait(&self, timeout: Duration) -> io::Result<bool> {
+    pub(crate) fn wait(&self, timeout: Duration) -> bool {
         let (mut state, _) = self
             .heard
             .wait_timeout_while(self.state(), timeout, |state| !state.is_rung)
             .unwrap_or_else(PoisonError::into_inner);
-        Ok(std::mem::take(&mut state.is_rung))
+        std::mem::take(&mut state.is_rung)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// 128 bits nobody can guess: the standard library keys each hasher from the
-/// system's randomness.
-fn secret() -> [u8; Bell::SECRET_LEN] {
-    let word = || RandomState::new().build_hasher().finish().to_ne_bytes();
-    let mut secret = [0; Bell::SECRET_LEN];
-    secret[..8].copy_from_slice(&word());
-    secret[8..].copy_from_slice(&word());
-    secret
 }
 
 #[cfg(test)]
@@ -130,11 +131,11 @@ mod tests {
     use crate::sys::TakeOver;
 
     /// A socket with its bell, and a second hold on it to look at what waits there.
-    fn hung() -> (Bell, UdpSocket) {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port on loopback");
+    fn hung(at: &str) -> (Bell, UdpSocket) {
+        let socket = UdpSocket::bind(at).expect("a free port");
         let same = socket.try_clone().expect("a second descriptor");
         let socket = Socket::new(socket, TakeOver::default()).expect("a UDP socket");
-        let bell = Bell::new(&socket).expect("a free port on loopback");
+        let bell = Bell::new(&socket).expect("a third descriptor");
         let patience = Some(Duration::from_millis(200));
         same.set_read_timeout(patience).expect("not zero");
         (bell, same)
@@ -142,7 +143,7 @@ mod tests {
 
     #[test]
     fn who_is_not_receiving_hears_it_later_and_no_datagram_is_left() {
-        let (bell, same) = hung();
+        let (bell, same) = hung("127.0.0.1:0");
         bell.ring();
         assert!(bell.receiving().is_none(), "it was rung");
         assert!(bell.receiving().is_some(), "and is silent again");
@@ -152,19 +153,31 @@ mod tests {
     }
 
     #[test]
-    fn who_is_receiving_is_woken_by_one_datagram() {
-        let (bell, same) = hung();
-        let receiving = bell.receiving().expect("it is silent");
-        bell.ring();
-        bell.ring();
-        let mut bytes = [0; 32];
-        let (len, from) = same.recv_from(&mut bytes).expect("it was rung");
-        assert!(bell.is_secret(&bytes[..len], from));
-        drop(receiving);
-        assert!(same.recv(&mut bytes).is_err(), "once");
-        assert!(
-            bell.receiving().is_none(),
-            "the flag stays until it is seen"
-        );
+    fn who_is_receiving_is_woken_by_one_datagram_wherever_it_is_bound() {
+        for at in ["127.0.0.1:0", "0.0.0.0:0", "[::1]:0", "[::]:0"] {
+            let (bell, same) = hung(at);
+            let receiving = bell.receiving().expect("it is silent");
+            bell.ring();
+            bell.ring();
+            let mut bytes = [0; 32];
+            let (len, from) = same.recv_from(&mut bytes).expect("it was rung");
+            assert!(bell.is_wake_up(&bytes[..len], from), "{at}: from {from}");
+            drop(receiving);
+            assert!(same.recv(&mut bytes).is_err(), "once");
+            assert!(
+                bell.receiving().is_none(),
+                "the flag stays until it is seen"
+            );
+        }
+    }
+
+    #[test]
+    fn the_same_bytes_from_anyone_else_are_a_datagram_as_any_other() {
+        let (bell, same) = hung("127.0.0.1:0");
+        let own = same.local_addr().expect("it is bound");
+        let other = SocketAddr::from(([127, 0, 0, 1], own.port() ^ 1));
+        assert!(bell.is_wake_up(&WAKE_UP, own));
+        assert!(!bell.is_wake_up(&WAKE_UP, other));
+        assert!(!bell.is_wake_up(b"socketserver", own));
     }
 }

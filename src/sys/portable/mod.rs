@@ -3,8 +3,8 @@
 //!
 //! # How it waits and wakes
 //! `std` has no wait for two things at once. So the one waiting thread blocks in
-//! a receive, and the bell wakes it with a datagram to the server's own port
-//! that carries a secret. The other way, a short read timeout, was not taken:
+//! a receive, and the bell wakes it with a datagram that the socket sends to
+//! itself. The other way, a short read timeout, was not taken:
 //! it would cost an idle server CPU time for ever, and shutdown would take as
 //! long as the timeout. A long timeout stands behind it all the same, for hosts
 //! whose firewall eats the datagram.
@@ -21,10 +21,11 @@
 //!   known: the buffer is one byte longer than the largest datagram.)
 //!
 //! # What it shares
-//! A socket that another process has, too, while one hands over to the other:
+//! A socket that another server has, too, while one hands over to the other:
 //! the timeouts of receives and sends belong to the socket, and the bell's
-//! datagram may reach the other process, whose handler is given 16 odd bytes.
-//! Then this one hears its bell at the end of the long timeout.
+//! datagram may reach the other server. One of this crate knows it for what it
+//! is, whichever process it is in; then this one hears its bell at the end of
+//! the long timeout.
 
 mod alarm;
 mod bell;

@@ -35,6 +35,11 @@ impl Socket {
         })
     }
 
+    /// Another descriptor of the same socket.
+    pub(super) fn second_descriptor(&self) -> io::Result<UdpSocket> {
+        self.inner.try_clone()
+    }
+
     pub(crate) fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
@@ -101,13 +106,16 @@ impl Socket {
             drop(receiving);
             match filled {
                 Ok(true) => return Ok(Received::Datagrams(1)),
-                // The bell's own datagram: the flag tells whether it is news.
+                // A bell's datagram: the flag tells whether it was this one's.
                 Ok(false) => {}
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                        if left.is_some_and(|left| left <= wait) {
+                        if left.is_some_and(|left| left.is_zero()) {
                             return Ok(Received::TimedOut);
                         }
+                        // Whoever else has the socket may have switched it back,
+                        // and then nothing would wait.
+                        self.inner.set_nonblocking(false)?;
                     }
                     io::ErrorKind::Interrupted => {}
                     _ => return Err(error),
