@@ -14,7 +14,7 @@ use crate::harness::{Case, Need, alone, cases, scale};
 use crate::load::{Flood, wait_until_accounted};
 use crate::support::process::{open_descriptors, threads};
 use crate::support::{
-    Client, Gate, ServerBuilder, assert_port_is_free, echo, keep_log, logged, wait_until,
+    Client, Gate, ServerBuilder, UdpServer, assert_port_is_free, echo, keep_log, logged, wait_until,
 };
 use crate::world::NoDescriptors;
 
@@ -22,6 +22,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases! {
         &[] => {
             without_descriptors_a_running_server_serves_and_grows,
+            a_limit_below_the_open_descriptors_ends_no_running_server,
         }
         &[Need::Root] => {
             growth_without_threads_is_counted_and_logged_and_serving_goes_on,
@@ -75,6 +76,25 @@ fn without_descriptors_a_running_server_serves_and_grows() {
     assert_eq!(stats.handled, 1 + 4 + 4 * 50, "{stats}");
     assert!(stats.peak_workers > 4, "it grew all the same: {stats}");
     assert_eq!(stats.receive_errors, 0, "{stats}");
+}
+
+fn a_limit_below_the_open_descriptors_ends_no_running_server() {
+    if !alone("a_limit_below_the_open_descriptors_ends_no_running_server") {
+        return;
+    }
+    for limit in [1, 0] {
+        let server = ThreadingUdpServer::serving(echo);
+        let client = Client::of(server.local_addr());
+        client.ask(b"warm up");
+        let exhausted = NoDescriptors::beyond(limit);
+        for _ in 0..50 {
+            assert_eq!(client.ask(b"served"), b"served", "with {limit}");
+        }
+        let stats = server.stop().stats;
+        drop(exhausted);
+        assert_eq!(stats.handled, 51, "{stats}");
+        assert_eq!(stats.receive_errors, 0, "{stats}");
+    }
 }
 
 /// Leaves room for so many more threads of this process and user. Root has no

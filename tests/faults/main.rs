@@ -30,7 +30,9 @@
 //! | `network` | networks that come and go, lose, repeat and reorder |
 //! | `panics` | handlers that panic |
 //! | `poison` | replies that cannot be sent, among others that can |
+//! | `sandbox` | system calls that are missing or forbidden |
 //! | `send_buffer` | a network slower than the replies |
+//! | `shared` | sockets that several servers have |
 //! | `shutdown` | the end, at the worst moments |
 //! | `signals` | signals, and what they interrupt |
 //! | `soak` | a long life under a mixed load |
@@ -85,7 +87,11 @@ mod program;
 #[cfg(target_os = "linux")]
 mod raw;
 #[cfg(target_os = "linux")]
+mod sandbox;
+#[cfg(target_os = "linux")]
 mod send_buffer;
+#[cfg(target_os = "linux")]
+mod shared;
 #[cfg(target_os = "linux")]
 mod shutdown;
 #[cfg(target_os = "linux")]
@@ -131,7 +137,9 @@ fn main() -> std::process::ExitCode {
         network::cases(),
         panics::cases(),
         poison::cases(),
+        sandbox::cases(),
         send_buffer::cases(),
+        shared::cases(),
         shutdown::cases(),
         signals::cases(),
         soak::cases(),

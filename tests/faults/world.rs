@@ -24,11 +24,17 @@ pub(crate) struct NoDescriptors {
 impl NoDescriptors {
     #[track_caller]
     pub(crate) fn left() -> Self {
-        let limits = getrlimit(Resource::RLIMIT_NOFILE).expect("its limits");
         // The limit is one above the greatest number that may be given out, and
-        // standard input, output and error have those below. (Also poll(2) takes
-        // no more descriptors than that, and a server's takes two.)
-        setrlimit(Resource::RLIMIT_NOFILE, 3, limits.1).expect("it may be lowered");
+        // standard input, output and error have those below.
+        Self::beyond(3)
+    }
+
+    /// As [`left`](Self::left), with a limit below what is open. Also poll(2)
+    /// takes no more descriptors than that, and a server's takes two.
+    #[track_caller]
+    pub(crate) fn beyond(limit: rlim_t) -> Self {
+        let limits = getrlimit(Resource::RLIMIT_NOFILE).expect("its limits");
+        setrlimit(Resource::RLIMIT_NOFILE, limit, limits.1).expect("it may be lowered");
         assert!(File::open("/dev/null").is_err(), "no descriptor is left");
         Self { limits }
     }

@@ -5,17 +5,17 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::check;
-use super::socket::{entry, ppoll};
+use super::wait::{entry, ppoll};
+use super::{Bell, check};
 
-/// An `eventfd(2)` and a `timerfd_create(2)`. What is set or rung between two
+/// A [`Bell`] and a `timerfd_create(2)`. What is set or rung between two
 /// waits is not lost.
 ///
 /// A timer rather than a time limit of the wait, since others arm it while the
 /// supervisor sleeps on: that costs them a system call each, and nobody a wake-up.
 #[derive(Debug)]
 pub(crate) struct Alarm {
-    event: OwnedFd,
+    bell: Bell,
     timer: OwnedFd,
     /// Whether the timer is set. Locked while it is being set.
     is_set: Mutex<bool>,
@@ -23,15 +23,12 @@ pub(crate) struct Alarm {
 
 impl Alarm {
     pub(crate) fn new() -> io::Result<Self> {
-        // SAFETY: no pointers are passed.
-        let event = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
-        // SAFETY: a new descriptor that nobody else owns.
-        let event = unsafe { OwnedFd::from_raw_fd(event as _) };
+        let bell = Bell::make()?;
         let flags = libc::TFD_CLOEXEC | libc::TFD_NONBLOCK;
         // SAFETY: no pointers are passed.
         let timer = check(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) })?;
         Ok(Self {
-            event,
+            bell,
             // SAFETY: a new descriptor that nobody else owns.
             timer: unsafe { OwnedFd::from_raw_fd(timer as _) },
             is_set: Mutex::new(false),
@@ -40,10 +37,7 @@ impl Alarm {
 
     /// Ends the wait, or the next.
     pub(crate) fn ring(&self) {
-        let one = 1_u64.to_ne_bytes();
-        // It fails only when the counter is full: then it is rung already.
-        // SAFETY: eight readable bytes.
-        let _ = unsafe { libc::write(self.event.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+        self.bell.ring();
     }
 
     /// Sets the timer to fire once after this long, or stops it, as `wanted` says
@@ -82,21 +76,22 @@ impl Alarm {
     /// Waits until rung, until the timer fires, or at most this long.
     pub(crate) fn wait(&self, timeout: Option<Duration>) {
         let mut entries = [
-            entry(self.event.as_raw_fd(), libc::POLLIN),
+            entry(self.bell.fd(), libc::POLLIN),
             entry(self.timer.as_raw_fd(), libc::POLLIN),
         ];
         // After a signal or an error nothing is ready: who waits here looks for
         // itself, and comes back.
-        let _ = ppoll(&mut entries, timeout);
-        for entry in entries {
-            if entry.revents != 0 {
-                let mut count = [0_u8; 8];
-                // SAFETY: eight writable bytes. Reading silences it.
-                let _ = unsafe { libc::read(entry.fd, count.as_mut_ptr().cast(), count.len()) };
-            }
+        ppoll(&mut entries, timeout);
+        if entries[0].revents != 0 {
+            self.bell.clear();
         }
         if entries[1].revents != 0 {
-            *self.is_set.lock().unwrap_or_else(PoisonError::into_inner) = false;
+            let mut count = [0_u8; 8];
+            let (fd, room) = (self.timer.as_raw_fd(), count.as_mut_ptr().cast());
+            // SAFETY: eight writable bytes. Reading silences it.
+            if unsafe { libc::read(fd, room, count.len()) } > 0 {
+                *self.is_set.lock().unwrap_or_else(PoisonError::into_inner) = false;
+            }
         }
     }
 }

@@ -20,6 +20,10 @@ pub(crate) struct Bell {
 impl Bell {
     /// Makes the bell for whoever waits at `socket`.
     pub(crate) fn new(_socket: &Socket) -> io::Result<Self> {
+        Self::make()
+    }
+
+    pub(super) fn make() -> io::Result<Self> {
         Self::event().or_else(|_| Self::pipe())
     }
 

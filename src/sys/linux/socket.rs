@@ -399,7 +399,7 @@ mod tests {
         for count in [1, 2, 3, 200, 201] {
             let socket = told_of_errors(count);
             let bell = Bell::new(&socket).expect("a descriptor");
-            let mut block = ReceiveBlock::new(shape);
+            let mut block = ReceiveBlock::new(shape).expect("memory");
             loop {
                 let at_once = Some(Duration::ZERO);
                 match socket.receive(&mut block, 1, &bell, at_once) {
@@ -437,7 +437,8 @@ mod tests {
             slots: 1,
             max_packet_size: 100,
             trains: false,
-        });
+        })
+        .expect("memory");
         let timeout = Some(Duration::from_millis(50));
         let received = socket.receive(&mut block, 1, &bell, timeout);
         assert_eq!(received.expect("no error"), Received::TimedOut);

@@ -40,7 +40,10 @@ pub(crate) fn cpu_ticks_of(beginning: &str) -> u64 {
 }
 
 /// How often threads of this name went to sleep.
-#[cfg(not(socketserver_portable))]
+#[cfg_attr(
+    socketserver_portable,
+    allow(dead_code, reason = "not all who include this wait for a wait")
+)]
 pub(crate) fn waits_of(beginning: &str) -> u64 {
     named(beginning)
         .iter()
