@@ -70,7 +70,7 @@ impl Shift<'_, '_> {
             if self.lanes.is_abandoned() {
                 break;
             }
-            self.slot.name_peer(datagram.peer);
+            self.slot.name_peer(datagram.meta.peer);
             self.handling.handle(&datagram);
             if self.handling.is_flush_due() {
                 self.handling.end();

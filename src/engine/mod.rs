@@ -74,6 +74,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::contain::contain;
+use crate::error::Error;
 use crate::logging::{LogLimit, log_error, log_warn};
 use crate::stats::{Fate, Padded, ReceiveBuffer, Stats};
 use crate::sys::{Alarm, BlockShape, Datagram, SendOptions, Socket};

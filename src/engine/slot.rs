@@ -94,7 +94,7 @@ impl Slot {
         from_lane.or_else(|| {
             let batch = self.batch()?;
             let open = batch.open()?;
-            open.datagram(self.at.load(Relaxed))?.peer
+            open.datagram(self.at.load(Relaxed))?.meta.peer
         })
     }
 

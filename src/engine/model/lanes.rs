@@ -155,7 +155,7 @@ impl Model for World {
         if self.stuck == self.stages.len() {
             return;
         }
-        assert_eq!(self.kernel, [], "nobody receives: {self:#?}");
+        assert!(self.kernel.is_empty(), "nobody receives: {self:#?}");
         for (id, lane) in self.lanes.iter().enumerate() {
             let is_stuck = self.stages.contains(&Stage::Stuck(id));
             let done = (lane.handled, lane.answered) == (lane.put, lane.put);
