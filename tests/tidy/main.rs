@@ -61,7 +61,9 @@ fn only_sys_talks_to_the_system() {
     let calls =
         |line: &str, name: &str| has_word(line, name) && line.contains(&format!("{name}::"));
     let sources = all_sources();
-    assert_none(&offenders(&sources, &["src/sys/", "tests/tidy/"], |line| {
+    // What refuses system calls has to name them.
+    let exempt = ["src/sys/", "tests/tidy/", "tests/faults/sandbox.rs"];
+    assert_none(&offenders(&sources, &exempt, |line| {
         ["libc", "socket2"]
             .iter()
             .any(|name| calls(line, name))
