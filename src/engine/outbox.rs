@@ -35,7 +35,7 @@ pub(crate) struct Outbox {
     tally: Padded<ReplyTally>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Queue {
     /// Gone once the server is closed.
     datagrams: Option<SendQueue>,
@@ -57,12 +57,12 @@ impl Outbox {
     /// # Errors
     /// When there is no memory for it.
     pub(crate) fn new(socket: Arc<SharedSocket>, options: SendOptions) -> io::Result<Self> {
-        let queue = Queue {
-            datagrams: Some(SendQueue::new(socket.local_addr(), options)?),
-            failed: Vec::new(),
-        };
+        let datagrams = SendQueue::new(socket.local_addr(), options)?;
         Ok(Self {
-            queue: Mutex::new(queue),
+            queue: Mutex::new(Queue {
+                datagrams: Some(datagrams),
+                failed: Vec::new(),
+            }),
             is_eager: AtomicBool::new(false),
             door: AtomicUsize::new(0),
             tally: Padded::default(),
@@ -105,23 +105,17 @@ impl Outbox {
             verdict => verdict?,
         }
         let mut queue = self.lock();
-        // Asked again, under the lock under which `close` takes the queue away.
-        if self.socket.is_closed() {
-            self.tally.closed(1);
-            return Err(Error::Closed);
+        let has_room = |datagrams: &SendQueue| datagrams.has_room(bytes.len());
+        if !queue.datagrams.as_ref().is_none_or(has_room) {
+            self.send(&mut queue, patient());
         }
-        let Some(datagrams) = queue.datagrams.as_mut() else {
+        // Asked again, under the lock under which `close` takes the queue away.
+        let datagrams = queue.datagrams.as_mut();
+        let Some(datagrams) = datagrams.filter(|_| !self.socket.is_closed()) else {
             self.tally.closed(1);
             return Err(Error::Closed);
         };
-        if datagrams.has_room(bytes.len()) {
-            datagrams.push(bytes, to, from);
-        } else {
-            self.send(&mut queue, patient());
-            if let Some(datagrams) = queue.datagrams.as_mut() {
-                datagrams.push(bytes, to, from);
-            }
-        }
+        datagrams.push(bytes, to, from);
         if self.is_eager.load(Relaxed) {
             self.send(&mut queue, patient());
         }

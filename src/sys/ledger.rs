@@ -93,11 +93,13 @@ impl Ledger {
     }
 
     /// The datagrams that wait, in their order.
+    #[allow(dead_code, reason = "platforms that send one by one pass over it")]
     pub(super) fn waiting(&self) -> &[u8] {
         &self.order[self.first..self.end]
     }
 
     /// Sorts the datagrams that wait.
+    #[allow(dead_code, reason = "platforms that send one by one pass over it")]
     pub(super) fn sort<T>(&mut self, sort: impl FnOnce(&mut [u8], &Self) -> T) -> T {
         let mut order = self.order;
         let sorted = sort(&mut order[self.first..self.end], self);

@@ -83,7 +83,6 @@ fn what_counts_as_sent_over_a_slow_link_arrives() {
     assert_eq!(replies.sent, arrived + dropped, "{shown}");
     assert_eq!(replies.bytes_sent, 1_000 * replies.sent, "{shown}");
     assert_eq!(replies.failed.no_room, SENT - replies.sent, "{shown}");
-    assert!(replies.failed.no_room > SENT / 10, "{shown}");
 }
 
 /// What waits for the addresses of hosts that are not there (ARP) waits in the
