@@ -2,9 +2,8 @@
 //!
 //! ```text
 //! cargo bench --bench peers                       # all there is: a quarter of an hour
-//! cargo bench --bench peers -- --quick            # one brief round of it
 //! cargo bench --bench peers -- --list             # which servers and scenarios there are
-//! cargo bench --bench peers -- --scenario 500x1-wait1ms --only ours,std-pool --rounds 3 --seconds 0.3
+//! cargo bench --bench peers -- --scenario 500x1-wait1ms --only ours,std-pool --rounds 3
 //! cargo bench --bench peers -- --targets          # what has a target, and whether it is met
 //! cargo bench --bench peers -- --publish          # the README's figures
 //! cargo bench --bench peers -- --before PROGRAM   # beside another build of this program
@@ -17,9 +16,17 @@
 //! Load generator and server share the machine: beside the rate stands the CPU
 //! time that a datagram cost the server.
 //!
-//! A closed loop (`64x1`): a peer sends the next datagram when it has its reply,
-//! and after a second without one. An open loop (`64@1000`): datagrams are due at
-//! a steady rate, whatever comes back, and latency counts from then.
+//! A scenario's name says what it is, and any can be asked for:
+//!
+//! | part | stands for |
+//! |---|---|
+//! | `64x1` | 64 peers with one datagram in flight each: a closed loop. A peer sends the next one when it has its reply, and after a second without one |
+//! | `64@1000` | 64 peers and 1,000 datagrams a second: an open loop. They are due at a steady rate, whatever comes back, and latency counts from then |
+//! | `one`, `idle` | no datagrams while it is measured; before, one that is still being handled, or one that was answered |
+//! | `-wait1ms` | handlers sleep for so long: `200us`, `10ms`, `60s` |
+//! | `-cpu20us` | handlers compute for so long |
+//! | `-redis` | handlers ask Redis, which is 0.7 ms away |
+//! | `-10%` | only one handler in ten does, and latency is that of the others |
 //!
 //! The scenario `64x1-redis` takes a `redis-server`: `apt-get install
 //! redis-server`, or whatever the system has instead. The servers in Python take

@@ -26,14 +26,14 @@ pub(crate) fn empty_table(titles: &[&str], right: usize) -> Table {
 /// rounds lie apart.
 pub(crate) fn table(rows: &[Row]) -> String {
     let mut titles = vec!["server"];
-    titles.extend(Figure::ALL.map(Figure::title));
+    titles.extend(Figure::ALL.map(|(_, title)| title));
     let mut table = empty_table(&titles, 1);
-    let ours = rows.iter().find(|row| row.contestant == OURS);
+    let ours = rows.iter().find(|row| row.server == OURS);
     for row in rows {
-        let mut cells = vec![row.contestant.to_owned()];
-        match &row.problem {
+        let mut cells = vec![row.server.to_owned()];
+        match row.rounds.iter().find_map(|round| round.as_ref().err()) {
             Some(problem) => cells.push(problem.clone()),
-            None => cells.extend(Figure::ALL.map(|figure| cell(row, figure, ours))),
+            None => cells.extend(Figure::ALL.map(|(figure, _)| cell(row, figure, ours))),
         }
         table.add_row(cells);
     }
@@ -41,55 +41,48 @@ pub(crate) fn table(rows: &[Row]) -> String {
 }
 
 fn cell(row: &Row, figure: Figure, ours: Option<&Row>) -> String {
-    let Some(median) = row.median(figure) else {
+    let Some(median) = row.of(figure).map(|spread| spread.median) else {
         return "-".to_owned();
     };
     let value = match figure {
         Figure::Loss | Figure::Cpu => format!("{median:.2}"),
         _ => format!("{median:.0}"),
     };
-    // Of the others, a ratio says little.
-    if !matches!(
-        figure,
-        Figure::Rate | Figure::Cpu | Figure::P50 | Figure::P99
-    ) {
-        return value;
-    }
     match ours.and_then(|ours| row.ratio(figure, ours)) {
-        Some(ratio) => {
+        Some(ratio) if figure != Figure::Threads && figure != Figure::WakeUps => {
             let span = ratio.greatest - ratio.least;
             let half = 50.0 * span / ratio.median.max(f64::EPSILON);
             format!("{value} ×{:<5.2}±{half:>2.0}%", ratio.median)
         }
-        None => value,
+        _ => value,
     }
 }
 
 /// A line for each server in each scenario and round.
 pub(crate) fn csv(rows: &[Row]) -> String {
-    let titles = Figure::ALL.map(Figure::title);
+    let titles = Figure::ALL.map(|(_, title)| title);
     let mut csv = format!("scenario,server,round,{}\n", titles.join(","));
     for row in rows {
-        for (round, sample) in row.samples.iter().enumerate() {
-            let values = sample.map_or([f64::NAN; 7], |sample| sample.0);
+        for (round, sample) in row.rounds.iter().enumerate() {
+            let values = sample.as_ref().unwrap_or(&[f64::NAN; 7]);
             let values = values.map(|value| format!("{value:.3}")).join(",");
-            let _ = writeln!(csv, "{},{},{round},{values}", row.scenario, row.contestant);
+            let _ = writeln!(csv, "{},{},{round},{values}", row.scenario, row.server);
         }
     }
     csv
 }
 
-/// What the names of servers and scenarios stand for.
+/// What servers and scenarios there are.
 pub(crate) fn legend() -> String {
     let mut text = "Servers:\n".to_owned();
-    for contestant in contestant::ALL {
-        let _ = writeln!(text, "  {:<14}{}", contestant.name, contestant.what);
+    for one in contestant::ALL {
+        let _ = writeln!(text, "  {:<20}{}", one.name, one.what);
     }
-    text.push_str("Scenarios, and others of this kind:\n");
-    for scenario in scenario::all() {
-        let _ = writeln!(text, "  {:<22}{scenario}", scenario.name);
-    }
-    text
+    let names: Vec<_> = scenario::all().into_iter().map(|one| one.name).collect();
+    format!(
+        "{text}Scenarios, and others like them:\n  {}\n",
+        names.join("\n  ")
+    )
 }
 
 /// The system's load over the last minute: what else the machine had to do.
@@ -122,14 +115,14 @@ mod tests {
 
     #[test]
     fn table_has_medians_ratios_and_spreads() {
-        let mut failed = row("64x1", "py-forking", &[], 0.0);
-        failed.problem = Some("no reply".to_owned());
+        let mut failed = row("64x1", "asyncio", &[], 0.0);
+        failed.rounds.push(Err("no reply".to_owned()));
         let rows = [
             row("64x1", OURS, &[1_000.0, 1_100.0, 900.0], 4.0),
             row("64x1", "c-mmsg", &[500.0, 660.0, 450.0], 8.0),
             failed,
         ];
-        let table = table(&rows);
+        let (table, csv) = (table(&rows), csv(&rows));
         for part in [
             "1000 ×1.00 ± 0%",
             "500 ×0.50 ±10%",
@@ -138,15 +131,9 @@ mod tests {
         ] {
             assert!(table.contains(part), "{part} in\n{table}");
         }
-        let csv = csv(&rows);
-        assert_eq!(csv.lines().count(), 1 + 6, "{csv}");
-        let fields = csv.lines().map(|line| line.split(',').count());
-        assert!(fields.clone().all(|count| count == 3 + 7), "{csv}");
-    }
-
-    #[test]
-    fn this_machine_can_be_described() {
-        let text = machine().expect("proc is mounted");
-        assert!(text.contains("CPUs (") && text.contains("Linux "), "{text}");
+        let mut fields = csv.lines().map(|line| line.split(',').count());
+        assert!(fields.all(|count| count == 3 + 7), "{csv}");
+        let machine = machine().expect("proc is mounted");
+        assert!(machine.contains("CPUs (") && machine.contains("Linux "));
     }
 }

@@ -1,5 +1,4 @@
-//! A server in a process of its own: its port, its CPU time, its threads, its
-//! end.
+//! A server in a process of its own: its port, what it uses, its end.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
@@ -7,20 +6,18 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use nix::time::{ClockId, clock_getcpuclockid};
+use nix::time::clock_getcpuclockid;
 use nix::unistd::{Pid, SysconfVar, sysconf};
 
 /// A server process; dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
-    /// Of the CPU time of all its threads.
-    clock: ClockId,
     /// Where it listens.
     pub(crate) addr: SocketAddr,
 }
 
-/// What a process has used and done since it began.
+/// What a process has used and done.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Usage {
     /// CPU time of all threads, also of those that have ended, to the
@@ -40,33 +37,20 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()?;
+        let stdout = child.stdout.take();
+        let addr = (Ipv4Addr::LOCALHOST, 0).into();
+        let mut server = Self { child, addr };
         let mut line = String::new();
-        let said = match child.stdout.take() {
-            Some(stdout) => BufReader::new(stdout).read_line(&mut line),
-            None => Ok(0),
-        };
-        let clock = clock_getcpuclockid(Pid::from_raw(child.id() as i32));
-        let port = said.map(|_| line.trim().parse::<u16>());
-        match (port, clock) {
-            (Ok(Ok(port)), Ok(clock)) => {
-                let addr = (Ipv4Addr::LOCALHOST, port).into();
-                Ok(Self { child, clock, addr })
-            }
-            _ => {
-                let _ = child.kill();
-                let status = child.wait()?;
-                Err(io::Error::other(format!("it did not start: {status}")))
-            }
-        }
+        BufReader::new(stdout.ok_or(io::ErrorKind::BrokenPipe)?).read_line(&mut line)?;
+        let port = line.trim().parse();
+        let port = port.map_err(|_| io::Error::other("it did not start"))?;
+        server.addr.set_port(port);
+        Ok(server)
     }
 
-    /// Up to now.
+    /// Since it began.
     pub(crate) fn usage(&self) -> io::Result<Usage> {
         let proc = format!("/proc/{}", self.child.id());
-        let stat = fs::read_to_string(format!("{proc}/stat"))?;
-        let ticks = children_ticks(&stat).ok_or_else(|| io::Error::other("an odd stat file"))?;
-        let per_second = sysconf(SysconfVar::CLK_TCK)?.unwrap_or(100);
-        let children = Duration::from_secs_f64(ticks as f64 / per_second as f64);
         let (mut threads, mut wake_ups) = (0, 0);
         for task in fs::read_dir(format!("{proc}/task"))? {
             // A thread may end meanwhile.
@@ -75,12 +59,26 @@ impl Server {
                 wake_ups += voluntary_switches(&status).unwrap_or(0);
             }
         }
-        let cpu = Duration::from(self.clock.now()?) + children;
+        let stat = fs::read_to_string(format!("{proc}/stat"))?;
+        let ticks = children_ticks(&stat).unwrap_or(0) as f64;
+        let children = ticks / sysconf(SysconfVar::CLK_TCK)?.unwrap_or(100) as f64;
+        let clock = clock_getcpuclockid(Pid::from_raw(self.child.id() as i32))?;
         Ok(Usage {
-            cpu,
+            cpu: Duration::from(clock.now()?) + Duration::from_secs_f64(children),
             threads,
             wake_ups,
         })
+    }
+}
+
+impl Usage {
+    /// What has been used since `before`; threads are those of now.
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            cpu: self.cpu.saturating_sub(before.cpu),
+            threads: self.threads,
+            wake_ups: self.wake_ups.saturating_sub(before.wake_ups),
+        }
     }
 }
 

@@ -27,82 +27,53 @@ pub(crate) enum Figure {
 }
 
 impl Figure {
-    /// In the order of the table's columns.
-    pub(crate) const ALL: [Self; 7] = [
-        Self::Rate,
-        Self::Loss,
-        Self::Cpu,
-        Self::P50,
-        Self::P99,
-        Self::Threads,
-        Self::WakeUps,
+    /// With their units, in the order of the table's columns.
+    pub(crate) const ALL: [(Self, &str); 7] = [
+        (Self::Rate, "rate/s"),
+        (Self::Loss, "lost %"),
+        (Self::Cpu, "CPU µs"),
+        (Self::P50, "p50 µs"),
+        (Self::P99, "p99 µs"),
+        (Self::Threads, "threads"),
+        (Self::WakeUps, "wake-ups/s"),
     ];
 
     /// With its unit.
     pub(crate) fn title(self) -> &'static str {
-        match self {
-            Self::Rate => "rate/s",
-            Self::Loss => "lost %",
-            Self::Cpu => "CPU µs",
-            Self::P50 => "p50 µs",
-            Self::P99 => "p99 µs",
-            Self::Threads => "threads",
-            Self::WakeUps => "wake-ups/s",
-        }
+        Self::ALL[self as usize].1
     }
 }
 
-/// All figures of one measurement, in the order of [`Figure::ALL`]; those that
-/// mean nothing are NaN.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Sample(pub(crate) [f64; 7]);
+/// All figures of one measurement, in the order of [`Figure::ALL`]; NaN if it
+/// means nothing.
+pub(crate) type Sample = [f64; 7];
 
-impl Sample {
-    /// From the load's counts, and what the server had used before and after.
-    pub(crate) fn loaded(tally: &Tally, before: Usage, after: Usage) -> Self {
-        // With all of them marked as slow, there are no others to look at.
-        let latency = if tally.latency.is_empty() {
-            &tally.slow_latency
-        } else {
-            &tally.latency
-        };
-        let micros = |quantile| latency.value_at_quantile(quantile) as f64 / 1e3;
-        let cpu = after.cpu.saturating_sub(before.cpu).as_secs_f64();
-        Self([
-            tally.rate(),
-            100.0 * tally.loss(),
-            cpu * 1e6 / tally.answered.max(1) as f64,
-            micros(0.5),
-            micros(0.99),
-            after.threads as f64,
-            wake_ups(before, after, tally.sending),
-        ])
-    }
-
-    /// Of a server that nobody sends to.
-    pub(crate) fn quiet(time: Duration, before: Usage, after: Usage) -> Self {
-        let cpu = after.cpu.saturating_sub(before.cpu).as_secs_f64() * 1e6 / time.as_secs_f64();
-        let (threads, wake_ups) = (after.threads as f64, wake_ups(before, after, time));
-        Self([
-            f64::NAN,
-            f64::NAN,
-            cpu,
-            f64::NAN,
-            f64::NAN,
-            threads,
-            wake_ups,
-        ])
-    }
-
-    pub(crate) fn get(&self, figure: Figure) -> f64 {
-        self.0[figure as usize]
-    }
-}
-
-/// In a second.
-fn wake_ups(before: Usage, after: Usage, time: Duration) -> f64 {
-    // Those of a thread that has ended are lost.
-    after.wake_ups.saturating_sub(before.wake_ups) as f64 / time.as_secs_f64()
+/// From the load's counts, if there was a load, and what the server used in so
+/// much time.
+pub(crate) fn sample(tally: Option<&Tally>, time: Duration, used: Usage) -> Sample {
+    let (cpu, seconds) = (used.cpu.as_secs_f64() * 1e6, time.as_secs_f64());
+    let (threads, wake_ups) = (used.threads as f64, used.wake_ups as f64 / seconds);
+    let none = f64::NAN;
+    let Some(tally) = tally else {
+        return [none, none, cpu / seconds, none, none, threads, wake_ups];
+    };
+    // With all of them marked as slow, there are no others to look at.
+    let latency = match tally.latency.is_empty() {
+        true => &tally.slow_latency,
+        false => &tally.latency,
+    };
+    let micros = |quantile| latency.value_at_quantile(quantile) as f64 / 1e3;
+    let (rate, loss) = (tally.rate(), 100.0 * tally.loss());
+    let cpu = cpu / tally.answered.max(1) as f64;
+    [
+        rate,
+        loss,
+        cpu,
+        micros(0.5),
+        micros(0.99),
+        threads,
+        wake_ups,
+    ]
 }
 
 /// All measurements of one server in one scenario.
@@ -111,35 +82,27 @@ pub(crate) struct Row {
     /// The scenario's name.
     pub(crate) scenario: String,
     /// The server's name.
-    pub(crate) contestant: &'static str,
-    /// One for each round; `None` for one that failed.
-    pub(crate) samples: Vec<Option<Sample>>,
-    /// Why.
-    pub(crate) problem: Option<String>,
+    pub(crate) server: &'static str,
+    /// One for each round, or why there is none.
+    pub(crate) rounds: Vec<Result<Sample, String>>,
 }
 
 impl Row {
-    /// The middle one of the rounds.
-    pub(crate) fn median(&self, figure: Figure) -> Option<f64> {
-        let values = self.samples.iter().flatten();
-        Spread::of(values.map(|sample| sample.get(figure))).map(|spread| spread.median)
+    /// What the rounds say.
+    pub(crate) fn of(&self, figure: Figure) -> Option<Spread> {
+        let samples = self.rounds.iter().flatten();
+        Spread::of(samples.map(|sample| sample[figure as usize]))
     }
 
     /// In comparison with another row, round by round: those of one round are
     /// measured one after another, so a machine that has slow minutes slows both
     /// sides of each ratio.
     pub(crate) fn ratio(&self, figure: Figure, to: &Self) -> Option<Spread> {
-        let rounds = self.samples.iter().zip(&to.samples);
-        Spread::of(rounds.filter_map(|pair| match pair {
-            (Some(one), Some(other)) => Some(one.get(figure) / other.get(figure)),
-            _ => None,
+        let rounds = self.rounds.iter().zip(&to.rounds);
+        Spread::of(rounds.filter_map(|(one, other)| {
+            let [one, other] = [one, other].map(|round| round.as_ref().ok());
+            Some(one?[figure as usize] / other?[figure as usize])
         }))
-    }
-
-    /// In comparison with a number.
-    pub(crate) fn over(&self, figure: Figure, number: f64) -> Option<Spread> {
-        let values = self.samples.iter().flatten();
-        Spread::of(values.map(|sample| sample.get(figure) / number))
     }
 }
 
@@ -171,9 +134,9 @@ impl Spread {
 }
 
 /// The row of a server in a scenario, if it was measured.
-pub(crate) fn find<'a>(rows: &'a [Row], scenario: &str, contestant: &str) -> Option<&'a Row> {
+pub(crate) fn find<'a>(rows: &'a [Row], scenario: &str, server: &str) -> Option<&'a Row> {
     rows.iter()
-        .find(|row| row.scenario == scenario && row.contestant == contestant)
+        .find(|row| row.scenario == scenario && row.server == server)
 }
 
 #[cfg(test)]
@@ -181,21 +144,20 @@ pub(crate) mod tests {
     use super::*;
 
     /// A row with these rates; each datagram costs `cpu` µs, and p99 is 1 ms.
-    pub(crate) fn row(scenario: &str, contestant: &'static str, rates: &[f64], cpu: f64) -> Row {
-        let sample = |&rate| Some(Sample([rate, 0.0, cpu, 100.0, 1_000.0, 3.0, 5.0]));
+    pub(crate) fn row(scenario: &str, server: &'static str, rates: &[f64], cpu: f64) -> Row {
+        let sample = |&rate| Ok([rate, 0.0, cpu, 100.0, 1_000.0, 3.0, 5.0]);
         Row {
             scenario: scenario.to_owned(),
-            contestant,
-            samples: rates.iter().map(sample).collect(),
-            problem: None,
+            server,
+            rounds: rates.iter().map(sample).collect(),
         }
     }
 
     #[test]
     fn median_is_the_middle_or_between_the_two_middles() {
-        let median = |rates: &[f64]| row("s", "x", rates, 1.0).median(Figure::Rate);
+        let of = |rates: &[f64]| row("s", "x", rates, 1.0).of(Figure::Rate);
+        let median = |rates| of(rates).map(|spread| spread.median);
         assert_eq!(median(&[]), None);
-        assert_eq!(median(&[7.0]), Some(7.0));
         assert_eq!(median(&[9.0, 1.0, 2.0]), Some(2.0), "in any order");
         assert_eq!(median(&[4.0, 1.0, 2.0, 100.0]), Some(3.0));
     }
@@ -205,16 +167,11 @@ pub(crate) mod tests {
         let mut ours = row("s", "ours", &[10.0, 20.0, 30.0], 2.0);
         let other = row("s", "x", &[5.0, 5.0, 30.0], 3.0);
         let ratio = |ours: &Row, figure| other.ratio(figure, ours).map(|spread| spread.median);
-        assert_eq!(
-            ratio(&ours, Figure::Rate),
-            Some(0.5),
-            "not that of the medians"
-        );
-        assert_eq!(ratio(&ours, Figure::Cpu), Some(1.5));
+        assert_eq!(ratio(&ours, Figure::Rate), Some(0.5), "no medians' ratio");
         assert_eq!(ratio(&ours, Figure::Loss), None, "nothing was lost");
-        ours.samples[1] = None;
+        ours.rounds[1] = Err("no reply".to_owned());
         let spread = other.ratio(Figure::Rate, &ours).expect("two rounds");
-        assert_eq!((spread.least, spread.greatest, spread.count), (0.5, 1.0, 2));
+        assert_eq!([spread.least, spread.greatest], [0.5, 1.0]);
     }
 
     #[test]
@@ -226,18 +183,16 @@ pub(crate) mod tests {
             ..Tally::default()
         };
         tally.slow_latency.record(10_000_000).expect("in bounds");
-        let usage = |micros, wake_ups| Usage {
-            cpu: Duration::from_micros(micros),
+        let used = Usage {
+            cpu: Duration::from_micros(12),
             threads: 9,
-            wake_ups,
+            wake_ups: 20,
         };
-        let (before, after) = (usage(100, 10), usage(112, 30));
-        let slow = Sample::loaded(&tally, before, after);
-        let [rate, _, cpu, p50, _, threads, wake_ups] = slow.0;
+        let [rate, _, cpu, p50, _, threads, wake_ups] = sample(Some(&tally), tally.sending, used);
         assert_eq!([rate, cpu, threads, wake_ups], [2.0, 3.0, 9.0, 10.0]);
         assert!((p50 - 10_000.0).abs() < 100.0);
         tally.latency.record(50_000).expect("in bounds");
-        let mixed = Sample::loaded(&tally, before, after);
-        assert!((mixed.get(Figure::P99) - 50.0).abs() < 1.0);
+        let mixed = sample(Some(&tally), tally.sending, used);
+        assert!((mixed[Figure::P99 as usize] - 50.0).abs() < 1.0);
     }
 }

@@ -3,28 +3,28 @@
 use std::env;
 use std::error::Error;
 use std::fs;
-use std::net::{SocketAddr, UdpSocket};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::UdpSocket;
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use load_generator::{Progress, Wish};
+use load_generator::{Plan, Wish};
 
 use crate::contestant::{BEFORE, Contestant, Tools};
 use crate::options::{Cell, Options};
 use crate::process::Server;
 use crate::redis::Redis;
-use crate::results::{Row, Sample};
-use crate::scenario::{Load, Scenario};
+use crate::results::{Row, Sample, sample};
+use crate::scenario::{Kind, Scenario};
 use crate::{output, publish, serve, targets};
+
+type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
 /// Does what the command line says.
 ///
 /// # Errors
-/// If it asks for what there is not, or if nothing can be measured.
-pub fn main() -> Result<(), Box<dyn Error>> {
+/// If nothing of what it asks for can be measured, or the result not be written.
+pub fn main() -> Outcome {
     let Some(options) = Options::parse() else {
         return Ok(());
     };
@@ -35,21 +35,33 @@ pub fn main() -> Result<(), Box<dyn Error>> {
         print!("{}", output::legend());
         return Ok(());
     }
-    let folder = folder()?;
-    let before = output::load_average()?;
-    let mut session = Session::new(&options, &folder)?;
-    let cells = session.possible(options.cells()?);
-    let rows = session.measure_all(&cells)?;
-    let (rounds, duration) = (options.rounds(), options.duration());
-    let after = output::load_average()?;
+    let (folder, mut cells) = (folder()?, options.cells());
+    let redis = start_redis(&cells);
+    let port = redis.as_ref().map(|redis| redis.port);
+    let tools = Tools::find(&folder, options.before.clone(), port)?;
+    leave_out(&mut cells, &tools);
+    if cells.is_empty() {
+        return Err("nothing to measure: no such server in such a scenario".into());
+    }
+    let load = output::load_average()?;
+    let mut rows = Vec::new();
+    for (index, cell) in cells.iter().enumerate() {
+        let measured = measure_in_turn(cell, &tools, &options);
+        let name = &cell.scenario.name;
+        println!("\n{name} ({} of {})", index + 1, cells.len());
+        println!("{}", output::table(&measured));
+        rows.extend(measured);
+        fs::write(folder.join("peers.csv"), output::csv(&rows))?;
+    }
+    let (rounds, duration) = (options.rounds, options.duration());
     println!(
         "\nMedians of {rounds} × {duration:?}; × is the ratio to ours in the same round, ± half of \
-         what these ratios span.\nLoad average {before} before and {after} after."
+         what these ratios span.\nLoad average {load} before and {} after.",
+        output::load_average()?
     );
     if let Some(table) = targets::table(&rows) {
         println!("\nWhat this crate is held to:\n{table}");
     }
-    fs::write(folder.join("peers.csv"), output::csv(&rows))?;
     if options.publish {
         publish::publish(&rows, rounds, duration)?;
     }
@@ -57,7 +69,7 @@ pub fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// `target/peers`, wherever `target` is.
-fn folder() -> Result<PathBuf, Box<dyn Error>> {
+fn folder() -> Outcome<PathBuf> {
     // The program is in target/release/deps.
     let program = env::current_exe()?;
     let target = program.ancestors().nth(3).ok_or("not in a target folder")?;
@@ -66,169 +78,96 @@ fn folder() -> Result<PathBuf, Box<dyn Error>> {
     Ok(folder)
 }
 
-/// Everything that a run needs.
-struct Session<'a> {
-    options: &'a Options,
-    tools: Tools,
-    redis: Option<Redis>,
-    /// Ctrl-C was pressed.
-    interrupted: Arc<AtomicBool>,
+/// Only if it is needed; says why if it cannot be had.
+fn start_redis(cells: &[Cell]) -> Option<Redis> {
+    let is_needed = cells.iter().any(|cell| cell.scenario.redis);
+    let failed = |error| eprintln!("peers: without Redis: is redis-server installed? {error}");
+    is_needed.then(|| Redis::start().map_err(failed).ok())?
 }
 
-impl<'a> Session<'a> {
-    fn new(options: &'a Options, folder: &Path) -> Result<Self, Box<dyn Error>> {
-        let interrupted = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&interrupted);
-        ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))?;
-        Ok(Self {
-            options,
-            tools: Tools::find(folder, options.before.clone())?,
-            redis: None,
-            interrupted,
-        })
-    }
-
-    /// Without what this machine lacks something for, of which it tells.
-    fn possible(&mut self, mut cells: Vec<Cell>) -> Vec<Cell> {
-        if cells.iter().any(|cell| cell.scenario.redis) {
-            match Redis::start() {
-                Ok(redis) => self.redis = Some(redis),
-                Err(error) => {
-                    eprintln!("peers: without Redis, is redis-server installed? {error}");
-                    cells.retain(|cell| !cell.scenario.redis);
-                }
+/// Leaves out what this machine lacks something for, and says so.
+fn leave_out(cells: &mut Vec<Cell>, tools: &Tools) {
+    let mut lacking = Vec::new();
+    for Cell { scenario, servers } in &mut *cells {
+        servers.retain(|one| {
+            let can_be_had = one.command(tools, scenario).is_some();
+            let is_known = lacking.contains(&one.name) || one.name == BEFORE || scenario.redis;
+            if !can_be_had && !is_known {
+                lacking.push(one.name);
             }
-        }
-        let mut lacking = Vec::new();
-        for Cell { scenario, servers } in &mut cells {
-            servers.retain(|one| {
-                let is_possible = one.command(&self.tools, scenario, None).is_some();
-                if !is_possible && !lacking.contains(&one.name) {
-                    lacking.push(one.name);
-                }
-                is_possible
-            });
-        }
-        cells.retain(|cell| !cell.servers.is_empty());
-        lacking.retain(|name| *name != BEFORE);
-        if !lacking.is_empty() {
-            eprintln!("peers: without {}: it is not installed", lacking.join(", "));
-        }
-        cells
+            can_be_had
+        });
     }
-
-    /// Measures each server in turn, as many rounds as were asked for, for each
-    /// scenario; what there is until then if it is interrupted.
-    fn measure_all(&self, cells: &[Cell]) -> Result<Vec<Row>, Box<dyn Error>> {
-        if cells.is_empty() {
-            return Err("nothing to measure: no such server in such a scenario".into());
-        }
-        let mut rows = Vec::new();
-        for (index, Cell { scenario, servers }) in cells.iter().enumerate() {
-            let mut cell: Vec<Row> = servers
-                .iter()
-                .map(|server| Row::new(&scenario.name, server.name))
-                .collect();
-            for round in 0..self.options.rounds() {
-                // Nobody is always the first.
-                for place in 0..servers.len() {
-                    let place = (place + round) % servers.len();
-                    let result = self.measure(scenario, servers[place]);
-                    if self.interrupted.load(Ordering::Relaxed) {
-                        eprintln!("peers: interrupted; this is what there is");
-                        return Ok(rows);
-                    }
-                    cell[place].take(result);
-                }
-            }
-            println!(
-                "\n{}: {scenario} ({} of {})",
-                scenario.name,
-                index + 1,
-                cells.len()
-            );
-            println!("{}", output::table(&cell));
-            rows.extend(cell);
-        }
-        Ok(rows)
-    }
-
-    /// Measures one server once.
-    fn measure(&self, scenario: &Scenario, server: &Contestant) -> Result<Sample, Box<dyn Error>> {
-        let redis = self.redis.as_ref().filter(|_| scenario.redis);
-        let command = server
-            .command(&self.tools, scenario, redis.map(|redis| redis.port))
-            .ok_or("not installed")?;
-        let server = Server::start(command)?;
-        let duration = self.duration(scenario);
-        let Some(warm_up) = scenario.plan(server.addr, WARM_UP) else {
-            return quiet(scenario, &server, duration);
-        };
-        let mut watch = |_: &Progress<'_>| match self.interrupted.load(Ordering::Relaxed) {
-            true => Wish::End,
-            false => Wish::GoOn,
-        };
-        if load_generator::run(&warm_up, &mut watch)?.answered == 0 {
-            return Err("no reply".into());
-        }
-        let before = server.usage()?;
-        let plan = load_generator::Plan {
-            duration,
-            ..warm_up
-        };
-        let tally = load_generator::run(&plan, &mut watch)?;
-        let after = server.usage()?;
-        let (wrong, duplicates) = (tally.wrong, tally.duplicates);
-        match wrong + duplicates {
-            0 => Ok(Sample::loaded(&tally, before, after)),
-            _ => Err(format!("{wrong} wrong, {duplicates} duplicate replies").into()),
-        }
-    }
-
-    /// As asked for, but long enough for a few datagrams.
-    fn duration(&self, scenario: &Scenario) -> Duration {
-        let least = match scenario.load {
-            Load::Open { rate, .. } => Duration::from_secs_f64(FEWEST / rate),
-            Load::Closed { .. } => Duration::ZERO,
-            Load::One | Load::Idle => SHORTEST_SILENCE,
-        };
-        self.options.duration().max(least)
+    cells.retain(|cell| !cell.servers.is_empty());
+    if !lacking.is_empty() {
+        eprintln!("peers: without {}: not installed", lacking.join(", "));
     }
 }
 
-/// Measures what a server does while nobody sends.
-fn quiet(scenario: &Scenario, server: &Server, time: Duration) -> Result<Sample, Box<dyn Error>> {
-    let socket = UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-    match scenario.load {
-        Load::One => drop(socket.send_to(b"wait", server.addr)?),
-        _ => {
-            socket.set_read_timeout(Some(Duration::from_secs(1)))?;
-            socket.send_to(b"go", server.addr)?;
-            socket.recv(&mut [0; 16])?;
+/// Measures each server in turn, as many rounds as were asked for.
+fn measure_in_turn(cell: &Cell, tools: &Tools, options: &Options) -> Vec<Row> {
+    let Cell { scenario, servers } = cell;
+    let row = |server: &&'static Contestant| Row {
+        scenario: scenario.name.clone(),
+        server: server.name,
+        rounds: Vec::new(),
+    };
+    let mut rows: Vec<Row> = servers.iter().map(row).collect();
+    for round in 0..options.rounds {
+        for place in 0..servers.len() {
+            // Nobody is always the first.
+            let place = (place + round) % servers.len();
+            let result = measure(scenario, servers[place], tools, options.duration());
+            let result = result.map_err(|error| error.to_string());
+            rows[place].rounds.push(result);
         }
+    }
+    rows
+}
+
+/// Measures one server once.
+fn measure(
+    scenario: &Scenario,
+    server: &Contestant,
+    tools: &Tools,
+    duration: Duration,
+) -> Outcome<Sample> {
+    let command = server.command(tools, scenario).ok_or("not installed")?;
+    let server = Server::start(command)?;
+    let plan = scenario.plan(server.addr, WARM_UP);
+    if scenario.kind() == Kind::Quiet {
+        return quiet(&plan, &server, duration.max(SHORTEST_SILENCE));
+    }
+    if load_generator::run(&plan, &mut |_| Wish::GoOn)?.answered == 0 {
+        return Err("no reply".into());
+    }
+    let least = scenario.rate.map_or(0.0, |rate| FEWEST / rate);
+    let duration = duration.max(Duration::from_secs_f64(least));
+    let before = server.usage()?;
+    let tally = load_generator::run(&Plan { duration, ..plan }, &mut |_| Wish::GoOn)?;
+    let used = server.usage()?.since(before);
+    let (wrong, duplicates) = (tally.wrong, tally.duplicates);
+    match wrong + duplicates {
+        0 => Ok(sample(Some(&tally), tally.sending, used)),
+        _ => Err(format!("{wrong} wrong, {duplicates} duplicate replies").into()),
+    }
+}
+
+/// Measures what a server does while nobody sends, after a single datagram,
+/// which is either answered at once or not at all.
+fn quiet(plan: &Plan, server: &Server, time: Duration) -> Outcome<Sample> {
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    let is_slow = plan.slow_share > 0.0;
+    socket.send_to(if is_slow { b"w" } else { b"g" }, server.addr)?;
+    if !is_slow {
+        socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+        socket.recv(&mut [0; 16])?;
     }
     thread::sleep(WARM_UP);
     let (start, before) = (Instant::now(), server.usage()?);
     thread::sleep(time);
-    Ok(Sample::quiet(start.elapsed(), before, server.usage()?))
-}
-
-impl Row {
-    fn new(scenario: &str, contestant: &'static str) -> Self {
-        Self {
-            scenario: scenario.to_owned(),
-            contestant,
-            samples: Vec::new(),
-            problem: None,
-        }
-    }
-
-    fn take(&mut self, result: Result<Sample, Box<dyn Error>>) {
-        if let Err(error) = &result {
-            self.problem = Some(error.to_string());
-        }
-        self.samples.push(result.ok());
-    }
+    let used = server.usage()?.since(before);
+    Ok(sample(None, start.elapsed(), used))
 }
 
 /// Time for a pool to grow, and for a server to settle.

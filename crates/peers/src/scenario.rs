@@ -1,18 +1,49 @@
-//! What the servers have to do. A scenario's name says all of it:
-//! `64x1-wait10ms-10%` is 64 peers with one datagram in flight each, and one
-//! handler in ten waits 10 ms.
+//! What the servers have to do. A scenario's name says all of it: see the
+//! crate's first page.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
 use load_generator::{Expect, Plan, Work};
 
+/// One kind of load on one kind of handler.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Scenario {
+    pub(crate) name: String,
+    /// How many clients there are; none in a scenario that is quiet.
+    peers: usize,
+    /// Closed loop: how many datagrams each has in flight.
+    window: usize,
+    /// Open loop: datagrams a second over all.
+    pub(crate) rate: Option<f64>,
+    /// What share of the datagrams is marked as slow, from 0 to 1.
+    pub(crate) share: f64,
+    /// What handlers do for those.
+    pub(crate) work: Work,
+    /// Whether they ask Redis.
+    pub(crate) redis: bool,
+}
+
+/// What kind a scenario is of: it decides who takes part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Handlers that take no time, as fast as possible.
+    Quick,
+    /// So many datagrams a second.
+    Light,
+    /// Handlers that compute.
+    Computing,
+    /// Handlers that wait.
+    Waiting,
+    /// No datagrams at all while it is measured.
+    Quiet,
+}
+
 /// The scenarios that are measured if nobody asks for others: those named here,
 /// and handlers that wait, each wait with each number of peers and each share.
 pub(crate) fn all() -> Vec<Scenario> {
-    let mut names: Vec<String> = NAMED.map(str::to_owned).into();
+    let mut names: Vec<String> = NAMED.split_whitespace().map(str::to_owned).collect();
     for share in ["", "-10%", "-1%"] {
         for wait in ["200us", "1ms", "3ms", "10ms"] {
             names.extend([64, 500, 1_000].map(|peers| format!("{peers}x1-wait{wait}{share}")));
@@ -24,123 +55,77 @@ pub(crate) fn all() -> Vec<Scenario> {
         .expect("names that say something")
 }
 
-const NAMED: [&str; 14] = [
-    "64x1",
-    "16x16",
-    "1x1",
-    "64@100",
-    "64@1000",
-    "64@5000",
-    "64@20000",
-    "64x1-cpu20us",
-    "64x1-cpu200us",
-    "64x1-cpu2ms",
-    "64x1-redis",
-    "64x1-wait100ms-1%",
-    "one-wait60s",
-    "idle",
-];
-
-/// One kind of load on one kind of handler.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Scenario {
-    pub(crate) name: String,
-    pub(crate) load: Load,
-    /// What a slow handler does.
-    pub(crate) work: Work,
-    /// Whether a slow handler asks Redis.
-    pub(crate) redis: bool,
-    /// What share of the handlers is slow, from 0 to 1.
-    pub(crate) share: f64,
-}
-
-/// How datagrams are sent.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Load {
-    /// Each peer sends the next datagram when it has its reply.
-    Closed { peers: usize, window: usize },
-    /// So many a second, whatever comes back.
-    Open { peers: usize, rate: f64 },
-    /// A single datagram, before anything is measured.
-    One,
-    /// One with a quick answer, and then none.
-    Idle,
-}
-
-/// What kind a scenario is of: it decides who takes part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// Handlers that take no time, as fast as possible.
-    Quick,
-    /// The same with one datagram at a time: the way there and back.
-    Alone,
-    /// Few datagrams a second.
-    Light,
-    /// Handlers that compute.
-    Computing,
-    /// Handlers that wait.
-    Waiting,
-    /// No datagrams at all.
-    Quiet,
-}
+const NAMED: &str = "64x1 16x16 1x1 64@100 64@1000 64@5000 64@20000 64x1-cpu20us 64x1-cpu200us \
+                     64x1-cpu2ms 64x1-redis 64x1-wait100ms-1% one-wait60s idle";
 
 impl Scenario {
     /// Decides who takes part.
     pub(crate) fn kind(&self) -> Kind {
-        match self.load {
-            Load::One | Load::Idle => Kind::Quiet,
-            _ if !self.work.wait.is_zero() || self.redis => Kind::Waiting,
+        match self {
+            Self { peers: 0, .. } => Kind::Quiet,
+            Self { redis: true, .. } => Kind::Waiting,
+            _ if !self.work.wait.is_zero() => Kind::Waiting,
             _ if !self.work.compute.is_zero() => Kind::Computing,
-            Load::Open { .. } => Kind::Light,
-            Load::Closed {
-                peers: 1,
-                window: 1,
-            } => Kind::Alone,
-            Load::Closed { .. } => Kind::Quick,
+            Self { rate: Some(_), .. } => Kind::Light,
+            _ => Kind::Quick,
         }
     }
 
-    /// The load, if it is more than one datagram.
-    pub(crate) fn plan(&self, server: SocketAddr, duration: Duration) -> Option<Plan> {
-        let (peers, window, rate) = match self.load {
-            Load::Closed { peers, window } => (peers, window, None),
-            Load::Open { peers, rate } => (peers, 1, Some(rate)),
-            Load::One | Load::Idle => return None,
-        };
-        Some(Plan {
+    /// The load.
+    pub(crate) fn plan(&self, server: SocketAddr, duration: Duration) -> Plan {
+        Plan {
             server,
-            peers,
-            window,
-            rate,
+            peers: self.peers,
+            window: self.window,
+            rate: self.rate,
             size: 64,
             slow_share: self.share,
             duration,
             timeout: Duration::from_secs(1),
             expect: Expect::Upper,
-        })
+        }
     }
-}
 
-/// In words.
-impl fmt::Display for Scenario {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.load {
-            Load::Closed { peers, window } => write!(f, "{peers} peers, {window} in flight each")?,
-            Load::Open { peers, rate } => write!(f, "{peers} peers, {rate} datagrams a second")?,
-            Load::One => write!(f, "one datagram")?,
-            Load::Idle => return write!(f, "no datagrams"),
-        }
-        let who = match self.share {
-            0.0 => return Ok(()),
-            1.0 => "every handler".to_owned(),
-            share => format!("{} % of the handlers", 100.0 * share),
+    fn parse(name: &str) -> Option<Self> {
+        let mut parts = name.split('-');
+        let load = parts.next()?;
+        let (peers, window, rate) = match (load.split_once('x'), load.split_once('@')) {
+            (Some((peers, window)), None) => (peers.parse().ok()?, window.parse().ok()?, None),
+            (None, Some((peers, rate))) => (peers.parse().ok()?, 1, Some(rate.parse().ok()?)),
+            _ if ["one", "idle"].contains(&load) => (0, 1, None),
+            _ => return None,
         };
-        let Work { wait, compute } = self.work;
-        match (self.redis, wait.is_zero()) {
-            (true, _) => write!(f, "; {who} asks Redis, 0.7 ms away"),
-            (_, false) => write!(f, "; {who} waits {wait:?}"),
-            (_, true) => write!(f, "; {who} computes for {compute:?}"),
+        let mut scenario = Self {
+            name: name.to_owned(),
+            peers,
+            window,
+            rate,
+            share: 0.0,
+            work: Work::NONE,
+            redis: false,
+        };
+        for part in parts {
+            if let Some(percent) = part.strip_suffix('%') {
+                scenario.share = percent.parse::<f64>().ok()? / 100.0;
+                continue;
+            }
+            scenario.share = 1.0;
+            if let Some(time) = part.strip_prefix("wait") {
+                scenario.work.wait = duration(time)?;
+            } else if let Some(time) = part.strip_prefix("cpu") {
+                scenario.work.compute = duration(time)?;
+            } else if part == "redis" {
+                scenario.redis = true;
+            } else {
+                return None;
+            }
         }
+        let works = scenario.redis || scenario.work != Work::NONE;
+        let makes_sense = window > 0
+            && rate.is_none_or(|rate| rate > 0.0)
+            && works == (scenario.share > 0.0)
+            && scenario.share <= 1.0;
+        makes_sense.then_some(scenario)
     }
 }
 
@@ -148,60 +133,13 @@ impl FromStr for Scenario {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        let bad = || format!("no scenario: {name}; one is called 64x1-wait1ms");
-        let mut parts = name.split('-');
-        let mut scenario = Self {
-            name: name.to_owned(),
-            load: load(parts.next().unwrap_or_default()).ok_or_else(bad)?,
-            work: Work::NONE,
-            redis: false,
-            share: 0.0,
-        };
-        for part in parts {
-            if part == "redis" {
-                scenario.redis = true;
-            } else if let Some(time) = part.strip_prefix("wait") {
-                scenario.work.wait = duration(time).ok_or_else(bad)?;
-            } else if let Some(time) = part.strip_prefix("cpu") {
-                scenario.work.compute = duration(time).ok_or_else(bad)?;
-            } else if let Some(percent) = part.strip_suffix('%') {
-                let percent: f64 = percent.parse().map_err(|_| bad())?;
-                scenario.share = percent / 100.0;
-                continue;
-            } else {
-                return Err(bad());
-            }
-            scenario.share = 1.0;
-        }
-        let works = scenario.redis || scenario.work != Work::NONE;
-        if works != (scenario.share > 0.0) || scenario.share > 1.0 {
-            return Err(bad());
-        }
-        Ok(scenario)
-    }
-}
-
-/// `64x1`, `64@1000`, `one` or `idle`.
-fn load(text: &str) -> Option<Load> {
-    if let Some((peers, window)) = text.split_once('x') {
-        let (peers, window) = (peers.parse().ok()?, window.parse().ok()?);
-        return (peers > 0 && window > 0).then_some(Load::Closed { peers, window });
-    }
-    if let Some((peers, rate)) = text.split_once('@') {
-        let (peers, rate) = (peers.parse().ok()?, rate.parse().ok()?);
-        return (peers > 0 && rate > 0.0).then_some(Load::Open { peers, rate });
-    }
-    match text {
-        "one" => Some(Load::One),
-        "idle" => Some(Load::Idle),
-        _ => None,
+        Self::parse(name).ok_or_else(|| format!("no scenario: {name}; try 64x1-wait1ms-10%"))
     }
 }
 
 /// `200us`, `10ms` or `60s`.
 fn duration(text: &str) -> Option<Duration> {
-    let unit = text.find(|char: char| !char.is_ascii_digit())?;
-    let (number, unit) = text.split_at(unit);
+    let (number, unit) = text.split_at(text.find(|char: char| !char.is_ascii_digit())?);
     let number = number.parse().ok()?;
     match unit {
         "us" => Some(Duration::from_micros(number)),
@@ -215,83 +153,29 @@ fn duration(text: &str) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    fn scenario(name: &str) -> Scenario {
-        name.parse().unwrap_or_else(|error| panic!("{error}"))
-    }
-
     #[test]
     fn names_say_what_is_done() {
+        let scenario = |name: &str| name.parse::<Scenario>().expect("a good name");
         let mixed = scenario("500x2-wait200us-10%");
-        assert_eq!(
-            mixed.load,
-            Load::Closed {
-                peers: 500,
-                window: 2
-            }
-        );
+        assert_eq!((mixed.peers, mixed.window, mixed.share), (500, 2, 0.1));
         assert_eq!(mixed.work.wait, Duration::from_micros(200));
-        assert_eq!(mixed.share, 0.1);
-        let words = "500 peers, 2 in flight each; 10 % of the handlers waits 200µs";
-        assert_eq!(mixed.to_string(), words);
         let open = scenario("64@1000");
-        assert_eq!(
-            open.load,
-            Load::Open {
-                peers: 64,
-                rate: 1_000.0
-            }
-        );
-        assert_eq!(open.share, 0.0);
-        assert_eq!(scenario("1x1-cpu20us").share, 1.0);
-    }
-
-    #[test]
-    fn kinds_are_told_apart() {
-        let kinds = [
-            "64x1",
-            "1x1",
-            "64@100",
-            "64x1-cpu2ms",
-            "64x1-redis",
-            "idle",
-            "one-wait60s",
-        ]
-        .map(|name| scenario(name).kind());
-        let expected = [
-            Kind::Quick,
-            Kind::Alone,
-            Kind::Light,
-            Kind::Computing,
-            Kind::Waiting,
-            Kind::Quiet,
-            Kind::Quiet,
-        ];
+        assert_eq!((open.rate, open.share), (Some(1_000.0), 0.0));
+        let names = "64x1 64@100 64x1-cpu2ms 64x1-redis 64@100-wait1ms one-wait60s idle";
+        let kinds: Vec<_> = names.split(' ').map(|name| scenario(name).kind()).collect();
+        let expected = {
+            use Kind::*;
+            [Quick, Light, Computing, Waiting, Waiting, Quiet, Quiet]
+        };
         assert_eq!(kinds, expected);
     }
 
     #[test]
-    fn all_of_them_are_told_apart() {
-        let mut names: Vec<_> = all().into_iter().map(|one| one.name).collect();
-        assert_eq!(names.len(), 14 + 36);
-        names.sort();
-        names.dedup();
-        assert_eq!(names.len(), 14 + 36);
-    }
-
-    #[test]
     fn nonsense_is_refused() {
-        for name in [
-            "",
-            "64",
-            "0x1",
-            "64x1-wait",
-            "64x1-wait5h",
-            "64x1-10%",
-            "64x1-wait1ms-0%",
-            "64@0",
-            "64x1-wait1ms-101%",
-        ] {
+        let names = "64 64x0 64x1-wait 64x1-wait5h 64x1-10% 64x1-wait1ms-0% 64@0 1x1-wait1ms-101%";
+        for name in names.split(' ') {
             assert!(name.parse::<Scenario>().is_err(), "{name}");
         }
+        assert_eq!(all().len(), 14 + 36);
     }
 }

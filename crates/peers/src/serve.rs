@@ -46,7 +46,6 @@ pub(crate) fn serve(name: &str, job: Job, rest: &[String]) -> Served {
         "std-pool" => std_pool(job),
         "std-threads" => std_threads(job),
         "mmsg-pool" => mmsg_pool(job),
-        "tokio-loop" => tokio_loop(job.work),
         "tokio-task" => tokio_task(job.work),
         "exec" => exec(rest),
         _ => Err(format!("no server called {name}").into()),
@@ -225,24 +224,6 @@ where
             }
         });
     }
-}
-
-/// The loop again, asynchronous: whatever it waits for, it waits for alone.
-fn tokio_loop(work: Work) -> Served {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        let socket = tokio_socket()?;
-        let mut bytes = vec![0; LONGEST];
-        loop {
-            if let Ok((len, peer)) = socket.recv_from(&mut bytes).await {
-                let bytes = &mut bytes[..len];
-                work_async(work, bytes).await;
-                let _ = socket.send_to(bytes, peer).await;
-            }
-        }
-    })
 }
 
 /// A task for each datagram, on a thread for each CPU.

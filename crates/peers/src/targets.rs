@@ -8,14 +8,9 @@ use crate::results::Figure::{self, Cpu, P50, P99, Rate, Threads, WakeUps};
 use crate::results::{Row, Spread, find};
 use crate::scenario::{Kind, Scenario};
 
-/// A figure of one of our servers in a scenario, compared with something.
-struct Target {
-    scenario: &'static str,
-    ours: &'static str,
-    figure: Figure,
-    to: To,
-    bound: Bound,
-}
+/// A scenario, a figure of one of our servers there, and where it should lie
+/// after it was divided by something.
+type Target = (&'static str, &'static str, Figure, To, Bound);
 
 /// What the figure is divided by.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +23,6 @@ enum To {
     Itself,
 }
 
-/// Where it should lie.
 #[derive(Debug, Clone, Copy)]
 enum Bound {
     AtMost(f64),
@@ -40,38 +34,32 @@ use To::{Best, Itself, Server};
 
 /// Those of single scenarios; [`waiting`] has what is promised of many together.
 fn all() -> Vec<Target> {
-    let cpus = thread::available_parallelism().map_or(1.0, |cpus| cpus.get() as f64);
-    let target = |scenario, ours, figure, to, bound| Target {
-        scenario,
-        ours,
-        figure,
-        to,
-        bound,
-    };
+    let c = Server("c-mmsg");
     let mut all = vec![
-        target("64x1", OURS, Cpu, Server("c-mmsg"), AtMost(1.05)),
-        target("16x16", OURS, Cpu, Server("c-mmsg"), AtMost(0.88)),
-        target("64x1", OURS, Rate, Server("tokio-task"), AtLeast(1.15)),
-        target("64x1", "ours-guarded", Rate, Server(OURS), AtLeast(0.9)),
-        target("1x1", OURS, P50, Server("c-mmsg"), AtMost(1.1)),
-        target("500x1-wait1ms", OURS, Rate, Server(BEFORE), AtLeast(5.0)),
+        ("64x1", OURS, Cpu, c, AtMost(1.05)),
+        ("16x16", OURS, Cpu, c, AtMost(0.88)),
+        ("1x1", OURS, P50, c, AtMost(1.1)),
+        ("64x1", OURS, Rate, Server("tokio-task"), AtLeast(1.15)),
+        ("64x1", "ours-guarded", Rate, Server(OURS), AtLeast(0.9)),
+        ("500x1-wait1ms", OURS, Rate, Server(BEFORE), AtLeast(5.0)),
     ];
     for mix in ["64x1-wait1ms-10%", "64x1-wait10ms-10%", "64x1-wait100ms-1%"] {
-        all.push(target(mix, OURS, P99, Server("std-pool"), AtMost(1.0)));
+        all.push((mix, OURS, P99, Server("std-pool"), AtMost(1.0)));
     }
+    // Two workers more than processors, and the thread that looks after them.
+    let threads = thread::available_parallelism().map_or(1.0, |cpus| cpus.get() as f64) + 3.0;
     for computing in ["64x1-cpu20us", "64x1-cpu200us", "64x1-cpu2ms"] {
-        all.push(target(computing, OURS, Rate, Best(COMPUTING), AtLeast(1.0)));
-        // Two workers more than processors, and the thread that looks after them.
-        all.push(target(computing, OURS, Threads, Itself, AtMost(cpus + 3.0)));
+        all.push((computing, OURS, Rate, Best(COMPUTING), AtLeast(1.0)));
+        all.push((computing, OURS, Threads, Itself, AtMost(threads)));
     }
     for light in ["64@100", "64@1000"] {
-        all.push(target(light, OURS, Cpu, Server("std-loop"), AtMost(1.5)));
-        all.push(target(light, OURS, P99, Server("std-loop"), AtMost(1.2)));
+        all.push((light, OURS, Cpu, Server("std-loop"), AtMost(1.5)));
+        all.push((light, OURS, P99, Server("std-loop"), AtMost(1.2)));
     }
     for ours in [OURS, FORKING] {
-        all.push(target("one-wait60s", ours, WakeUps, Itself, AtMost(5.0)));
+        all.push(("one-wait60s", ours, WakeUps, Itself, AtMost(5.0)));
         // Microseconds in a second: a tick of the system's clock in a hundred.
-        all.push(target("idle", ours, Cpu, Itself, AtMost(100.0)));
+        all.push(("idle", ours, Cpu, Itself, AtMost(100.0)));
     }
     all
 }
@@ -86,21 +74,18 @@ const COMPUTING: &[&str] = &[
 ];
 
 /// Whether any target is about this server in this scenario.
-pub(crate) fn need(scenario: &Scenario, contestant: &str) -> bool {
-    let contestant = match contestant {
-        BEFORE => OURS,
-        other => other,
-    };
+pub(crate) fn need(scenario: &Scenario, server: &str) -> bool {
+    let server = if server == BEFORE { OURS } else { server };
     if scenario.kind() == Kind::Waiting {
-        return POOLS.contains(&contestant) || [OURS, FORKING].contains(&contestant);
+        return POOLS.contains(&server) || [OURS, FORKING].contains(&server);
     }
-    all().iter().any(|target| {
-        let is_rival = match target.to {
-            Server(other) => other == contestant,
-            Best(others) => others.contains(&contestant),
+    all().iter().any(|(name, ours, _, to, _)| {
+        let is_rival = match to {
+            Server(other) => *other == server,
+            Best(others) => others.contains(&server),
             Itself => false,
         };
-        target.scenario == scenario.name && (is_rival || target.ours == contestant)
+        *name == scenario.name && (is_rival || *ours == server)
     })
 }
 
@@ -118,152 +103,96 @@ pub(crate) fn table(rows: &[Row]) -> Option<String> {
     ];
     let mut table = empty_table(&titles, 2);
     let mut add = |scenario: &str, what: String, measured: Spread, bound: Bound| {
-        let met = match (measured.count, bound.holds(measured.median)) {
+        let (holds, bound) = match bound {
+            AtMost(most) => (measured.median <= most, format!("≤ {most:.2}")),
+            AtLeast(least) => (measured.median >= least, format!("≥ {least:.2}")),
+        };
+        let met = match (measured.count, holds) {
             (..2, _) => "?",
             (_, true) => "yes",
             (_, false) => "NO",
-        };
-        let bound = match bound {
-            AtMost(most) => format!("≤ {most:.2}"),
-            AtLeast(least) => format!("≥ {least:.2}"),
         };
         let [measured, from, to] =
             [measured.median, measured.least, measured.greatest].map(|value| format!("{value:.2}"));
         table.add_row([scenario, &what, &measured, &from, &to, &bound, met]);
     };
-    for Target {
-        scenario,
-        ours,
-        figure,
-        to,
-        bound,
-    } in all()
-    {
+    for (scenario, ours, figure, to, bound) in all() {
         if let Some((rival, measured)) = compare(rows, scenario, ours, figure, to) {
-            let over = rival.map_or(String::new(), |rival| format!(" / {rival}"));
-            add(
-                scenario,
-                format!("{}: {ours}{over}", figure.title()),
-                measured,
-                bound,
-            );
+            let what = format!("{}: {ours}{rival}", figure.title());
+            add(scenario, what, measured, bound);
         }
     }
+    let mut cells = empty_table(&["scenario", "measured is", "rate", "CPU", "p99"], 2);
     for ours in [OURS, FORKING] {
-        let cells: Vec<_> = waiting(rows, ours).collect();
-        let name = format!("{} that wait", cells.len());
-        let rounds = cells.iter().map(|cell| cell.rounds).min();
-        let of = |ratio: fn(&Waiting) -> f64| {
-            let spread = Spread::of(cells.iter().map(ratio))?;
-            let count = rounds.unwrap_or(0);
+        let waiting: Vec<_> = waiting(rows, ours).collect();
+        for (scenario, what, spreads) in &waiting {
+            let [rate, cpu, p99] = spreads.map(|spread| format!("×{:.2}", spread.median));
+            cells.add_row([*scenario, what, &rate, &cpu, &p99]);
+        }
+        let together = |figure: usize| {
+            let spreads = waiting.iter().map(|(_, _, spreads)| spreads[figure]);
+            let count = spreads.clone().map(|spread| spread.count).min()?;
+            let spread = Spread::of(spreads.map(|spread| spread.median))?;
             Some(Spread { count, ..spread })
         };
-        if let (Some(rate), Some(cpu)) = (of(|cell| cell.rate), of(|cell| cell.cpu)) {
+        if let (Some(rate), Some(cpu)) = (together(0), together(1)) {
+            let name = format!("all {} that wait", waiting.len());
             let what = |what: &str| format!("{what}: {ours} / best pool");
+            let median = rate.least;
             add(&name, what("rate/s"), rate, AtLeast(1.0));
-            let worst = Spread {
-                median: rate.least,
-                ..rate
-            };
-            add(&name, what("the least rate/s"), worst, AtLeast(0.95));
+            add(
+                &name,
+                what("least rate/s"),
+                Spread { median, ..rate },
+                AtLeast(0.95),
+            );
             add(&name, what("CPU µs"), cpu, AtMost(1.0));
         }
     }
-    let text = (table.row_count() > 0).then(|| table.to_string())?;
-    Some(match waiting_table(rows) {
-        Some(cells) => format!("{cells}\n\n{text}"),
-        None => text,
-    })
-}
-
-/// A scenario in which handlers wait, in comparison with the best pool there.
-struct Waiting<'a> {
-    scenario: &'a str,
-    rival: &'a str,
-    rate: f64,
-    cpu: f64,
-    p99: f64,
-    rounds: usize,
-}
-
-/// All of them that were measured.
-fn waiting<'a>(rows: &'a [Row], ours: &'a str) -> impl Iterator<Item = Waiting<'a>> {
-    let of_ours = rows.iter().filter(move |row| row.contestant == ours);
-    of_ours.filter_map(|row| {
-        let scenario = &row.scenario;
-        let parsed = scenario.parse::<Scenario>().ok()?;
-        let ratio = |figure| compare(rows, scenario, row.contestant, figure, Best(&POOLS));
-        let (rival, rate) = ratio(Rate)?;
-        let ((_, cpu), (_, p99)) = (ratio(Cpu)?, ratio(P99)?);
-        (parsed.kind() == Kind::Waiting).then_some(Waiting {
-            scenario,
-            rival: rival?,
-            rate: rate.median,
-            cpu: cpu.median,
-            p99: p99.median,
-            rounds: rate.count,
-        })
-    })
-}
-
-/// What the targets about many scenarios are made of.
-fn waiting_table(rows: &[Row]) -> Option<String> {
-    let titles = [
-        "handlers that wait",
-        "best pool",
-        "measured is",
-        "rate ×",
-        "CPU ×",
-        "p99 ×",
-    ];
-    let mut table = empty_table(&titles, 3);
-    for ours in [OURS, FORKING] {
-        for Waiting {
-            scenario,
-            rival,
-            rate,
-            cpu,
-            p99,
-            ..
-        } in waiting(rows, ours)
-        {
-            let [rate, cpu, p99] = [rate, cpu, p99].map(|ratio| format!("{ratio:.2}"));
-            table.add_row([scenario, rival, ours, &rate, &cpu, &p99]);
-        }
+    match (cells.row_count(), table.row_count()) {
+        (_, 0) => None,
+        (0, _) => Some(table.to_string()),
+        _ => Some(format!("{cells}\n\n{table}")),
     }
-    (table.row_count() > 0).then(|| table.to_string())
 }
 
-/// The figure over the rival's, if both were measured, and who the rival is.
-fn compare<'a>(
+/// The scenarios in which handlers wait: what is compared, and rate, CPU time
+/// and p99 over those of the best pool there.
+fn waiting<'a>(
     rows: &'a [Row],
+    ours: &'a str,
+) -> impl Iterator<Item = (&'a str, String, [Spread; 3])> {
+    let rows_of_ours = rows.iter().filter(move |row| row.server == ours);
+    rows_of_ours.filter_map(move |row| {
+        let scenario: Scenario = row.scenario.parse().ok()?;
+        let ratio = |figure| compare(rows, &row.scenario, ours, figure, Best(POOLS));
+        let ((rival, rate), (_, cpu), (_, p99)) = (ratio(Rate)?, ratio(Cpu)?, ratio(P99)?);
+        let is_one = scenario.kind() == Kind::Waiting;
+        is_one.then(|| (&*row.scenario, format!("{ours}{rival}"), [rate, cpu, p99]))
+    })
+}
+
+/// The figure over the rival's, if both were measured, and ` / ` the rival.
+fn compare(
+    rows: &[Row],
     scenario: &str,
     ours: &str,
     figure: Figure,
     to: To,
-) -> Option<(Option<&'a str>, Spread)> {
+) -> Option<(String, Spread)> {
     let ours = find(rows, scenario, ours)?;
     let rival = match to {
-        Itself => return Some((None, ours.over(figure, 1.0)?)),
+        Itself => return Some((String::new(), ours.of(figure)?)),
         Server(other) => find(rows, scenario, other)?,
         Best(others) => {
             let others = others
                 .iter()
                 .filter_map(|other| find(rows, scenario, other));
-            let rates = others.filter_map(|row| Some((row, row.median(Rate)?)));
+            let rates = others.filter_map(|row| Some((row, row.of(Rate)?.median)));
             rates.max_by(|a, b| a.1.total_cmp(&b.1))?.0
         }
     };
-    Some((Some(rival.contestant), ours.ratio(figure, rival)?))
-}
-
-impl Bound {
-    fn holds(self, value: f64) -> bool {
-        match self {
-            AtMost(most) => value <= most,
-            AtLeast(least) => value >= least,
-        }
-    }
+    Some((format!(" / {}", rival.server), ours.ratio(figure, rival)?))
 }
 
 #[cfg(test)]
@@ -276,54 +205,53 @@ mod tests {
     #[test]
     fn every_target_can_be_measured() {
         let scenarios = scenario::all();
-        for Target {
-            scenario, ours, to, ..
-        } in all()
-        {
-            let scenario = scenarios.iter().find(|one| one.name == scenario);
+        for (name, ours, _, to, _) in all() {
+            let scenario = scenarios.iter().find(|one| one.name == name);
             let scenario = scenario.expect("a scenario that is measured");
             let rivals = match &to {
                 Server(other) => std::slice::from_ref(other),
-                Best(others) => *others,
+                Best(others) => others,
                 Itself => &[],
             };
-            for name in rivals.iter().chain([&ours]) {
-                let server = contestant::find(name).expect("a server that exists");
-                assert!(server.takes_part(scenario), "{name} in {}", scenario.name);
-                assert!(need(scenario, name), "{name} in {}", scenario.name);
+            for server in rivals.iter().chain([&ours]) {
+                let one = contestant::find(server).expect("a server that exists");
+                assert!(
+                    one.takes_part(scenario) && need(scenario, server),
+                    "{server} in {name}"
+                );
             }
         }
     }
 
-    /// The line that has all of these parts.
-    fn line<'a>(table: &'a str, parts: &[&str]) -> &'a str {
-        let mut lines = table.lines();
+    /// The verdict in the line that has all of these parts.
+    fn verdict<'a>(table: &'a str, parts: &[&str]) -> &'a str {
         let has_all = |line: &&str| parts.iter().all(|part| line.contains(part));
-        lines
-            .find(has_all)
-            .unwrap_or_else(|| panic!("{parts:?} in\n{table}"))
+        let line = table.lines().find(has_all);
+        let line = line.unwrap_or_else(|| panic!("{parts:?} in\n{table}"));
+        line.trim_end_matches('|')
+            .rsplit('|')
+            .next()
+            .unwrap_or_default()
+            .trim()
     }
 
     #[test]
     fn table_tells_met_from_missed_and_from_unknown() {
-        let mut rows = vec![
+        let rows = [
             row("64x1", OURS, &[230.0, 200.0, 210.0], 4.0),
             row("64x1", "tokio-task", &[200.0, 100.0, 100.0], 4.0),
             row("64x1", "c-mmsg", &[200.0, 100.0, 100.0], 3.0),
             row("one-wait60s", OURS, &[0.0], 3.0),
         ];
-        let table = table(&rows).expect("four targets");
-        let rate = line(
-            &table,
-            &["rate/s: ours / tokio-task", " 2.10 ", " 1.15 ", "≥ 1.15"],
+        let table = table(&rows).expect("three targets");
+        let rate = ["rate/s: ours / tokio-task", " 2.10 ", " 1.15 ", "≥ 1.15"];
+        assert_eq!(verdict(&table, &rate), "yes");
+        assert_eq!(
+            verdict(&table, &["CPU µs: ours / c-mmsg", " 1.33 ", "≤ 1.05"]),
+            "NO"
         );
-        assert!(rate.ends_with("| yes |"), "{table}");
-        let cpu = line(&table, &["CPU µs: ours / c-mmsg", " 1.33 ", "≤ 1.05"]);
-        assert!(cpu.ends_with("|  NO |"), "{table}");
-        let wake_ups = line(&table, &["wake-ups/s: ours", " 5.00 "]);
-        assert!(wake_ups.ends_with("|   ? |"), "{table}");
-        rows.clear();
-        assert_eq!(super::table(&rows), None);
+        assert_eq!(verdict(&table, &["wake-ups/s: ours", " 5.00 "]), "?");
+        assert_eq!(super::table(&[]), None);
     }
 
     #[test]
@@ -338,13 +266,14 @@ mod tests {
             row("64x1", "std-pool", &[100.0, 100.0], 1.0),
         ];
         let table = table(&rows).expect("some targets");
-        line(
+        verdict(
             &table,
-            &["64x1-wait1ms ", " std-pool ", " ours ", " 0.90 ", " 0.50 "],
+            &["64x1-wait1ms ", "ours / std-pool", "×0.90 ", "×0.50 "],
         );
-        line(&table, &["64x1-wait3ms-10%", " mmsg-pool ", " 1.30 "]);
-        assert!(line(&table, &["2 that wait", " rate/s: ours", " 1.10 "]).contains("yes"));
-        assert!(line(&table, &["2 that wait", "least rate", " 0.90 "]).contains("NO"));
-        assert!(line(&table, &["2 that wait", "CPU µs: ours", " 0.75 "]).contains("yes"));
+        verdict(&table, &["64x1-wait3ms-10%", "ours / mmsg-pool", "×1.30 "]);
+        let all = |parts: [&str; 2]| verdict(&table, &["all 2 that wait", parts[0], parts[1]]);
+        assert_eq!(all([" rate/s: ours", " 1.10 "]), "yes");
+        assert_eq!(all(["least rate", " 0.90 "]), "NO");
+        assert_eq!(all(["CPU µs: ours", " 0.75 "]), "yes");
     }
 }
