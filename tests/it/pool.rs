@@ -93,9 +93,9 @@ fn the_stats_say_who_is_busy_and_for_how_long<S: UdpServer>() {
         Ok(())
     });
     let _open = gate.open_on_drop();
-    let stats = server.stats();
-    assert_eq!((stats.busy_workers, stats.max_workers), (0, 4));
-    assert_eq!(stats.oldest_in_flight, Duration::ZERO);
+    wait_until("all rest", || server.stats().busy_workers == 0);
+    assert_eq!(server.stats().max_workers, 4);
+    assert_eq!(server.stats().oldest_in_flight, Duration::ZERO);
     let client = Client::of(server.local_addr());
     for _ in 0..3 {
         client.send(b"x");

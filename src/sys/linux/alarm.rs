@@ -8,31 +8,36 @@ use std::time::Duration;
 use super::wait::{entry, ppoll};
 use super::{Bell, check};
 
-/// A [`Bell`] and a `timerfd_create(2)`. What is set or rung between two
-/// waits is not lost.
+/// A bell and a `timerfd_create(2)`. What is set or rung between two waits is not
+/// lost.
 ///
 /// A timer rather than a time limit of the wait, since others arm it while the
 /// supervisor sleeps on: that costs them a system call each, and nobody a wake-up.
+/// Where the system refuses one, setting it rings.
 #[derive(Debug)]
 pub(crate) struct Alarm {
     bell: Bell,
-    timer: OwnedFd,
+    timer: Option<OwnedFd>,
     /// Whether the timer is set. Locked while it is being set.
     is_set: Mutex<bool>,
 }
 
 impl Alarm {
     pub(crate) fn new() -> io::Result<Self> {
-        let bell = Bell::make()?;
-        let flags = libc::TFD_CLOEXEC | libc::TFD_NONBLOCK;
-        // SAFETY: no pointers are passed.
-        let timer = check(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) })?;
         Ok(Self {
-            bell,
-            // SAFETY: a new descriptor that nobody else owns.
-            timer: unsafe { OwnedFd::from_raw_fd(timer as _) },
+            bell: Bell::make()?,
+            timer: Self::timer().ok(),
             is_set: Mutex::new(false),
         })
+    }
+
+    fn timer() -> io::Result<OwnedFd> {
+        let flags = libc::TFD_CLOEXEC | libc::TFD_NONBLOCK;
+        // SAFETY: no pointers are passed.
+        let fd = unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) };
+        check(fd)?;
+        // SAFETY: a fresh descriptor that nobody else owns.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 
     /// Ends the wait, or the next.
@@ -49,6 +54,12 @@ impl Alarm {
         if std::mem::replace(&mut *is_set, wanted) == wanted {
             return;
         }
+        let Some(timer) = &self.timer else {
+            if wanted {
+                self.bell.ring();
+            }
+            return;
+        };
         let never = libc::timespec {
             tv_sec: 0,
             tv_nsec: 0,
@@ -64,34 +75,26 @@ impl Alarm {
         // It fails only for invalid arguments (timerfd_settime(2)).
         // SAFETY: `time` lives through the call; no old value is asked for.
         let _ = unsafe {
-            libc::timerfd_settime(
-                self.timer.as_raw_fd(),
-                0,
-                &raw const time,
-                std::ptr::null_mut(),
-            )
+            libc::timerfd_settime(timer.as_raw_fd(), 0, &raw const time, std::ptr::null_mut())
         };
     }
 
     /// Waits until rung, until the timer fires, or at most this long.
     pub(crate) fn wait(&self, timeout: Option<Duration>) {
+        let timer = self.timer.as_ref().map_or(-1, AsRawFd::as_raw_fd);
         let mut entries = [
             entry(self.bell.fd(), libc::POLLIN),
-            entry(self.timer.as_raw_fd(), libc::POLLIN),
+            entry(timer, libc::POLLIN),
         ];
-        // After a signal or an error nothing is ready: who waits here looks for
-        // itself, and comes back.
+        // Whether the system looked or not: who waits here looks for itself.
         ppoll(&mut entries, timeout);
-        if entries[0].revents != 0 {
-            self.bell.clear();
-        }
-        if entries[1].revents != 0 {
-            let mut count = [0_u8; 8];
-            let (fd, room) = (self.timer.as_raw_fd(), count.as_mut_ptr().cast());
-            // SAFETY: eight writable bytes. Reading silences it.
-            if unsafe { libc::read(fd, room, count.len()) } > 0 {
-                *self.is_set.lock().unwrap_or_else(PoisonError::into_inner) = false;
-            }
+        self.bell.clear();
+        if entries[1].revents != 0 || self.timer.is_none() {
+            let mut count = 0_u64;
+            // EAGAIN says that it has not fired.
+            // SAFETY: eight bytes are written to a local variable.
+            let _ = unsafe { libc::read(timer, (&raw mut count).cast(), 8) };
+            *self.is_set.lock().unwrap_or_else(PoisonError::into_inner) = false;
         }
     }
 }
