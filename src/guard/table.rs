@@ -25,9 +25,10 @@ pub(crate) trait Entry: Copy + Default {
     /// makes room there, and not the others.
     const HAS_KIN: bool = false;
 
-    /// Whether both belong to one source.
-    fn is_kin(&self, _other: &Self) -> bool {
-        false
+    /// How closely two entries are related. The entry whose sum over its set is
+    /// greatest makes room.
+    fn kinship(&self, _other: &Self) -> u64 {
+        0
     }
 }
 
@@ -70,11 +71,11 @@ impl<V: Entry> Table<V> {
         act(&mut set.values[place])
     }
 
-    /// Puts an entry in, in the place of what this key had.
-    pub(crate) fn put(&self, key: Hashed, now: Moment, value: V) {
+    /// Puts an entry in; what this key had is updated with it.
+    pub(crate) fn put(&self, key: Hashed, now: Moment, value: V, update: impl FnOnce(&mut V)) {
         let mut set = self.set(key);
         match set.find(key) {
-            Some(place) => set.values[place] = value,
+            Some(place) => update(&mut set.values[place]),
             None => {
                 take_place(&mut set, key, value, now);
             }
@@ -114,7 +115,7 @@ fn take_place<V: Entry>(set: &mut Set<V>, key: Hashed, value: V, now: Moment) ->
 }
 
 fn least_worth<V: Entry>(set: &Set<V>, newcomer: &V, now: Moment) -> usize {
-    let mut least = ((u64::MAX, usize::MAX, u64::MAX), 0);
+    let mut least = ((u64::MAX, u64::MAX, u64::MAX), 0);
     for (place, value) in set.values.iter().enumerate() {
         if set.tags[place] == 0 {
             return place;
@@ -124,11 +125,11 @@ fn least_worth<V: Entry>(set: &Set<V>, newcomer: &V, now: Moment) -> usize {
             // The newcomer counts as one of its source: who has one entry
             // already takes none from those who have one, too.
             let everyone = set.values.iter().chain([newcomer]);
-            everyone.filter(|other| other.is_kin(value)).count()
+            everyone.map(|other| other.kinship(value)).sum()
         } else {
             0
         };
-        least = least.min(((worth.min(1), usize::MAX - kin, worth), place));
+        least = least.min(((worth.min(1), u64::MAX - kin, worth), place));
     }
     least.1
 }
