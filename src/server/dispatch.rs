@@ -116,7 +116,7 @@ impl Executor for Dispatcher {
                 }
             }
         }
-        self.dispatch.guards.credit(arrival, bytes.len());
+        self.dispatch.guards.credit(arrival, peer, bytes.len());
         self.handle.begin(peer, meta);
         match contain(|| self.call(bytes, peer)) {
             Ok(Ok(())) => {

@@ -140,10 +140,10 @@ impl Guards {
     }
 
     /// Lets the amplification limit know that a datagram reaches its handler.
-    pub(crate) fn credit(&self, arrival: Option<Arrival>, len: usize) {
+    pub(crate) fn credit(&self, arrival: Option<Arrival>, from: SocketAddr, len: usize) {
         if let (Some(limit), Some(Arrival { peer, now })) = (&self.amplification, arrival) {
             if !self.proofs.is_proved(peer, now) {
-                limit.credits.received(peer, len, now);
+                limit.credits.received(peer, from, len, now);
             }
         }
     }
@@ -195,7 +195,7 @@ impl SendGuard for Guards {
         let now = self.timeline.at(Instant::now());
         if let Some(limit) = &self.amplification {
             let is_permitted = self.proofs.is_proved(peer, now)
-                || limit.credits.spend(peer, len)
+                || limit.credits.spend(peer, to, len)
                 || limit.trusted.contains(to.ip());
             if !is_permitted {
                 let who = Prefix::customary(to);
