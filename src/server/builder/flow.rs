@@ -54,11 +54,14 @@ impl<S: Style> Builder<S> {
     /// peers are handled at the same time. Chat and games want this. Defaults
     /// to false: datagrams of one peer may be handled at the same time, too.
     ///
-    /// Peers are spread over 1,024 lanes; two that share one may wait for each
-    /// other. What waits behind a handler waits in its lane, in memory: 32 MiB
-    /// for all lanes, of which one may use a quarter of what is left. What finds
-    /// no room there is counted in [`Shed::lane_full`](crate::Shed::lane_full).
-    /// Costs a copy of each datagram.
+    /// Peers are spread over 1,024 lanes, or fewer with a
+    /// [`max_packet_size`](Self::max_packet_size) above 32,000 bytes (511 by
+    /// default); two that share one may wait for each other. What waits behind a
+    /// handler waits in its lane, in memory. Each lane has room for one datagram
+    /// of the greatest length that no other can take, together at most 32 MiB,
+    /// and all of them share another 32 MiB, of which one may use a quarter of
+    /// what is left. What finds no room is counted in
+    /// [`Shed::lane_full`](crate::Shed::lane_full). Costs a copy of each datagram.
     ///
     /// # Examples
     /// ```
