@@ -115,8 +115,7 @@ impl Lanes {
         self.done(parcels);
         let mut lane = self.lane(id);
         lane.turn.take();
-        self.used
-            .fetch_add(std::mem::take(&mut lane.own), Relaxed);
+        self.used.fetch_add(std::mem::take(&mut lane.own), Relaxed);
         std::mem::swap(&mut lane.waiting, parcels);
     }
 
@@ -246,7 +245,10 @@ mod tests {
             let whole = vec![0; max_packet_size];
             let lane_of = |port: u16| lanes.lane_of(datagram(port, b"").peer);
             let quick = 1;
-            for port in (2..).take(2_000).filter(|port| lane_of(*port) != lane_of(quick)) {
+            for port in (2..)
+                .take(2_000)
+                .filter(|port| lane_of(*port) != lane_of(quick))
+            {
                 // The handlers of some are at work on the first one.
                 if let Put::First(id) = lanes.put(&datagram(port, &whole)) {
                     if port % 4 == 0 {

@@ -1,16 +1,16 @@
-//! How much may be sent to an address that has not proved itself.
+//! How much may be sent to an address that is not validated.
 
 use std::collections::TryReserveError;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::hash::Hashed;
-use super::moment::Moment;
 use super::networks::Networks;
-use super::proofs::Terms;
 use super::table::{Entry, Table, check_entries};
+use super::timestamp::Timestamp;
+use super::validated::Terms;
 
-/// How much may be sent to an address that has not proved itself, for
+/// How much may be sent to an address that is not validated, for
 /// [`Builder::amplification_limit`](crate::Builder::amplification_limit).
 ///
 /// The source of a datagram can be forged: then whatever is answered hits
@@ -81,7 +81,7 @@ impl AmplificationLimit {
         self
     }
 
-    /// How long an address counts as proved, above zero. Defaults to an hour.
+    /// How long an address counts as validated, above zero. Defaults to an hour.
     /// Another token sent back begins it anew; other datagrams do not.
     ///
     /// # Examples
@@ -94,9 +94,9 @@ impl AmplificationLimit {
         self
     }
 
-    /// How many addresses are remembered at the same time, of those that have
-    /// proved themselves and of the others each, from 1 to 16,777,216; rounded
-    /// up to eight times a power of two. Defaults to 65,536.
+    /// How many addresses are remembered at the same time, of those that are
+    /// validated and of the others each, from 1 to 16,777,216; rounded up to
+    /// eight times a power of two. Defaults to 65,536.
     ///
     /// # Examples
     /// ```
@@ -133,7 +133,7 @@ impl AmplificationLimit {
             return Err(format!("a factor of {factor}; from 1 to {LARGEST_FACTOR}"));
         }
         if self.terms.validity.is_zero() {
-            return Err("proofs that are valid for 0 seconds prove nothing".to_owned());
+            return Err("a validity of 0 seconds validates nothing".to_owned());
         }
         check_entries(self.terms.entries)?;
         self.trusted().map(drop)
@@ -155,7 +155,7 @@ impl Default for AmplificationLimit {
     }
 }
 
-/// What addresses that have not proved themselves may still be sent.
+/// What addresses that are not validated may still be sent.
 #[derive(Debug)]
 pub(crate) struct Credits {
     factor: u32,
@@ -173,7 +173,7 @@ impl Credits {
 
     /// A datagram with a payload of so many bytes has come from `addr`, whose
     /// place is `peer`.
-    pub(crate) fn received(&self, peer: Hashed, addr: SocketAddr, len: usize, now: Moment) {
+    pub(crate) fn received(&self, peer: Hashed, addr: SocketAddr, len: usize, now: Timestamp) {
         self.table.enter(peer, now, |credit| {
             let earned = wire_len(addr, len).saturating_mul(self.factor);
             credit.bytes = credit.bytes.saturating_add(earned);
@@ -214,12 +214,12 @@ fn wire_len(addr: SocketAddr, payload: usize) -> u32 {
 struct Credit {
     bytes: u32,
     datagrams: u32,
-    heard: Moment,
+    heard: Timestamp,
 }
 
 impl Entry for Credit {
     /// Who was heard last is most likely to be answered.
-    fn worth(&self, _now: Moment) -> u64 {
+    fn worth(&self, _now: Timestamp) -> u64 {
         self.heard.nanos()
     }
 }
@@ -231,7 +231,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::guard::hash::Keys;
+    use crate::guard::keys::Keys;
 
     /// Credits as they are asked for: by address, at one moment.
     struct Book(Credits);
@@ -243,7 +243,7 @@ mod tests {
         }
 
         fn received(&self, from: SocketAddr, len: usize) {
-            self.0.received(place(from), from, len, Moment::BEGINNING);
+            self.0.received(place(from), from, len, Timestamp::START);
         }
 
         fn spend(&self, to: SocketAddr, len: usize) -> bool {
@@ -303,10 +303,7 @@ mod tests {
         for (limit, words) in [
             (limit().factor(0), "a factor of 0"),
             (limit().factor(1_001), "a factor of 1001"),
-            (
-                limit().validity(Duration::ZERO),
-                "proofs that are valid for 0",
-            ),
+            (limit().validity(Duration::ZERO), "a validity of 0 seconds"),
             (limit().table_entries(0), "a table of 0 entries"),
             (limit().trust(["home"]), "`home` is neither"),
         ] {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use self::exchange::Exchange;
 use super::hash::Hashed;
-use super::moment::{Moment, nanos};
 use super::table::{Table, check_entries};
+use super::timestamp::{Timestamp, nanos};
 
 /// When two servers that answer each other are taken apart, for
 /// [`Builder::break_reply_loops`](crate::Builder::break_reply_loops).
@@ -172,14 +172,14 @@ impl LoopBreaker {
     }
 
     /// A datagram has come from there.
-    pub(crate) fn received(&self, peer: Hashed, bytes: &[u8], now: Moment) -> Overheard {
+    pub(crate) fn received(&self, peer: Hashed, bytes: &[u8], now: Timestamp) -> Overheard {
         let print = fingerprint(bytes);
         self.table
             .enter(peer, now, |exchange| exchange.received(print, now, self))
     }
 
     /// Something was sent there. Only those who write are watched.
-    pub(crate) fn sent(&self, peer: Hashed, now: Moment) {
+    pub(crate) fn sent(&self, peer: Hashed, now: Timestamp) {
         self.table.find(peer, |exchange| exchange.sent(now));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::TryReserveError;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::hash::Hashed;
-use super::moment::Moment;
+use super::timestamp::Timestamp;
 
 /// A set-associative table: a key has its place in one small set, and a new one
 /// takes there the place of the entry that is worth least. So memory is fixed,
@@ -19,7 +19,7 @@ pub(crate) struct Table<V> {
 pub(crate) trait Entry: Copy + Default {
     /// How much it matters that this entry stays, compared with its
     /// neighbours. 0 says that a new one in its place would be no different.
-    fn worth(&self, now: Moment) -> u64;
+    fn worth(&self, now: Timestamp) -> u64;
 
     /// Whether sources can be told apart: then the one that has most in a set
     /// makes room there, and not the others.
@@ -63,7 +63,7 @@ impl<V: Entry> Table<V> {
     }
 
     /// Does something with the entry of this key. A key that has none gets one.
-    pub(crate) fn enter<T>(&self, key: Hashed, now: Moment, act: impl FnOnce(&mut V) -> T) -> T {
+    pub(crate) fn enter<T>(&self, key: Hashed, now: Timestamp, act: impl FnOnce(&mut V) -> T) -> T {
         let mut set = self.set(key);
         let place = set
             .find(key)
@@ -72,7 +72,7 @@ impl<V: Entry> Table<V> {
     }
 
     /// Puts an entry in; what this key had is updated with it.
-    pub(crate) fn put(&self, key: Hashed, now: Moment, value: V, update: impl FnOnce(&mut V)) {
+    pub(crate) fn put(&self, key: Hashed, now: Timestamp, value: V, update: impl FnOnce(&mut V)) {
         let mut set = self.set(key);
         match set.find(key) {
             Some(place) => update(&mut set.values[place]),
@@ -107,14 +107,14 @@ impl<V> std::fmt::Debug for Table<V> {
 }
 
 /// Gives a newcomer an empty place, or that of the entry worth least.
-fn take_place<V: Entry>(set: &mut Set<V>, key: Hashed, value: V, now: Moment) -> usize {
+fn take_place<V: Entry>(set: &mut Set<V>, key: Hashed, value: V, now: Timestamp) -> usize {
     let place = least_worth(set, &value, now);
     set.tags[place] = key.tag();
     set.values[place] = value;
     place
 }
 
-fn least_worth<V: Entry>(set: &Set<V>, newcomer: &V, now: Moment) -> usize {
+fn least_worth<V: Entry>(set: &Set<V>, newcomer: &V, now: Timestamp) -> usize {
     let mut least = ((u64::MAX, u64::MAX, u64::MAX), 0);
     for (place, value) in set.values.iter().enumerate() {
         if set.tags[place] == 0 {
@@ -158,13 +158,13 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
-    use crate::guard::hash::Keys;
+    use crate::guard::keys::Keys;
 
     #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
     struct Prize(u64);
 
     impl Entry for Prize {
-        fn worth(&self, _now: Moment) -> u64 {
+        fn worth(&self, _now: Timestamp) -> u64 {
             self.0
         }
     }
@@ -180,7 +180,7 @@ mod tests {
             .peer(SocketAddr::from(([a, b, c, d], 9)))
     }
 
-    const NOW: Moment = Moment::BEGINNING;
+    const NOW: Timestamp = Timestamp::START;
 
     #[test]
     fn entries_are_kept_and_found() {

@@ -1,17 +1,17 @@
 //! What passes between the server and one peer.
 
 use super::{LoopBreaker, Overheard};
-use crate::guard::moment::Moment;
 use crate::guard::table::Entry;
+use crate::guard::timestamp::Timestamp;
 
 /// The last few datagrams of one peer, so that several loops with one peer,
 /// started by different datagrams, are seen side by side.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Exchange {
     /// When something was sent there last.
-    sent: Moment,
+    sent: Timestamp,
     /// How long this entry is worth keeping, compared with others.
-    standing: Moment,
+    standing: Timestamp,
     rows: [Row; ROWS],
     /// A bit for each row: whether something was sent since its datagram came.
     answered: u8,
@@ -22,7 +22,7 @@ pub(super) struct Exchange {
 struct Row {
     /// When the datagram came last; of a row that is not counting, when its
     /// phase began.
-    at: Moment,
+    at: Timestamp,
     /// 0 if this row is free.
     print: u32,
     /// What it means depends on the phase.
@@ -66,7 +66,7 @@ impl Row {
     /// no longer ago than a gap.
     fn received(
         &mut self,
-        now: Moment,
+        now: Timestamp,
         is_prompt: bool,
         is_exchange: bool,
         limits: &LoopBreaker,
@@ -119,7 +119,7 @@ impl Row {
     /// A row is kept while its datagram may come back. What is refused comes
     /// back no more if it went round; so where more datagrams go round than
     /// there are rows, the next need not wait for the end of a mute.
-    fn is_free(&self, now: Moment, limits: &LoopBreaker) -> bool {
+    fn is_free(&self, now: Timestamp, limits: &LoopBreaker) -> bool {
         let age = now.since(self.at);
         match self.phase() {
             Phase::Counting(_) | Phase::Quiet(0) => self.print == 0 || age > limits.gap,
@@ -129,7 +129,7 @@ impl Row {
 
     /// A row of exchanges weighs as much as having been heard that many seconds
     /// later: enough against any flood, and it passes.
-    fn standing(&self, limits: &LoopBreaker) -> Moment {
+    fn standing(&self, limits: &LoopBreaker) -> Timestamp {
         match self.phase() {
             Phase::Counting(exchanges) => standing(self.at, exchanges),
             Phase::Quiet(_) | Phase::Leaking(_) => {
@@ -140,12 +140,17 @@ impl Row {
 }
 
 impl Exchange {
-    pub(super) fn sent(&mut self, now: Moment) {
+    pub(super) fn sent(&mut self, now: Timestamp) {
         self.sent = now;
         self.answered = u8::MAX;
     }
 
-    pub(super) fn received(&mut self, print: u32, now: Moment, limits: &LoopBreaker) -> Overheard {
+    pub(super) fn received(
+        &mut self,
+        print: u32,
+        now: Timestamp,
+        limits: &LoopBreaker,
+    ) -> Overheard {
         self.standing = self.standing.max(now);
         let Some(place) = self.row(print, now, limits) else {
             return Overheard::Talk;
@@ -161,7 +166,7 @@ impl Exchange {
 
     /// The row of this datagram: its own, or one that nobody needs any more.
     /// None if as many others are in use; it gets one when these are broken.
-    fn row(&mut self, print: u32, now: Moment, limits: &LoopBreaker) -> Option<usize> {
+    fn row(&mut self, print: u32, now: Timestamp, limits: &LoopBreaker) -> Option<usize> {
         if let Some(own) = self.rows.iter().position(|row| row.print == print) {
             return Some(own);
         }
@@ -179,12 +184,12 @@ impl Exchange {
 
 impl Entry for Exchange {
     /// Whoever is muted or well into a loop stays; of the others, who was heard last.
-    fn worth(&self, _now: Moment) -> u64 {
+    fn worth(&self, _now: Timestamp) -> u64 {
         self.standing.nanos()
     }
 }
 
-fn standing(at: Moment, exchanges: u32) -> Moment {
+fn standing(at: Timestamp, exchanges: u32) -> Timestamp {
     at.plus(u64::from(exchanges) * 1_000_000_000)
 }
 

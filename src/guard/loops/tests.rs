@@ -5,15 +5,15 @@ use std::collections::BinaryHeap;
 use std::net::SocketAddr;
 
 use super::*;
-use crate::guard::hash::Keys;
+use crate::guard::keys::Keys;
 
 fn peer(port: u16) -> Hashed {
     let key = Keys::new([1; Keys::BYTES]).table;
     key.peer(SocketAddr::from(([192, 0, 2, 1], port)))
 }
 
-fn at(millis: u64) -> Moment {
-    Moment::after(Duration::from_millis(millis))
+fn at(millis: u64) -> Timestamp {
+    Timestamp::after(Duration::from_millis(millis))
 }
 
 fn watching(loops: ReplyLoops) -> LoopBreaker {
@@ -93,7 +93,7 @@ impl Traffic {
         let breaker = watching(ReplyLoops::new());
         let mut passed = (0, 0);
         while let Some(Reverse((time, is_client))) = self.arrivals.pop() {
-            let now = Moment::after(Duration::from_micros(time));
+            let now = Timestamp::after(Duration::from_micros(time));
             if breaker.received(peer(1), b"same", now) == Overheard::Loop {
                 continue;
             }

@@ -115,6 +115,13 @@ impl<S: Style> Builder<S> {
     /// that still wait. Above zero. Defaults to handling all, however old. Has no
     /// effect on other systems than Linux.
     ///
+    /// It is the first check of a datagram, before all guards: what is shed is not
+    /// charged to its sender. While many are shed, the kernel queues less than
+    /// [`receive_buffer`](Self::receive_buffer), about what is handled in this
+    /// time, and drops the rest ([`Stats::kernel_drops`](crate::Stats::kernel_drops)):
+    /// to receive what is too old by then would take the time to handle others.
+    /// Some seconds after the overload it queues as much as before.
+    ///
     /// The age is from the kernel's receive stamp to now, on the system's clock.
     /// If that clock is set while datagrams wait, a step back sheds nothing; a
     /// step forward of less than an hour adds to their age, and may shed them;

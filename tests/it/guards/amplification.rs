@@ -116,7 +116,7 @@ fn every_way_to_send_is_limited() {
     let (tell, told) = mpsc::channel();
     let (detached, handles) = mpsc::channel();
     let server = serving(AmplificationLimit::new(), move |bytes, addr, socket| {
-        let long = [b'x'; 100];
+        let long = [b'x'; 1_000];
         match bytes {
             b"reply" => Ok(socket.reply(&long)?),
             b"send" => Ok(socket.send_to(&long, addr)?),
@@ -136,11 +136,11 @@ fn every_way_to_send_is_limited() {
     assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
     let handle = handles.recv_timeout(DEADLINE).expect("a handle");
     for error in [
-        handle.reply(&[0; 100]),
-        handle.send_to(&[0; 100], client.addr()),
+        handle.reply(&[0; 1_000]),
+        handle.send_to(&[0; 1_000], client.addr()),
     ] {
         match error.expect_err("too much") {
-            Error::Withheld { len: 100, to } => assert_eq!(to, client.addr()),
+            Error::Withheld { len: 1_000, to } => assert_eq!(to, client.addr()),
             other => panic!("not {other}"),
         }
     }
