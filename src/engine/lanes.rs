@@ -243,7 +243,7 @@ mod tests {
         for max_packet_size in [1_500, 65_535] {
             let lanes = Lanes::new(max_packet_size);
             let whole = vec![0; max_packet_size];
-            let lane_of = |port: u16| lanes.lane_of(datagram(port, b"").peer);
+            let lane_of = |port: u16| lanes.lane_of(datagram(port, b"").meta.peer);
             let quick = 1;
             for port in (2..)
                 .take(2_000)
