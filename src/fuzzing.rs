@@ -5,7 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use crate::guard::{Keys, Networks, Proofs, Timeline};
+use crate::guard::{Keys, Networks, Timeline, ValidatedPeers};
 
 /// Control messages, as any bytes at all.
 pub fn control_messages(bytes: &[u8]) {
@@ -34,7 +34,7 @@ pub fn networks(bytes: &[u8]) {
 pub fn tokens(bytes: &[u8]) {
     let now = Instant::now();
     let keys = Keys::new([7; Keys::BYTES]);
-    let proofs = Proofs::new(&keys, Timeline::new(now), Default::default());
+    let proofs = ValidatedPeers::new(&keys, Timeline::new(now), Default::default());
     let peer = SocketAddr::from(([192, 0, 2, 1], bytes.len() as u16));
     let token = proofs.token(peer, now);
     let forms = [

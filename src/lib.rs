@@ -156,7 +156,7 @@ pub use server::{
     Builder, FailureCause, HandlerFailure, OnTruncated, RunningServer, ServerHandle, ShutdownReport,
 };
 pub use socket_handle::{DetachedHandle, SocketHandle};
-pub use stats::{ReceiveBuffer, Refused, RefusedSources, Replies, SendFailures, Shed, Stats};
+pub use stats::{ReceiveBuffer, Refusal, Refused, Replies, SendFailures, Shed, Stats};
 pub use sys::Interface;
 pub use threading::{ThreadingUdpServer, Workers};
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Weak};
 
 use crate::engine::{Outbox, SharedSocket};
 use crate::error::Error;
-use crate::guard::Proofs;
+use crate::guard::ValidatedPeers;
 use crate::sys::{LocalEnd, Meta, max_payload};
 
 /// The server's socket, in a handler's hands: replies to the datagram at hand
@@ -41,7 +41,7 @@ pub struct SocketHandle {
     outbox: Arc<Outbox>,
     current: Cell<Current>,
     draft: RefCell<Draft>,
-    proofs: Arc<Proofs>,
+    proofs: Arc<ValidatedPeers>,
     /// Keeps it on its thread.
     _not_send: std::marker::PhantomData<Rc<()>>,
 }
@@ -63,7 +63,7 @@ struct Draft {
 }
 
 impl SocketHandle {
-    pub(crate) fn new(outbox: Arc<Outbox>, proofs: Arc<Proofs>) -> Self {
+    pub(crate) fn new(outbox: Arc<Outbox>, proofs: Arc<ValidatedPeers>) -> Self {
         Self {
             outbox,
             current: Cell::new(Current {
@@ -323,7 +323,7 @@ pub struct DetachedHandle {
     peer: SocketAddr,
     local: Option<LocalEnd>,
     /// Gone with the server: it may have a lot of memory.
-    proofs: Weak<Proofs>,
+    proofs: Weak<ValidatedPeers>,
 }
 
 impl DetachedHandle {

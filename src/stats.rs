@@ -1,9 +1,11 @@
 //! Counters: the snapshot that users see, and the live form behind it.
 
 mod live;
+mod refusal;
 mod table;
 
-pub(crate) use live::{Fate, Padded, Refusal, ReplyTally, WorkerTally, bump};
+pub(crate) use live::{Fate, Padded, ReplyTally, WorkerTally, bump};
+pub use refusal::{Refusal, Refused};
 
 use std::time::Duration;
 
@@ -104,101 +106,6 @@ impl Stats {
             + self.refused.total()
             + self.shed.total()
             + self.abandoned
-    }
-}
-
-/// Datagrams that were never shown to a handler, by reason.
-///
-/// # Examples
-/// ```
-/// assert_eq!(socketserver::Stats::default().refused.total(), 0);
-/// ```
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Refused {
-    /// The `verify_request` hook said no.
-    pub verify: u64,
-    /// A source that no reply can reach, and that only a forger or a fault makes.
-    pub source: RefusedSources,
-    /// Longer than `max_packet_size`, with [`OnTruncated::Refuse`](crate::OnTruncated::Refuse).
-    pub truncated: u64,
-    /// From the port of a service that answers anything, with
-    /// [`refuse_responder_ports`](crate::Builder::refuse_responder_ports).
-    pub responder_port: u64,
-    /// From a network that is denied: [`deny_networks`](crate::Builder::deny_networks).
-    pub denied: u64,
-    /// From none of the networks that are allowed:
-    /// [`allow_networks`](crate::Builder::allow_networks).
-    pub not_allowed: u64,
-    /// One half of a loop between two servers:
-    /// [`break_reply_loops`](crate::Builder::break_reply_loops).
-    pub reply_loop: u64,
-    /// More than its source may send: [`rate_limit`](crate::Builder::rate_limit).
-    pub rate_limited: u64,
-    /// Perhaps several datagrams that the kernel delivered as one without
-    /// saying where they meet, as its message about them was cut off
-    /// (`MSG_CTRUNC`). Happens only on a socket that was handed in with
-    /// `UDP_GRO` and many other options switched on.
-    pub glued: u64,
-}
-
-impl Refused {
-    /// The sum over all reasons.
-    ///
-    /// # Examples
-    /// ```
-    /// assert_eq!(socketserver::Stats::default().refused.total(), 0);
-    /// ```
-    pub fn total(&self) -> u64 {
-        self.verify
-            + self.source.total()
-            + self.truncated
-            + self.glued
-            + self.responder_port
-            + self.denied
-            + self.not_allowed
-            + self.reply_loop
-            + self.rate_limited
-    }
-}
-
-/// Datagrams from where nobody can be, by reason. They are always refused.
-///
-/// # Examples
-/// ```
-/// assert_eq!(socketserver::Stats::default().refused.source.total(), 0);
-/// ```
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RefusedSources {
-    /// Port 0, which is nobody's (RFC 768).
-    pub port_zero: u64,
-    /// The unspecified address: a reply would go to this host itself.
-    pub unspecified: u64,
-    /// A multicast address, which is never a source (RFC 1122, 3.2.1.3).
-    pub multicast: u64,
-    /// The broadcast address, which is none either.
-    pub broadcast: u64,
-    /// The server's own address and port: a reply would be received again, for ever.
-    pub own_address: u64,
-    /// The kernel named no peer.
-    pub unnamed: u64,
-}
-
-impl RefusedSources {
-    /// The sum over all reasons.
-    ///
-    /// # Examples
-    /// ```
-    /// assert_eq!(socketserver::Stats::default().refused.source.total(), 0);
-    /// ```
-    pub fn total(&self) -> u64 {
-        self.port_zero
-            + self.unspecified
-            + self.multicast
-            + self.broadcast
-            + self.own_address
-            + self.unnamed
     }
 }
 

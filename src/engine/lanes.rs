@@ -50,7 +50,10 @@ pub(crate) struct Lanes {
     lanes: Box<[Mutex<Lane>]>,
     /// Keyed, so that nobody can aim at a peer's lane.
     hasher: RandomState,
-    /// Memory of all datagrams in lanes, and in the hands of who works them.
+    /// Bytes that each lane has for itself: one datagram of the greatest length.
+    own: usize,
+    /// Bytes used of what all lanes share: by what waits beyond a lane's own
+    /// bytes, and by all datagrams in the hands of who works them.
     used: Padded<AtomicUsize>,
     /// The server closes: what is left is not handled any more.
     abandoned: AtomicBool,
@@ -60,13 +63,19 @@ pub(crate) struct Lanes {
 struct Lane {
     turn: Turn,
     waiting: Parcels,
+    /// Bytes of what waits that count as the lane's own.
+    own: usize,
 }
 
 impl Lanes {
-    pub(crate) fn new() -> Self {
+    /// Lanes for datagrams of up to so many bytes.
+    pub(crate) fn new(max_packet_size: usize) -> Self {
+        let own = Parcels::size_for(max_packet_size);
+        let count = MOST_LANES.min(OWN_BUDGET / own);
         Self {
-            lanes: (0..LANES).map(|_| Mutex::default()).collect(),
+            lanes: (0..count).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
+            own,
             used: Padded::default(),
             abandoned: AtomicBool::new(false),
         }
@@ -74,18 +83,24 @@ impl Lanes {
 
     /// Puts a copy of a datagram into its peer's lane.
     ///
-    /// All lanes share one budget. One of them may use a part of what is left:
-    /// so a burst of one peer finds room as long as others do not need it, and
-    /// a flood of one, or of many, never takes the last of it.
+    /// Each lane has room for one datagram that no other can take. Beyond that
+    /// all share one budget, and one of them may use a part of what is left: so a
+    /// burst of one peer finds room as long as others do not need it, and however
+    /// many peers fill their lanes, there is room for one more datagram in the
+    /// lane of another.
     pub(crate) fn put(&self, datagram: &Datagram<'_>) -> Put {
         let id = self.lane_of(datagram.meta.peer);
         let size = Parcels::size_for(datagram.bytes.len());
-        let left = BUDGET.saturating_sub(self.used.load(Relaxed));
         let mut lane = self.lane(id);
-        if lane.waiting.size() + size > left / SHARE_OF_LEFT {
-            return Put::Full;
+        if lane.own + size <= self.own {
+            lane.own += size;
+        } else {
+            let left = BUDGET.saturating_sub(self.used.load(Relaxed));
+            if lane.waiting.size() + size > left / SHARE_OF_LEFT {
+                return Put::Full;
+            }
+            self.used.fetch_add(size, Relaxed);
         }
-        self.used.fetch_add(size, Relaxed);
         lane.waiting.push(datagram);
         if lane.turn.put() {
             Put::First(id)
@@ -95,11 +110,12 @@ impl Lanes {
     }
 
     /// Takes what waits in a lane, in exchange for the room of what was taken
-    /// before.
+    /// before. The lane's own bytes are free again at once.
     pub(crate) fn take(&self, id: LaneId, parcels: &mut Parcels) {
         self.done(parcels);
         let mut lane = self.lane(id);
         lane.turn.take();
+        self.used.fetch_add(std::mem::take(&mut lane.own), Relaxed);
         std::mem::swap(&mut lane.waiting, parcels);
     }
 
@@ -130,7 +146,7 @@ impl Lanes {
     }
 
     fn lane_of(&self, peer: Option<SocketAddr>) -> LaneId {
-        (self.hasher.hash_one(peer) % LANES as u64) as LaneId
+        (self.hasher.hash_one(peer) % self.lanes.len() as u64) as LaneId
     }
 
     fn lane(&self, id: LaneId) -> MutexGuard<'_, Lane> {
@@ -141,8 +157,11 @@ impl Lanes {
 }
 
 /// Enough that two of the peers of a busy moment rarely share one.
-const LANES: usize = 1_024;
-/// Bytes of all datagrams in lanes, with what it takes to keep them.
+const MOST_LANES: usize = 1_024;
+/// Bytes that all lanes have for themselves together: 511 lanes for datagrams of
+/// the greatest length, and [`MOST_LANES`] if none is longer than 32,000 bytes.
+const OWN_BUDGET: usize = 32 << 20;
+/// Bytes that all lanes share. Both are with what it takes to keep datagrams.
 const BUDGET: usize = 32 << 20;
 /// A lane may use this part of what is left of the budget: when it is full, a
 /// fifth of the budget is in it.
@@ -179,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_lane_is_a_job_once_until_it_was_let_go() {
-        let lanes = Lanes::new();
+        let lanes = Lanes::new(65_535);
         let Put::First(id) = lanes.put(&datagram(1, b"a")) else {
             panic!("nobody works it yet");
         };
@@ -194,7 +213,7 @@ mod tests {
 
     #[test]
     fn one_peer_has_room_for_a_burst_and_leaves_room_for_the_others() {
-        let lanes = Lanes::new();
+        let lanes = Lanes::new(65_535);
         let put = |port, len| lanes.put(&datagram(port, &[0; 65_535][..len])) != Put::Full;
         // Peers that share a lane share its room: here each has one of its own.
         let lane_of = |port: &u16| lanes.lane_of(datagram(*port, b"").meta.peer);
@@ -214,11 +233,56 @@ mod tests {
             put(port, 65_535);
         }
         assert!(lanes.used.load(Relaxed) <= BUDGET, "whatever comes");
+        let size = |lane: &Mutex<Lane>| lane.lock().map_or(0, |lane| lane.waiting.size());
+        let all: usize = lanes.lanes.iter().map(size).sum();
+        assert!(all <= BUDGET + OWN_BUDGET, "{all}");
+    }
+
+    #[test]
+    fn peers_that_fill_their_lanes_one_after_another_leave_room_in_all_others() {
+        for max_packet_size in [1_500, 65_535] {
+            let lanes = Lanes::new(max_packet_size);
+            let whole = vec![0; max_packet_size];
+            let lane_of = |port: u16| lanes.lane_of(datagram(port, b"").meta.peer);
+            let quick = 1;
+            for port in (2..)
+                .take(2_000)
+                .filter(|port| lane_of(*port) != lane_of(quick))
+            {
+                // The handlers of some are at work on the first one.
+                if let Put::First(id) = lanes.put(&datagram(port, &whole)) {
+                    if port % 4 == 0 {
+                        lanes.take(id, &mut Parcels::default());
+                    }
+                }
+                for _ in 0..100_000 {
+                    if lanes.put(&datagram(port, &whole[..1_000])) == Put::Full {
+                        break;
+                    }
+                }
+            }
+            for turn in 0..20 {
+                let Put::First(id) = lanes.put(&datagram(quick, &whole)) else {
+                    panic!("turn {turn} with {max_packet_size} bytes");
+                };
+                assert_eq!(taken(&lanes, id).len(), 1);
+                assert!(lanes.let_go(id));
+            }
+        }
+    }
+
+    #[test]
+    fn all_lanes_have_room_for_a_datagram_within_the_budget() {
+        for (max_packet_size, count) in [(1, 1_024), (32_000, 1_024), (65_535, 511)] {
+            let lanes = Lanes::new(max_packet_size);
+            assert_eq!(lanes.lanes.len(), count, "{max_packet_size}");
+            assert!(count * lanes.own <= OWN_BUDGET);
+        }
     }
 
     #[test]
     fn what_was_dealt_with_makes_room_again_and_is_given_back() {
-        let lanes = Lanes::new();
+        let lanes = Lanes::new(65_535);
         let mut parcels = Parcels::default();
         for _ in 0..2 {
             let Put::First(id) = lanes.put(&datagram(1, &[0; 9_000])) else {

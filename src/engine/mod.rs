@@ -168,7 +168,7 @@ impl Engine {
             max_packet_size: config.max_packet_size,
             trains: sockets.iter().any(|socket| socket.receives_trains()),
         });
-        let lanes = config.ordered.then(Lanes::new);
+        let lanes = (config.ordered).then(|| Lanes::new(config.max_packet_size));
         Self {
             protocol: Mutex::new(Protocol::new(doors, config.min_workers, config.max_workers)),
             work: Work::new(config.max_workers, doors, batches, lanes),

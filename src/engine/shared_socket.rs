@@ -139,6 +139,15 @@ impl SharedSocket {
         lines.as_ref()?.iter().map(|line| tell(&line.socket)).sum()
     }
 
+    /// Limits what the kernel queues at each socket, in bytes as they are asked.
+    /// A socket that cannot be limited goes on as it is.
+    pub(crate) fn limit_receive_buffers(&self, bytes: usize) {
+        let lines = self.lines.read().unwrap_or_else(PoisonError::into_inner);
+        for line in lines.iter().flatten() {
+            let _ = line.socket.limit_receive_buffer(bytes);
+        }
+    }
+
     /// Closes the sockets, once all calls on them have ended. Returns the bytes
     /// that waited unread, where that is known.
     pub(crate) fn close(&self) -> Option<u64> {

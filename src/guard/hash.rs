@@ -3,61 +3,20 @@
 
 use std::hash::Hasher;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 use siphasher::sip::SipHasher13;
 
 use super::prefix::Prefix;
-use super::token::TokenSecret;
-
-/// The secrets of one server.
-#[derive(Clone, Copy)]
-pub(crate) struct Keys {
-    pub(crate) table: TableKey,
-    /// What tokens are made with. Apart from the other, though neither leaks.
-    pub(crate) token: [u8; 16],
-    /// If other servers make tokens with the same: the time since 1970 at which
-    /// this one began, on the clock that all of them have.
-    pub(crate) shared_since: Option<Duration>,
-}
-
-impl Keys {
-    /// The bytes that have to be random and secret.
-    pub(crate) const BYTES: usize = 32;
-
-    pub(crate) fn new(secret: [u8; Self::BYTES]) -> Self {
-        let mut table = [0; 16];
-        let mut token = [0; 16];
-        table.copy_from_slice(&secret[..16]);
-        token.copy_from_slice(&secret[16..]);
-        Self {
-            table: TableKey(SipHasher13::new_with_key(&table)),
-            token,
-            shared_since: None,
-        }
-    }
-
-    /// With tokens that other servers with this secret recognise, and theirs.
-    pub(crate) fn with_shared_tokens(self, secret: &TokenSecret, since_1970: Duration) -> Self {
-        Self {
-            token: secret.key(),
-            shared_since: Some(since_1970),
-            ..self
-        }
-    }
-}
-
-impl std::fmt::Debug for Keys {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Keys").finish_non_exhaustive()
-    }
-}
 
 /// Finds places in tables.
 #[derive(Clone, Copy)]
 pub(crate) struct TableKey(SipHasher13);
 
 impl TableKey {
+    pub(super) fn new(secret: &[u8; 16]) -> Self {
+        Self(SipHasher13::new_with_key(secret))
+    }
+
     /// The place of an address with its port.
     pub(crate) fn peer(&self, peer: SocketAddr) -> Hashed {
         let scope = match peer {
@@ -137,6 +96,7 @@ fn octets(ip: IpAddr) -> [u8; 16] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guard::keys::Keys;
 
     #[track_caller]
     fn place(key: u8, addr: &str) -> Hashed {
@@ -152,12 +112,5 @@ mod tests {
         assert_ne!(place_of_one, place(1, "192.0.2.2:99"), "address");
         assert_ne!(place_of_one, place(2, "192.0.2.1:99"), "key");
         assert_ne!(place(1, "[fe80::1%1]:9"), place(1, "[fe80::1%2]:9"), "link");
-    }
-
-    #[test]
-    fn keys_are_not_shown() {
-        let keys = Keys::new([7; Keys::BYTES]);
-        let shown = format!("{keys:?} {:?}", keys.table);
-        assert!(!shown.contains('7') && !shown.contains("hash"), "{shown}");
     }
 }

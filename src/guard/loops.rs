@@ -7,27 +7,32 @@ use std::time::Duration;
 
 use self::exchange::Exchange;
 use super::hash::Hashed;
-use super::moment::{Moment, nanos};
 use super::table::{Table, check_entries};
+use super::timestamp::{Timestamp, nanos};
 
 /// When two servers that answer each other are taken apart, for
 /// [`Builder::break_reply_loops`](crate::Builder::break_reply_loops).
 ///
 /// One datagram forged from the address of another server that answers
 /// anything, say with an error, and the two exchange the same two datagrams for
-/// ever (CVE-2024-2169). A loop is known by this: one peer sends the *same*
+/// ever (CVE-2024-2169). A loop is suspected where one peer sends the *same*
 /// datagram again and again, each time within [`gap`](Self::gap) after it was
 /// sent something. After [`exchanges`](Self::exchanges) of these in a row that
-/// datagram is refused from that peer for [`mute`](Self::mute), which ends the
-/// loop, also if many copies of it are under way. Eight different datagrams of
-/// one peer are watched side by side; if more go round, those that come next
-/// take the places of those that have been refused for a gap.
+/// datagram is refused from that peer, which ends a loop, also if many copies of
+/// it are under way: it gets no datagram that it was not sent an answer for.
 ///
-/// Two things it cannot tell apart or see: a client that asks the same question
-/// over and over, and is answered, more often than once in a gap, looks like a
-/// loop, also if it asks other things in between, and loses the time of the
-/// mute (what else it asks passes); and a loop whose datagrams change each time
-/// is none here. [`rate_limit`](crate::Builder::rate_limit) is for those.
+/// What still comes a gap later is no answer to anything. It is a client that
+/// asks the same all the time, or somebody who repeats a client's request in its
+/// name. So its datagrams are counted for another gap, and as many pass from
+/// then on, for the length of [`mute`](Self::mute): five of six are answered,
+/// and whoever begins a loop again and again gains nothing that he does not send
+/// himself. If nothing comes in that time, the datagram is refused for the
+/// length of the mute.
+///
+/// Eight different datagrams of one peer are watched side by side; if more go
+/// round, those that come next take the places of those that have been refused
+/// for a gap. A loop whose datagrams change each time is none here;
+/// [`rate_limit`](crate::Builder::rate_limit) is for those.
 ///
 /// The table of peers has a fixed size: 161 bytes for each entry, 2.5 MiB by
 /// default.
@@ -91,8 +96,10 @@ impl ReplyLoops {
         self
     }
 
-    /// How long the datagram is then refused from that peer, above zero.
-    /// Defaults to 1 s: any loop is over by then.
+    /// How long the datagram is then refused from that peer if nothing but a loop
+    /// brings it, and how long it may pass if it is found to be none, above zero.
+    /// Defaults to 1 s: any loop is over by then. Refusing lasts for a
+    /// [`gap`](Self::gap) at least.
     ///
     /// # Examples
     /// ```
@@ -165,14 +172,14 @@ impl LoopBreaker {
     }
 
     /// A datagram has come from there.
-    pub(crate) fn received(&self, peer: Hashed, bytes: &[u8], now: Moment) -> Overheard {
+    pub(crate) fn received(&self, peer: Hashed, bytes: &[u8], now: Timestamp) -> Overheard {
         let print = fingerprint(bytes);
         self.table
             .enter(peer, now, |exchange| exchange.received(print, now, self))
     }
 
     /// Something was sent there. Only those who write are watched.
-    pub(crate) fn sent(&self, peer: Hashed, now: Moment) {
+    pub(crate) fn sent(&self, peer: Hashed, now: Timestamp) {
         self.table.find(peer, |exchange| exchange.sent(now));
     }
 }

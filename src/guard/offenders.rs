@@ -1,13 +1,13 @@
 //! Who is named in the log, and who is only counted.
 
-use super::moment::Moment;
 use super::prefix::Prefix;
+use super::timestamp::Timestamp;
 
 /// Those refused in one period, for one reason: the first few by name, the rest
 /// in one number. So a flood from anywhere takes no memory and few lines.
 #[derive(Debug, Default)]
 pub(crate) struct Offenders {
-    began: Option<Moment>,
+    began: Option<Timestamp>,
     named: [Option<Offender>; MOST_NAMED],
     others: u64,
 }
@@ -41,7 +41,7 @@ impl Summary {
 
 impl Offenders {
     /// Counts a refusal; `true` says that it is worth a line at once.
-    pub(crate) fn note(&mut self, who: Prefix, now: Moment) -> bool {
+    pub(crate) fn note(&mut self, who: Prefix, now: Timestamp) -> bool {
         self.began.get_or_insert(now);
         for place in &mut self.named {
             match place {
@@ -66,18 +66,18 @@ impl Offenders {
     }
 
     /// When the period that is under way ends.
-    pub(crate) fn due(&self) -> Option<Moment> {
+    pub(crate) fn due(&self) -> Option<Timestamp> {
         self.began.map(|began| began.plus(PERIOD_NANOS))
     }
 
     /// The summary, if a period is over. The next refusal begins a new one.
-    pub(crate) fn sum_up(&mut self, now: Moment) -> Option<Summary> {
+    pub(crate) fn sum_up(&mut self, now: Timestamp) -> Option<Summary> {
         let is_over = self.due().is_some_and(|due| due <= now);
         is_over.then(|| self.end(now))
     }
 
     /// The summary of the period so far, which is over.
-    pub(crate) fn end(&mut self, now: Moment) -> Summary {
+    pub(crate) fn end(&mut self, now: Timestamp) -> Summary {
         let Self {
             began,
             named,
@@ -108,8 +108,8 @@ mod tests {
         Prefix::customary((Ipv4Addr::from(number), 9).into())
     }
 
-    fn second(at: u64) -> Moment {
-        Moment::after(Duration::from_secs(at))
+    fn second(at: u64) -> Timestamp {
+        Timestamp::after(Duration::from_secs(at))
     }
 
     #[test]

@@ -13,9 +13,14 @@ pub(crate) struct Prefix {
 }
 
 impl Prefix {
-    /// The first bits of an address, so many for each family. A link-local
-    /// address stays whole, with its link: every link has the same network,
-    /// and each peer on it has one such address (RFC 4291, 2.5.6).
+    /// The first bits of an address, so many for each family.
+    ///
+    /// - A link-local address stays whole, with its link: every link has the
+    ///   same network, and each peer on it has one such address (RFC 4291, 2.5.6).
+    /// - An address of a translator (NAT64) counts as far as the IPv4 address in
+    ///   it does: all IPv4 hosts have addresses in its one /96 (RFC 6052, 2.1).
+    ///   In the network for local use (RFC 8215) it is not known where the IPv4
+    ///   address stands, so there each address stays whole.
     pub(crate) fn of(peer: SocketAddr, ipv4_bits: u8, ipv6_bits: u8) -> Self {
         match (peer.ip().to_canonical(), peer) {
             (IpAddr::V4(v4), _) => {
@@ -31,16 +36,20 @@ impl Prefix {
                 len: 128,
                 link: peer.scope_id(),
             },
-            (IpAddr::V6(v6), _) => {
-                let kept = u128::MAX
-                    .checked_shl(128 - u32::from(ipv6_bits))
-                    .unwrap_or(0);
-                Self {
-                    network: Ipv6Addr::from(u128::from(v6) & kept).into(),
-                    len: ipv6_bits,
-                    link: 0,
-                }
-            }
+            (IpAddr::V6(v6), _) => match v6.segments() {
+                [0x64, 0xff9b, 0, 0, 0, 0, ..] => Self::of_ipv6(v6, 96 + ipv4_bits),
+                [0x64, 0xff9b, 1, ..] => Self::of_ipv6(v6, 128),
+                _ => Self::of_ipv6(v6, ipv6_bits),
+            },
+        }
+    }
+
+    fn of_ipv6(address: Ipv6Addr, len: u8) -> Self {
+        let kept = u128::MAX.checked_shl(128 - u32::from(len)).unwrap_or(0);
+        Self {
+            network: Ipv6Addr::from(u128::from(address) & kept).into(),
+            len,
+            link: 0,
         }
     }
 
@@ -48,6 +57,14 @@ impl Prefix {
     /// while an IPv6 line has a /64 at least (RFC 6177, RFC 7421).
     pub(crate) fn customary(peer: SocketAddr) -> Self {
         Self::of(peer, IPV4_BITS, IPV6_BITS)
+    }
+
+    /// The networks that somebody may have at their disposal, the largest first:
+    /// a /48, a /56 and a /64 of IPv6 (RFC 6177); a /24, which is the smallest
+    /// that is routed, a /28 and an address of IPv4.
+    pub(crate) fn nested(peer: SocketAddr) -> [Self; 3] {
+        [(24, 48), (28, 56), (IPV4_BITS, IPV6_BITS)]
+            .map(|(ipv4_bits, ipv6_bits)| Self::of(peer, ipv4_bits, ipv6_bits))
     }
 
     /// The network's first address, how many of its bits count, and its link.
@@ -101,6 +118,21 @@ mod tests {
     }
 
     #[test]
+    fn behind_a_translator_the_ipv4_address_says_who_somebody_is() {
+        assert_eq!(shown("64:ff9b::192.0.2.255", 32, 64), "64:ff9b::c000:2ff");
+        assert_eq!(
+            shown("64:ff9b::192.0.2.255", 24, 64),
+            "64:ff9b::c000:200/120"
+        );
+        assert_eq!(
+            shown("64:ff9b:1::192.0.2.255", 24, 64),
+            "64:ff9b:1::c000:2ff",
+            "for local use"
+        );
+        assert_eq!(shown("64:ff9b:2::1:0:0:1", 24, 64), "64:ff9b:2::/64");
+    }
+
+    #[test]
     fn a_prefix_keeps_the_first_bits() {
         assert_eq!(shown("192.0.2.255", 32, 64), "192.0.2.255");
         assert_eq!(shown("192.0.2.255", 25, 64), "192.0.2.128/25");
@@ -120,6 +152,8 @@ mod tests {
             prop_assume!(a >> 32 != 0xffff && b >> 32 != 0xffff);
             // Link-local addresses stay whole.
             prop_assume!(a >> 118 != 0x3fa && b >> 118 != 0x3fa);
+            // Translators have bits of their own.
+            prop_assume!(a >> 96 != 0x64_ff9b && b >> 96 != 0x64_ff9b);
             let shared = (a ^ b).leading_zeros() >= u32::from(bits);
             prop_assert_eq!(source(a) == source(b), shared);
         }

@@ -4,9 +4,9 @@ use std::collections::TryReserveError;
 use std::net::SocketAddr;
 
 use super::hash::{Hashed, TableKey};
-use super::moment::Moment;
 use super::prefix::{self, Prefix};
 use super::table::{Entry, Table, check_entries};
+use super::timestamp::Timestamp;
 
 /// How many datagrams each source may send, for
 /// [`Builder::rate_limit`](crate::Builder::rate_limit).
@@ -15,7 +15,8 @@ use super::table::{Entry, Table, check_entries};
 /// datagrams at once and [`per_second`](Self::per_second) in the long run. A
 /// source is an IPv4 address or an IPv6 /64, because an attacker with one
 /// address of a /64 has them all. A link-local address (`fe80::/10`) is a source
-/// of its own, on each link another: these networks all look alike.
+/// of its own, on each link another: these networks all look alike. Behind a
+/// NAT64 (`64:ff9b::/96`) the IPv4 address in it is the source.
 ///
 /// Sources can be forged: whoever floods a server in the name of another uses
 /// up that other's share. So a part of what exceeds the rate [leaks](Self::leak)
@@ -214,13 +215,13 @@ impl RateLimiter {
     }
 
     /// Charges a datagram to its source.
-    pub(crate) fn judge(&self, source: Prefix, key: &TableKey, now: Moment) -> Verdict {
+    pub(crate) fn judge(&self, source: Prefix, key: &TableKey, now: Timestamp) -> Verdict {
         let place = key.prefix(source);
         self.buckets
             .enter(place, now, |bucket| self.charge(bucket, place, now))
     }
 
-    fn charge(&self, bucket: &mut Bucket, place: Hashed, now: Moment) -> Verdict {
+    fn charge(&self, bucket: &mut Bucket, place: Hashed, now: Timestamp) -> Verdict {
         if bucket.full_at.since(now) <= self.tolerance {
             bucket.full_at = bucket.full_at.max(now).plus(self.interval);
             return Verdict::Within;
@@ -261,7 +262,7 @@ fn lucky_turn(place: Hashed, round: u32, turns: u32) -> u32 {
 /// So it fills up without anybody touching it.
 #[derive(Debug, Clone, Copy, Default)]
 struct Bucket {
-    full_at: Moment,
+    full_at: Timestamp,
     /// How many have exceeded the rate.
     excess: u32,
 }
@@ -271,7 +272,7 @@ impl Entry for Bucket {
     /// a new one is full, too. So whoever floods from many sources makes room
     /// for itself by having its own buckets forgotten, and those that have sent
     /// most are remembered longest.
-    fn worth(&self, now: Moment) -> u64 {
+    fn worth(&self, now: Timestamp) -> u64 {
         self.full_at.since(now)
     }
 }

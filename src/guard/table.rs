@@ -4,7 +4,7 @@ use std::collections::TryReserveError;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::hash::Hashed;
-use super::moment::Moment;
+use super::timestamp::Timestamp;
 
 /// A set-associative table: a key has its place in one small set, and a new one
 /// takes there the place of the entry that is worth least. So memory is fixed,
@@ -19,15 +19,16 @@ pub(crate) struct Table<V> {
 pub(crate) trait Entry: Copy + Default {
     /// How much it matters that this entry stays, compared with its
     /// neighbours. 0 says that a new one in its place would be no different.
-    fn worth(&self, now: Moment) -> u64;
+    fn worth(&self, now: Timestamp) -> u64;
 
     /// Whether sources can be told apart: then the one that has most in a set
     /// makes room there, and not the others.
     const HAS_KIN: bool = false;
 
-    /// Whether both belong to one source.
-    fn is_kin(&self, _other: &Self) -> bool {
-        false
+    /// How closely two entries are related. The entry whose sum over its set is
+    /// greatest makes room.
+    fn kinship(&self, _other: &Self) -> u64 {
+        0
     }
 }
 
@@ -62,7 +63,7 @@ impl<V: Entry> Table<V> {
     }
 
     /// Does something with the entry of this key. A key that has none gets one.
-    pub(crate) fn enter<T>(&self, key: Hashed, now: Moment, act: impl FnOnce(&mut V) -> T) -> T {
+    pub(crate) fn enter<T>(&self, key: Hashed, now: Timestamp, act: impl FnOnce(&mut V) -> T) -> T {
         let mut set = self.set(key);
         let place = set
             .find(key)
@@ -70,11 +71,11 @@ impl<V: Entry> Table<V> {
         act(&mut set.values[place])
     }
 
-    /// Puts an entry in, in the place of what this key had.
-    pub(crate) fn put(&self, key: Hashed, now: Moment, value: V) {
+    /// Puts an entry in; what this key had is updated with it.
+    pub(crate) fn put(&self, key: Hashed, now: Timestamp, value: V, update: impl FnOnce(&mut V)) {
         let mut set = self.set(key);
         match set.find(key) {
-            Some(place) => set.values[place] = value,
+            Some(place) => update(&mut set.values[place]),
             None => {
                 take_place(&mut set, key, value, now);
             }
@@ -106,15 +107,15 @@ impl<V> std::fmt::Debug for Table<V> {
 }
 
 /// Gives a newcomer an empty place, or that of the entry worth least.
-fn take_place<V: Entry>(set: &mut Set<V>, key: Hashed, value: V, now: Moment) -> usize {
+fn take_place<V: Entry>(set: &mut Set<V>, key: Hashed, value: V, now: Timestamp) -> usize {
     let place = least_worth(set, &value, now);
     set.tags[place] = key.tag();
     set.values[place] = value;
     place
 }
 
-fn least_worth<V: Entry>(set: &Set<V>, newcomer: &V, now: Moment) -> usize {
-    let mut least = ((u64::MAX, usize::MAX, u64::MAX), 0);
+fn least_worth<V: Entry>(set: &Set<V>, newcomer: &V, now: Timestamp) -> usize {
+    let mut least = ((u64::MAX, u64::MAX, u64::MAX), 0);
     for (place, value) in set.values.iter().enumerate() {
         if set.tags[place] == 0 {
             return place;
@@ -124,11 +125,11 @@ fn least_worth<V: Entry>(set: &Set<V>, newcomer: &V, now: Moment) -> usize {
             // The newcomer counts as one of its source: who has one entry
             // already takes none from those who have one, too.
             let everyone = set.values.iter().chain([newcomer]);
-            everyone.filter(|other| other.is_kin(value)).count()
+            everyone.map(|other| other.kinship(value)).sum()
         } else {
             0
         };
-        least = least.min(((worth.min(1), usize::MAX - kin, worth), place));
+        least = least.min(((worth.min(1), u64::MAX - kin, worth), place));
     }
     least.1
 }
@@ -157,13 +158,13 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
-    use crate::guard::hash::Keys;
+    use crate::guard::keys::Keys;
 
     #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
     struct Prize(u64);
 
     impl Entry for Prize {
-        fn worth(&self, _now: Moment) -> u64 {
+        fn worth(&self, _now: Timestamp) -> u64 {
             self.0
         }
     }
@@ -179,7 +180,7 @@ mod tests {
             .peer(SocketAddr::from(([a, b, c, d], 9)))
     }
 
-    const NOW: Moment = Moment::BEGINNING;
+    const NOW: Timestamp = Timestamp::START;
 
     #[test]
     fn entries_are_kept_and_found() {

@@ -1,11 +1,12 @@
 //! What an address proves itself with.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use siphasher::sip128::SipHasher24;
 
-use super::hash::{self, Keys};
-use super::moment::{Moment, nanos};
+use super::hash;
+use super::timestamp::{Timestamp, nanos};
 
 /// What proves that whoever sends it back receives at its address, made by
 /// [`SocketHandle::token`](crate::SocketHandle::token).
@@ -117,22 +118,24 @@ impl std::fmt::Debug for TokenSecret {
 }
 
 impl Tokens {
-    pub(crate) fn new(keys: &Keys) -> Self {
+    /// With a secret key; where it is shared, with the time since 1970 at which
+    /// this server began.
+    pub(crate) fn new(key: &[u8; 16], shared_since: Option<Duration>) -> Self {
         Self {
-            hasher: SipHasher24::new_with_key(&keys.token),
-            offset: keys.shared_since.map_or(0, nanos),
-            is_shared: keys.shared_since.is_some(),
+            hasher: SipHasher24::new_with_key(key),
+            offset: shared_since.map_or(0, nanos),
+            is_shared: shared_since.is_some(),
         }
     }
 
     /// A token for `peer`, good for one to two minutes.
-    pub(crate) fn issue(&self, peer: SocketAddr, now: Moment) -> Token {
+    pub(crate) fn issue(&self, peer: SocketAddr, now: Timestamp) -> Token {
         self.token_of(peer, self.period(now))
     }
 
     /// Whether these bytes are a token that was issued to `peer` not long ago.
     /// What this takes does not depend on how much of them is right.
-    pub(crate) fn accepts(&self, peer: SocketAddr, bytes: &[u8], now: Moment) -> bool {
+    pub(crate) fn accepts(&self, peer: SocketAddr, bytes: &[u8], now: Timestamp) -> bool {
         let Some((given, kept)) = read(bytes) else {
             return false;
         };
@@ -146,7 +149,7 @@ impl Tokens {
         is_recent | (self.is_shared && matches(newest + 1))
     }
 
-    fn period(&self, now: Moment) -> u64 {
+    fn period(&self, now: Timestamp) -> u64 {
         now.plus(self.offset).nanos() / PERIOD_NANOS
     }
 
@@ -189,22 +192,20 @@ const PERIOD_NANOS: u64 = 60 * 1_000_000_000;
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proptest::prelude::*;
 
     use super::*;
 
     fn tokens(key: u8) -> Tokens {
-        Tokens::new(&Keys::new([key; Keys::BYTES]))
+        Tokens::new(&[key; 16], None)
     }
 
     fn addr(port: u16) -> SocketAddr {
         SocketAddr::from(([192, 0, 2, 1], port))
     }
 
-    fn second(at: u64) -> Moment {
-        Moment::after(Duration::from_secs(at))
+    fn second(at: u64) -> Timestamp {
+        Timestamp::after(Duration::from_secs(at))
     }
 
     #[test]
@@ -238,9 +239,8 @@ mod tests {
 
     /// The tokens of a server that shares them and began so long after 1970.
     fn shared(secret: u8, since_1970: u64) -> Tokens {
-        let own = Keys::new([since_1970 as u8; Keys::BYTES]);
-        let since_1970 = Duration::from_secs(since_1970);
-        Tokens::new(&own.with_shared_tokens(&TokenSecret([secret; 32]), since_1970))
+        let key = TokenSecret([secret; 32]).key();
+        Tokens::new(&key, Some(Duration::from_secs(since_1970)))
     }
 
     #[test]

@@ -4,12 +4,11 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::admission::{Admission, GuardSettings, Guards, OwnAddresses, QueueLimit, Shedding};
 use super::dispatch::{Dispatch, Dispatchers, Lifetime};
-use super::guards::{GuardSettings, Guards};
 use super::handle::{ServerHandle, ShutdownReport};
 use super::hooks::{DefaultHandleError, Hooks};
 use super::kept;
-use super::own_addresses::OwnAddresses;
 use super::settings::{DEFAULT_SEND_BUFFER, Settings};
 use super::side_counts::SideCounts;
 use crate::engine::{Engine, EngineConfig, Solo, SoloEnd, Upkeep};
@@ -65,13 +64,20 @@ impl Core {
             factory,
             lifetime,
             hooks: Arc::clone(&hooks),
-            own_addresses: OwnAddresses::of(addr),
-            on_truncated: settings.on_truncated,
-            shed_older_than: settings.shed_older_than,
-            max_packet_size: settings.max_packet_size,
+            admission: Admission {
+                local_addr: addr,
+                hooks: Arc::clone(&hooks),
+                own_addresses: OwnAddresses::of(addr),
+                guards: Arc::clone(&guards),
+                on_truncated: settings.on_truncated,
+                shedding: settings.shed_older_than.map(|older_than| Shedding {
+                    older_than,
+                    queue: QueueLimit::new(socket.granted_receive_buffer(), older_than),
+                }),
+                max_packet_size: settings.max_packet_size,
+                truncated_lines: LogLimit::new(),
+            },
             counts: Arc::clone(&counts),
-            guards: Arc::clone(&guards),
-            truncated: LogLimit::new(),
             uncommitted: LogLimit::new(),
             default_handle_error: DefaultHandleError::new(),
         };

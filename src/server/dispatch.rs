@@ -1,23 +1,19 @@
-//! One datagram from the engine to its fate: guard, verify, handler.
+//! One datagram from the engine to its fate: admission, handler.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
-use super::guards::Guards;
+use super::admission::{Admission, NotAdmitted};
 use super::hooks::{DefaultHandleError, FailureCause, HandlerFailure, Hooks};
 use super::kept;
-use super::own_addresses::OwnAddresses;
-use super::settings::OnTruncated;
 use super::side_counts::SideCounts;
 use crate::contain::contain;
-use crate::engine::{Executor, ExecutorFactory, Outbox, Progress};
-use crate::guard::{ImpossibleSource, impossible_source, is_stale};
+use crate::engine::{Executor, ExecutorFactory, Outbox, Progress, SharedSocket};
 use crate::handler::{DatagramHandler, Factory, HandlerError};
 use crate::logging::{LogLimit, log_warn};
 use crate::socket_handle::SocketHandle;
-use crate::stats::{Fate, Padded, Refusal};
-use crate::sys::{Datagram, Meta};
+use crate::stats::{Fate, Padded};
+use crate::sys::Datagram;
 
 /// How long a handler instance lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,13 +29,8 @@ pub(crate) struct Dispatch {
     pub(crate) factory: Factory,
     pub(crate) lifetime: Lifetime,
     pub(crate) hooks: Arc<Hooks>,
-    pub(crate) own_addresses: OwnAddresses,
-    pub(crate) on_truncated: OnTruncated,
-    pub(crate) shed_older_than: Option<Duration>,
-    pub(crate) max_packet_size: usize,
-    pub(crate) guards: Arc<Guards>,
+    pub(crate) admission: Admission,
     pub(crate) counts: Arc<SideCounts>,
-    pub(crate) truncated: LogLimit,
     pub(crate) uncommitted: LogLimit,
     pub(crate) default_handle_error: DefaultHandleError,
 }
@@ -64,9 +55,12 @@ impl Dispatchers {
         progress: &Arc<Padded<Progress>>,
     ) -> Dispatcher {
         Dispatcher {
-            local_addr: outbox.socket().local_addr(),
-            handle: SocketHandle::new(Arc::clone(outbox), Arc::clone(self.0.guards.proofs())),
+            handle: SocketHandle::new(
+                Arc::clone(outbox),
+                Arc::clone(self.0.admission.guards.validated()),
+            ),
             dispatch: Arc::clone(&self.0),
+            sockets: Arc::clone(outbox.socket()),
             progress: Arc::clone(progress),
             instance: None,
         }
@@ -76,47 +70,23 @@ impl Dispatchers {
 /// Dispatches one worker's datagrams to its handler instance.
 pub(crate) struct Dispatcher {
     dispatch: Arc<Dispatch>,
+    sockets: Arc<SharedSocket>,
     progress: Arc<Padded<Progress>>,
-    local_addr: SocketAddr,
     handle: SocketHandle,
     instance: Option<Box<dyn DatagramHandler>>,
 }
 
 impl Executor for Dispatcher {
-    /// What costs least and refuses most comes first. The guards stand before
-    /// the looks at length and age: a flood must not spare its sender's share
-    /// of the rate by being cut or late. Users' code comes last.
     fn execute(&mut self, datagram: &Datagram<'_>) -> Fate {
         let Datagram { bytes, meta } = *datagram;
-        let peer = match self.possible_peer(meta) {
+        let peer = match self.dispatch.admission.admit(datagram, &self.sockets) {
             Ok(peer) => peer,
-            Err(reason) => return Fate::Refused(Refusal::Source(reason)),
-        };
-        let arrival = match self.dispatch.guards.judge(peer, bytes) {
-            Ok(arrival) => arrival,
-            Err(refusal) => return Fate::Refused(refusal),
-        };
-        if meta.glued {
-            return Fate::Refused(Refusal::Glued);
-        }
-        if meta.truncated && self.dispatch.on_truncated == OnTruncated::Refuse {
-            self.log_truncated(peer);
-            return Fate::Refused(Refusal::Truncated);
-        }
-        if self.is_stale(meta) {
-            return Fate::Stale;
-        }
-        if let Some(verify) = &self.dispatch.hooks.verify_request {
-            match contain(|| verify(bytes, peer)) {
-                Ok(true) => {}
-                Ok(false) => return Fate::Refused(Refusal::Verify),
-                Err(message) => {
-                    self.report(FailureCause::Panic(message), peer, bytes.len());
-                    return Fate::Panicked;
-                }
+            Err(NotAdmitted::As(fate)) => return fate,
+            Err(NotAdmitted::VerifyPanicked { peer, message }) => {
+                self.report(FailureCause::Panic(message), peer, bytes.len());
+                return Fate::Panicked;
             }
-        }
-        self.dispatch.guards.credit(arrival, bytes.len());
+        };
         self.handle.begin(peer, meta);
         match contain(|| self.call(bytes, peer)) {
             Ok(Ok(())) => {
@@ -159,25 +129,14 @@ impl Dispatcher {
     }
 }
 
+impl Drop for Dispatcher {
+    /// A socket that is handed over has the buffer that was asked for.
+    fn drop(&mut self) {
+        self.dispatch.admission.lift_queue_limit(&self.sockets);
+    }
+}
+
 impl Dispatcher {
-    fn possible_peer(&self, meta: Meta) -> Result<SocketAddr, ImpossibleSource> {
-        let peer = meta.peer.ok_or(ImpossibleSource::Unnamed)?;
-        let own = &self.dispatch.own_addresses;
-        match impossible_source(peer, || own.is_self(peer, meta.local)) {
-            None => Ok(peer),
-            Some(reason) => Err(reason),
-        }
-    }
-
-    fn is_stale(&self, meta: Meta) -> bool {
-        match (self.dispatch.shed_older_than, meta.stamp) {
-            (Some(limit), Some(stamp)) => SystemTime::now()
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .is_ok_and(|now| is_stale(stamp, now, limit)),
-            _ => false,
-        }
-    }
-
     /// Calls the handler, in Python's order. A panic leaves the instance, if
     /// there is one, in place.
     fn call(&mut self, bytes: &[u8], peer: SocketAddr) -> Result<(), HandlerError> {
@@ -214,7 +173,8 @@ impl Dispatcher {
     fn commit(&self, peer: SocketAddr) {
         if let Err(error) = self.handle.commit() {
             if let Some(admitted) = self.dispatch.uncommitted.admit() {
-                log_warn!("{}: no reply to {peer}: {error}{admitted}", self.local_addr);
+                let addr = self.dispatch.admission.local_addr;
+                log_warn!("{addr}: no reply to {peer}: {error}{admitted}");
             }
         }
     }
@@ -240,15 +200,5 @@ impl Dispatcher {
         dispatch
             .counts
             .contain("dropping a handler's error", || drop(failure));
-    }
-
-    fn log_truncated(&self, peer: SocketAddr) {
-        if let Some(admitted) = self.dispatch.truncated.admit() {
-            log_warn!(
-                "{}: refused a datagram of more than {} bytes (max_packet_size) from {peer}{admitted}",
-                self.local_addr,
-                self.dispatch.max_packet_size,
-            );
-        }
     }
 }

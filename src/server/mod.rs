@@ -6,25 +6,23 @@
 //! | `multicast` | what is set, joined and left for sending to many and hearing it |
 //! | `settings` | their values, defaults and limits |
 //! | `hooks` | what users may hook in, contained |
-//! | `dispatch` | one datagram: guard, verify, handler, fate |
-//! | `guards` | what stands between a hostile network and the handlers |
+//! | `admission` | every check of a datagram before its handler |
+//! | `dispatch` | one datagram: admission, handler, fate |
 //! | `side_counts` | what is counted beside the law of conservation |
-//! | `own_addresses` | whether a peer is the server itself |
 //! | `core` | the life of a server: bound, serving, draining, closed |
 //! | `handle` | the handle and the report |
 //! | `running` | a server on a thread of its own |
 //! | `facade` | the methods both servers have, written once |
 
+mod admission;
 mod builder;
 mod core;
 mod dispatch;
 mod facade;
-mod guards;
 mod handle;
 mod hooks;
 mod kept;
 mod multicast;
-mod own_addresses;
 mod running;
 mod settings;
 mod side_counts;

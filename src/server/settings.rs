@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::guards::GuardSettings;
+use super::admission::GuardSettings;
 use super::multicast::Multicast;
 use crate::error::Error;
 use crate::sys;

@@ -95,7 +95,7 @@ impl DetachedHandle {
     /// ```
     pub fn vouch_for(&self, addr: SocketAddr) {
         if let Some(proofs) = self.proofs.upgrade() {
-            proofs.vouch_for(addr, Instant::now());
+            proofs.mark_validated(addr, Instant::now());
         }
     }
 }

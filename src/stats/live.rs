@@ -7,9 +7,8 @@ use std::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
-use super::{Refused, Replies, SendFailures, Stats};
+use super::{Refusal, Replies, SendFailures, Stats};
 use crate::error::Error;
-use crate::guard::ImpossibleSource;
 use crate::sys::SendFault;
 
 /// How a datagram ended.
@@ -23,20 +22,6 @@ pub(crate) enum Fate {
     Stale,
     /// Too many were waiting for the same peer.
     LaneFull,
-}
-
-/// Why a datagram was not shown to a handler.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    Verify,
-    Source(ImpossibleSource),
-    Truncated,
-    Glued,
-    ResponderPort,
-    Denied,
-    NotAllowed,
-    ReplyLoop,
-    RateLimited,
 }
 
 /// Keeps its content away from its neighbours' cache lines: two lines, since
@@ -69,7 +54,7 @@ pub(crate) struct WorkerTally {
     handled: AtomicU64,
     failed: AtomicU64,
     panicked: AtomicU64,
-    refused: RefusedTally,
+    refused: [AtomicU64; Refusal::ALL.len()],
     shed_stale: AtomicU64,
     shed_lane_full: AtomicU64,
 }
@@ -81,7 +66,7 @@ impl WorkerTally {
             Fate::Handled => &self.handled,
             Fate::Failed => &self.failed,
             Fate::Panicked => &self.panicked,
-            Fate::Refused(refusal) => self.refused.counter(refusal),
+            Fate::Refused(refusal) => &self.refused[refusal as usize],
             Fate::Stale => &self.shed_stale,
             Fate::LaneFull => &self.shed_lane_full,
         };
@@ -99,7 +84,9 @@ impl WorkerTally {
         stats.handled += self.handled.load(Acquire);
         stats.failed += self.failed.load(Acquire);
         stats.panicked += self.panicked.load(Acquire);
-        self.refused.add_to(&mut stats.refused);
+        for (reason, count) in Refusal::ALL.iter().zip(&self.refused) {
+            stats.refused.add(*reason, count.load(Acquire));
+        }
         stats.shed.stale += self.shed_stale.load(Acquire);
         stats.shed.lane_full += self.shed_lane_full.load(Acquire);
     }
@@ -110,67 +97,6 @@ impl WorkerTally {
         stats.bytes_received += self.bytes_received.load(Relaxed);
         stats.batches += self.batches.load(Relaxed);
         stats.receive_errors += self.receive_errors.load(Relaxed);
-    }
-}
-
-/// What one worker refused, by reason.
-#[derive(Debug, Default)]
-struct RefusedTally {
-    verify: AtomicU64,
-    truncated: AtomicU64,
-    glued: AtomicU64,
-    responder_port: AtomicU64,
-    denied: AtomicU64,
-    not_allowed: AtomicU64,
-    reply_loop: AtomicU64,
-    rate_limited: AtomicU64,
-    port_zero: AtomicU64,
-    unspecified: AtomicU64,
-    multicast: AtomicU64,
-    broadcast: AtomicU64,
-    own_address: AtomicU64,
-    unnamed: AtomicU64,
-}
-
-impl RefusedTally {
-    fn counter(&self, refusal: Refusal) -> &AtomicU64 {
-        match refusal {
-            Refusal::Verify => &self.verify,
-            Refusal::Truncated => &self.truncated,
-            Refusal::Glued => &self.glued,
-            Refusal::ResponderPort => &self.responder_port,
-            Refusal::Denied => &self.denied,
-            Refusal::NotAllowed => &self.not_allowed,
-            Refusal::ReplyLoop => &self.reply_loop,
-            Refusal::RateLimited => &self.rate_limited,
-            Refusal::Source(source) => match source {
-                ImpossibleSource::PortZero => &self.port_zero,
-                ImpossibleSource::Unspecified => &self.unspecified,
-                ImpossibleSource::Multicast => &self.multicast,
-                ImpossibleSource::Broadcast => &self.broadcast,
-                ImpossibleSource::OwnAddress => &self.own_address,
-                ImpossibleSource::Unnamed => &self.unnamed,
-            },
-        }
-    }
-
-    /// Adds to a snapshot, with the same order as [`WorkerTally::add_fates`].
-    fn add_to(&self, refused: &mut Refused) {
-        refused.verify += self.verify.load(Acquire);
-        refused.truncated += self.truncated.load(Acquire);
-        refused.glued += self.glued.load(Acquire);
-        refused.responder_port += self.responder_port.load(Acquire);
-        refused.denied += self.denied.load(Acquire);
-        refused.not_allowed += self.not_allowed.load(Acquire);
-        refused.reply_loop += self.reply_loop.load(Acquire);
-        refused.rate_limited += self.rate_limited.load(Acquire);
-        let source = &mut refused.source;
-        source.port_zero += self.port_zero.load(Acquire);
-        source.unspecified += self.unspecified.load(Acquire);
-        source.multicast += self.multicast.load(Acquire);
-        source.broadcast += self.broadcast.load(Acquire);
-        source.own_address += self.own_address.load(Acquire);
-        source.unnamed += self.unnamed.load(Acquire);
     }
 }
 

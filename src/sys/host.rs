@@ -44,6 +44,14 @@ pub(crate) fn is_bound_to_one_host(local: SocketAddr) -> bool {
 }
 
 impl LocalEnd {
+    /// Whether the datagram came by the loopback interface, so that this host
+    /// has sent it, from whatever address. On Linux that interface has this
+    /// number in every network namespace (`LOOPBACK_IFINDEX`); elsewhere no
+    /// local end is known.
+    pub(crate) fn is_on_loopback(self) -> bool {
+        self.interface == 1
+    }
+
     /// As a socket address, with the scope that a link-local one has.
     pub(crate) fn with_port(self, port: u16) -> SocketAddr {
         match self.ip {

@@ -58,6 +58,12 @@ pub(crate) fn set_buffers<'s>(socket: impl Into<SockRef<'s>>, options: &Options)
     Ok(())
 }
 
+/// Limits what the kernel queues from now on, in the unit of
+/// [`granted_receive_buffer`]. What is queued already stays.
+pub(super) fn limit_receive_buffer(socket: &UdpSocket, bytes: usize) -> io::Result<()> {
+    SockRef::from(socket).set_recv_buffer_size(bytes)
+}
+
 /// The receive buffer that the kernel granted, in the unit it was asked in.
 pub(super) fn granted_receive_buffer(socket: &UdpSocket) -> io::Result<usize> {
     SockRef::from(socket).recv_buffer_size().map(as_asked)

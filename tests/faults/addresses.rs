@@ -18,6 +18,7 @@ pub(crate) fn cases() -> Vec<Case> {
         &[Need::Root, Need::Tool("ip"), Need::FastPath] => {
             both_families_are_answered_from_the_address_asked,
             a_link_local_client_is_answered_on_its_link,
+            a_network_that_is_routed_to_this_host_answers_from_the_address_asked,
         }
     }
 }
@@ -122,4 +123,31 @@ fn a_link_local_client_is_answered_on_its_link() {
 fn server_at(port: u16, scope: u32) -> SocketAddr {
     let ip = "fe80::1".parse().expect("an address");
     SocketAddrV6::new(ip, port, 0, scope).into()
+}
+
+/// No interface has these addresses: a route alone makes them this host's.
+fn a_network_that_is_routed_to_this_host_answers_from_the_address_asked() {
+    let namespace = Namespace::new();
+    namespace.ip("-6 route add local 2001:db8:1::/64 dev lo");
+    namespace.ip("route add local 198.51.100.0/24 dev lo");
+    namespace.run(|| {
+        let server = ThreadingUdpServer::builder().only_v6(false);
+        let server = server.bind_fn("[::]:0", where_asked).expect("bound");
+        let server = TestServer::spawn(server);
+        let port = server.local_addr().port();
+        for (from, asked) in [
+            ("[::1]:0", "2001:db8:1::5"),
+            ("[::1]:0", "2001:db8:1:0:ffff::7"),
+            ("127.0.0.1:0", "198.51.100.9"),
+        ] {
+            let to = SocketAddr::new(asked.parse().expect("an address"), port);
+            let client = Client::at(from, to);
+            client.send(b"");
+            let (answer, source) = client.receive_from();
+            assert_eq!(answer, format!("[] to {asked}").into_bytes());
+            assert_eq!(source, to, "it leaves from where it was asked");
+        }
+        let stats = server.stop().stats;
+        assert_eq!((stats.replies.sent, stats.replies.failed.total()), (3, 0));
+    });
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
-use socketserver::{AmplificationLimit, RateLimit, ReplyLoops, ThreadingUdpServer};
+use socketserver::{AmplificationLimit, RateLimit, Refusal, ReplyLoops, ThreadingUdpServer};
 
 use crate::harness::{Case, Need, alone_under, cases, is_alone};
 use crate::support::{Client, ServerBuilder};
@@ -72,7 +72,11 @@ fn a_clock_that_jumps_to_and_fro_by_a_day_changes_no_limit() {
         client.send(b"again");
     }
     server.wait_until_settled(20);
-    assert_eq!(server.stats().refused.reply_loop, 10, "and the loop muted");
+    assert_eq!(
+        server.stats().refused.by(Refusal::ReplyLoop),
+        10,
+        "and the loop muted"
+    );
     for number in 0..40_u32 {
         let len = client.ask(&number.to_be_bytes()).len();
         assert_eq!(len, 1_000, "its address stays proved");
@@ -85,7 +89,10 @@ fn a_clock_that_jumps_to_and_fro_by_a_day_changes_no_limit() {
     let earned = began.elapsed().as_secs() + 1;
     let most = 100 + earned;
     assert!(stats.handled <= most, "more than {most}:\n{stats}");
-    assert!(stats.refused.rate_limited >= 250 - most, "{stats}");
+    assert!(
+        stats.refused.by(Refusal::RateLimited) >= 250 - most,
+        "{stats}"
+    );
 }
 
 /// Makes the library.

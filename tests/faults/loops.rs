@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use socketserver::{
-    Builder, HandlerError, RateLimit, ReplyLoops, ServerHandle, SocketHandle, ThreadingUdpServer,
+    Builder, HandlerError, RateLimit, Refusal, ReplyLoops, ServerHandle, SocketHandle,
+    ThreadingUdpServer,
 };
 
 use crate::harness::{Case, Need, cases};
@@ -93,7 +94,7 @@ fn two_servers_that_a_forged_datagram_sets_on_each_other_are_taken_apart() {
                 assert!(stats.handled <= most, "more than {most}:\n{stats}");
             }
             assert_eq!(
-                one.refused.reply_loop + other.refused.reply_loop,
+                one.refused.by(Refusal::ReplyLoop) + other.refused.by(Refusal::ReplyLoop),
                 AT_ONCE,
                 "each datagram that went round ends once:\n{one}\n{other}"
             );
@@ -140,7 +141,7 @@ fn bait_from_a_service_that_answers_anything_is_refused() {
             wait_for_silence(&service, &guarded);
             let stats = guarded.stop().stats;
             assert_eq!(
-                (stats.refused.responder_port, stats.handled),
+                (stats.refused.by(Refusal::ResponderPort), stats.handled),
                 (20, 0),
                 "from port {port}:\n{stats}"
             );
@@ -177,11 +178,12 @@ fn a_loop_whose_datagrams_change_stays_within_the_rate() {
         wait_for_silence(&limited, &other);
         let stats = limited.stop().stats;
         let earned = began.elapsed().as_secs_f64() * f64::from(RATE);
-        let leaked = stats.refused.rate_limited / u64::from(LEAK - 1) + 1;
+        let leaked = stats.refused.by(Refusal::RateLimited) / u64::from(LEAK - 1) + 1;
         let most = u64::from(BURST) + earned.ceil() as u64 + leaked;
         assert!(stats.handled <= most, "more than {most}:\n{stats}");
         assert_eq!(
-            stats.refused.rate_limited, AT_ONCE as u64,
+            stats.refused.by(Refusal::RateLimited),
+            AT_ONCE as u64,
             "each ends once:\n{stats}"
         );
     });

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use socketserver::{HandlerError, SocketHandle, Stats, ThreadingUdpServer};
+use socketserver::{HandlerError, Refusal, SocketHandle, Stats, ThreadingUdpServer};
 
 use crate::harness::{Case, Need, alone, cases, scale};
 use crate::load::{MOST, Sender, wait_until_accounted};
@@ -210,7 +210,7 @@ fn assert_exact(before: &Stats, after: &Stats, mixes: u64) {
         "{after}"
     );
     assert_eq!(
-        after.refused.verify - before.refused.verify,
+        after.refused.by(Refusal::Verify) - before.refused.by(Refusal::Verify),
         mixes * REFUSED_OF_A_MIX,
         "{after}"
     );

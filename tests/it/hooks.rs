@@ -65,7 +65,11 @@ fn a_request_that_is_not_verified_reaches_neither_handler_nor_handle_error<S: Ud
     client.send(b"refuse me");
     assert_eq!(client.ask(b"take me"), b"take me");
     let stats = server.stop().stats;
-    assert_eq!(stats.refused.verify, 1, "refused exactly once");
+    assert_eq!(
+        stats.refused.by(socketserver::Refusal::Verify),
+        1,
+        "refused exactly once"
+    );
     assert_eq!(stats.refused.total(), 1, "for no other reason");
     assert_eq!(journal.read(), ["take me"], "nobody else learns of it");
 }

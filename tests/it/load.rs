@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use socketserver::ThreadingUdpServer;
+use socketserver::{Refusal, ThreadingUdpServer};
 
 use crate::support::{
     Client, Gate, ServerBuilder, TestServer, UdpServer, assert_conserved, echo, for_both_servers,
@@ -91,7 +91,11 @@ fn errors_and_panics_under_load_cost_nobody_else_anything<S: UdpServer>() {
     assert_eq!(stats.handled, each, "a quarter is handled");
     assert_eq!(stats.failed, each, "a quarter fails");
     assert_eq!(stats.panicked, each, "a quarter panics");
-    assert_eq!(stats.refused.verify, each, "a quarter is refused");
+    assert_eq!(
+        stats.refused.by(Refusal::Verify),
+        each,
+        "a quarter is refused"
+    );
 }
 
 /// Sends 32 numbered datagrams of which `stuck` block, before the server is

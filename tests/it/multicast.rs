@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use socketserver::{Builder, Error, HandlerError, Interface, SocketHandle, ThreadingUdpServer};
+use socketserver::{
+    Builder, Error, HandlerError, Interface, Refusal, SocketHandle, ThreadingUdpServer,
+};
 
 use crate::support::process::is_alone;
 use crate::support::{ANY_PORT, Client, TestServer, echo, wait_until};
@@ -417,7 +419,7 @@ fn a_server_bound_to_a_broadcast_address_does_not_answer_itself() {
     server.wait_until_settled(2);
     let stats = server.stop().stats;
     assert_eq!(
-        (stats.handled, stats.refused.source.own_address),
+        (stats.handled, stats.refused.by(Refusal::OwnAddress)),
         (1, 1),
         "{stats}"
     );

@@ -100,7 +100,7 @@ fn a_peer_whose_handler_is_stuck_holds_up_only_itself() {
     stuck.send(b"stick");
     gate.wait_for(1);
     stuck.send(b"behind");
-    // Of so many peers only those in the same lane of 1,024 have to wait.
+    // Of so many peers only those in the same lane of 511 have to wait.
     let others: Vec<_> = (0..20).map(|_| Client::of(server.local_addr())).collect();
     for other in &others {
         other.send(b"hello");
@@ -141,7 +141,7 @@ fn what_finds_its_lane_full_is_shed_and_counted() {
         sent > 60,
         "a burst of the longest datagrams finds room: {sent}"
     );
-    // Others find room all the same. (One may have the same lane of 1,024, but
+    // Others find room all the same. (One may have the same lane of 511, but
     // hardly both.)
     for _ in 0..2 {
         Client::of(server.local_addr()).send(&[1; 60_000]);
@@ -154,6 +154,55 @@ fn what_finds_its_lane_full_is_shed_and_counted() {
     let full = stats.shed.lane_full;
     assert!((10..=11).contains(&full), "{stats}");
     assert_eq!(stats.handled, sent - full, "{stats}");
+}
+
+/// Each may use a part of what is left: together, one after another, nearly all.
+#[test]
+fn peers_that_fill_their_lanes_one_after_another_take_no_room_from_the_next() {
+    const STUCK: usize = 24;
+    const TURNS: u64 = 20;
+    let gate = Gate::new();
+    let held = gate.clone();
+    let server = ordered(STUCK + 4).bind_fn(ANY_PORT, move |bytes, _, _| {
+        if bytes[0] == 0 {
+            held.pass();
+        }
+        Ok(())
+    });
+    let server = TestServer::spawn(server.expect("bound"));
+    let _open = gate.open_on_drop();
+    let mut sent = 0;
+    let mut send = |client: &Client, first: u8| {
+        let mut bytes = vec![0; 60_000];
+        bytes[0] = first;
+        client.send(&bytes);
+        sent += 1;
+        // No more than the kernel's queue holds.
+        wait_until("it was received", || server.stats().received == sent);
+    };
+    for _ in 0..STUCK {
+        let client = Client::of(server.local_addr());
+        let full = server.stats().shed.lane_full;
+        while server.stats().shed.lane_full == full {
+            send(&client, 0);
+        }
+    }
+    let mut served = 0;
+    for _ in 0..6 {
+        let quick = Client::of(server.local_addr());
+        let handled = server.stats().handled;
+        for _ in 0..TURNS {
+            let ends = |stats: socketserver::Stats| stats.handled + stats.shed.lane_full;
+            let before = ends(server.stats());
+            send(&quick, 1);
+            wait_until("it is handled or shed", || ends(server.stats()) > before);
+        }
+        served += u32::from(server.stats().handled == handled + TURNS);
+    }
+    // One or another may have the lane of a stuck one, but hardly half of them.
+    assert!(served >= 3, "{served} of 6: {}", server.stats());
+    gate.open();
+    server.stop();
 }
 
 #[test]

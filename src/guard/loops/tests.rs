@@ -1,17 +1,19 @@
 //! The breaker with a clock of its own.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::net::SocketAddr;
 
 use super::*;
-use crate::guard::hash::Keys;
+use crate::guard::keys::Keys;
 
 fn peer(port: u16) -> Hashed {
     let key = Keys::new([1; Keys::BYTES]).table;
     key.peer(SocketAddr::from(([192, 0, 2, 1], port)))
 }
 
-fn at(millis: u64) -> Moment {
-    Moment::after(Duration::from_millis(millis))
+fn at(millis: u64) -> Timestamp {
+    Timestamp::after(Duration::from_millis(millis))
 }
 
 fn watching(loops: ReplyLoops) -> LoopBreaker {
@@ -42,17 +44,114 @@ fn talk<'a>(
 #[test]
 fn a_loop_ends_after_so_many_exchanges_and_stays_ended_for_the_mute() {
     let breaker = breaker();
-    let error = [b"error: what?".as_slice(); 900];
-    assert_eq!(talk(&breaker, 0, error), 4, "then it is over");
-    assert_eq!(
-        talk(&breaker, 901, [b"hello".as_slice()]),
-        1,
-        "not a word else"
-    );
-    let again = [error[0]; 8];
-    assert_eq!(talk(&breaker, 1_005, again), 4, "heard out again later");
-    let other = breaker.received(peer(2), error[0], at(1_010));
+    let error = b"error: what?".as_slice();
+    assert_eq!(talk(&breaker, 0, [error; 100]), 4, "then it is over");
+    assert_eq!(talk(&breaker, 101, [b"hello".as_slice()]), 1, "other words");
+    let late = breaker.received(peer(1), error, at(900));
+    assert_eq!(late, Overheard::Loop, "who begins it anew");
+    let other = breaker.received(peer(2), error, at(901));
     assert_eq!(other, Overheard::Talk, "another peer");
+}
+
+#[test]
+fn after_the_mute_a_loop_is_heard_out_again() {
+    let breaker = breaker();
+    let error = b"error: what?".as_slice();
+    assert_eq!(talk(&breaker, 0, [error; 8]), 4);
+    assert_eq!(talk(&breaker, 1_005, [error; 8]), 4);
+}
+
+/// What comes to the server in a minute, one after another.
+struct Traffic {
+    /// When each datagram arrives, in microseconds, and whether it is the client's.
+    arrivals: BinaryHeap<Reverse<(u64, bool)>>,
+}
+
+impl Traffic {
+    const MINUTE: u64 = 60_000_000;
+
+    fn new() -> Self {
+        Self {
+            arrivals: BinaryHeap::new(),
+        }
+    }
+
+    fn with(mut self, per_second: u64, is_client: bool) -> Self {
+        let interval = 1_000_000 / per_second;
+        // Not in step with each other.
+        let offset = if is_client { 777 } else { 0 };
+        let times = (0..Self::MINUTE).step_by(interval as usize);
+        self.arrivals
+            .extend(times.map(|time| Reverse((time + offset, is_client))));
+        self
+    }
+
+    /// How many requests of the client are answered, and how many of the others.
+    /// Each answer has so many copies of the datagram come back, so many
+    /// microseconds later.
+    fn pass(mut self, copies: u64, round_trip: u64) -> (usize, usize) {
+        let breaker = watching(ReplyLoops::new());
+        let mut passed = (0, 0);
+        while let Some(Reverse((time, is_client))) = self.arrivals.pop() {
+            let now = Timestamp::after(Duration::from_micros(time));
+            if breaker.received(peer(1), b"same", now) == Overheard::Loop {
+                continue;
+            }
+            breaker.sent(peer(1), now);
+            match is_client {
+                true => passed.0 += 1,
+                false => passed.1 += 1,
+            }
+            for copy in 0..copies {
+                let time = time + round_trip + copy;
+                self.arrivals.push(Reverse((time, false)));
+            }
+            assert!(self.arrivals.len() < 1_000_000, "it explodes");
+        }
+        passed
+    }
+}
+
+#[test]
+fn who_repeats_a_clients_request_in_its_name_does_not_mute_it() {
+    const PER_SECOND: u64 = 5;
+    for forged in [40, 200, 1_000, 10_000] {
+        let traffic = Traffic::new().with(PER_SECOND, true).with(forged, false);
+        let (answered, _) = traffic.pass(0, 0);
+        let asked = PER_SECOND as usize * 60;
+        assert!(
+            answered * 4 >= asked * 3,
+            "{answered} of {asked}, beside {forged} forged ones a second"
+        );
+    }
+}
+
+#[test]
+fn a_client_that_asks_the_same_all_the_time_is_answered_most_of_the_time() {
+    for per_second in [20, 100, 1_000] {
+        let traffic = Traffic::new().with(per_second, true);
+        let (answered, _) = traffic.pass(0, 0);
+        let asked = per_second as usize * 60;
+        assert!(answered * 4 >= asked * 3, "{answered} of {asked}");
+    }
+}
+
+/// Whoever begins a loop again and again, so that it looks like a client: it
+/// costs the two servers not much more than he pays for.
+#[test]
+fn a_loop_dies_however_often_it_is_begun() {
+    for (bait, copies) in [(1, 1), (1, 2), (20, 1), (20, 2), (200, 1), (200, 2)] {
+        for round_trip in [100, 2_000, 50_000] {
+            let traffic = Traffic::new().with(bait, false);
+            let (_, answered) = traffic.pass(copies, round_trip);
+            // Twice the bait, and the exchanges that it takes each time.
+            let most = (2 * bait + 2 * 32) as usize * 60;
+            assert!(
+                answered <= most,
+                "{bait} a second, {copies} copies, {round_trip} us: {answered} answers"
+            );
+        }
+    }
 }
 
 #[test]

@@ -6,14 +6,14 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::guard::hash::Keys;
+use crate::guard::keys::Keys;
 
 fn key() -> TableKey {
     Keys::new([5; Keys::BYTES]).table
 }
 
-fn at(millis: u64) -> Moment {
-    Moment::after(Duration::from_millis(millis))
+fn at(millis: u64) -> Timestamp {
+    Timestamp::after(Duration::from_millis(millis))
 }
 
 fn host(number: u32) -> SocketAddr {
@@ -25,7 +25,7 @@ fn limiter(limit: RateLimit) -> RateLimiter {
 }
 
 /// How many of `count` datagrams at one moment pass.
-fn passed(limiter: &RateLimiter, peer: SocketAddr, count: u32, now: Moment) -> u32 {
+fn passed(limiter: &RateLimiter, peer: SocketAddr, count: u32, now: Timestamp) -> u32 {
     let verdicts = (0..count).map(|_| limiter.judge(limiter.source(peer), &key(), now));
     verdicts.filter(|v| *v != Verdict::Over).count() as u32
 }
@@ -167,7 +167,7 @@ proptest! {
         gaps in prop::collection::vec(0..5_000_000_u64, 1..200),
     ) {
         let limiter = limiter(RateLimit::per_second(rate).burst(burst).leak(leak));
-        let mut now = Moment::BEGINNING;
+        let mut now = Timestamp::START;
         let mut seen = Vec::new();
         for gap in gaps {
             now = now.plus(gap);
@@ -197,7 +197,7 @@ proptest! {
         let limiter = limiter(RateLimit::per_second(rate).burst(burst));
         let gap = 1_000_000_000_u64.div_ceil(u64::from(rate));
         for step in 0..200 {
-            let now = Moment::BEGINNING.plus(step * gap);
+            let now = Timestamp::START.plus(step * gap);
             let verdict = limiter.judge(limiter.source(host(1)), &key(), now);
             prop_assert_eq!(verdict, Verdict::Within);
         }

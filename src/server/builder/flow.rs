@@ -54,11 +54,14 @@ impl<S: Style> Builder<S> {
     /// peers are handled at the same time. Chat and games want this. Defaults
     /// to false: datagrams of one peer may be handled at the same time, too.
     ///
-    /// Peers are spread over 1,024 lanes; two that share one may wait for each
-    /// other. What waits behind a handler waits in its lane, in memory: 32 MiB
-    /// for all lanes, of which one may use a quarter of what is left. What finds
-    /// no room there is counted in [`Shed::lane_full`](crate::Shed::lane_full).
-    /// Costs a copy of each datagram.
+    /// Peers are spread over 1,024 lanes, or fewer with a
+    /// [`max_packet_size`](Self::max_packet_size) above 32,000 bytes (511 by
+    /// default); two that share one may wait for each other. What waits behind a
+    /// handler waits in its lane, in memory. Each lane has room for one datagram
+    /// of the greatest length that no other can take, together at most 32 MiB,
+    /// and all of them share another 32 MiB, of which one may use a quarter of
+    /// what is left. What finds no room is counted in
+    /// [`Shed::lane_full`](crate::Shed::lane_full). Costs a copy of each datagram.
     ///
     /// # Examples
     /// ```
@@ -111,6 +114,13 @@ impl<S: Style> Builder<S> {
     /// [`Stats::shed`](crate::Stats::shed) and no handler sees them, so that clients are answered
     /// that still wait. Above zero. Defaults to handling all, however old. Has no
     /// effect on other systems than Linux.
+    ///
+    /// It is the first check of a datagram, before all guards: what is shed is not
+    /// charged to its sender. While many are shed, the kernel queues less than
+    /// [`receive_buffer`](Self::receive_buffer), about what is handled in this
+    /// time, and drops the rest ([`Stats::kernel_drops`](crate::Stats::kernel_drops)):
+    /// to receive what is too old by then would take the time to handle others.
+    /// Some seconds after the overload it queues as much as before.
     ///
     /// The age is from the kernel's receive stamp to now, on the system's clock.
     /// If that clock is set while datagrams wait, a step back sheds nothing; a

@@ -94,7 +94,7 @@ impl<S: Style> Builder<S> {
         self
     }
 
-    /// Limits what is sent to addresses that have not proved themselves; the
+    /// Limits what is sent to addresses that are not validated; the
     /// rest is withheld, and counted in
     /// [`Replies::withheld`](crate::Replies::withheld). Defaults to no limit.
     ///
@@ -139,9 +139,8 @@ impl<S: Style> Builder<S> {
     /// over, those that share a port, several machines at one address. With the
     /// same secret each accepts the tokens of the others, if their clocks do not
     /// differ by more than some seconds. (The system's clock is read when the
-    /// server is bound, and never again.) Which addresses have proved
-    /// themselves each keeps for itself: let clients show a token again when
-    /// they are asked.
+    /// server is bound, and never again.) Which addresses are validated
+    /// each keeps for itself: let clients show a token again when they are asked.
     ///
     /// Whoever knows the secret can make tokens for any address: 32 random
     /// bytes, kept where only these servers can read them. All zeros are refused.

@@ -13,7 +13,7 @@ use super::refusals::{Optional, Refusals};
 use super::wait::{Readiness, entry, poll, ppoll};
 use super::{Bell, ReceiveBlock, check};
 use crate::logging::{log_debug, log_warn};
-use crate::sys::open::{granted_receive_buffer, reaches_v4};
+use crate::sys::open::{granted_receive_buffer, limit_receive_buffer, reaches_v4};
 use crate::sys::{LocalEnd, Ready, Received, TakeOver, is_bound_to_one_host};
 
 /// One bound UDP socket. Every call on it is non-blocking by flag
@@ -94,6 +94,11 @@ impl Socket {
     /// The receive buffer that the kernel granted, in bytes as they are asked.
     pub(crate) fn granted_receive_buffer(&self) -> usize {
         self.granted_receive_buffer
+    }
+
+    /// Limits what the kernel queues from now on, in the same unit.
+    pub(crate) fn limit_receive_buffer(&self, bytes: usize) -> io::Result<()> {
+        limit_receive_buffer(&self.inner, bytes)
     }
 
     /// Datagrams that the kernel dropped from this socket's queue since it was
@@ -302,11 +307,19 @@ fn ask_for_local_ends(socket: &UdpSocket, is_v6: bool) -> io::Result<()> {
     if is_v6 {
         // Without the first, IPv4 peers of a dual-stack socket are told by the second.
         set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
+        // A network that is routed to this host (`ip -6 route add local`) has
+        // addresses that no interface has. Without this, a reply from there fails
+        // with EINVAL (net/ipv6/datagram.c, `ip6_datagram_send_ctl`); IPv4 asks
+        // the routes by itself. Since Linux 4.15; before, such replies fail.
+        let _ = set_option(socket, libc::IPPROTO_IPV6, IPV6_FREEBIND, 1);
     } else {
         told_v4?;
     }
     Ok(())
 }
+
+/// include/uapi/linux/in6.h; the `libc` crate has none.
+const IPV6_FREEBIND: libc::c_int = 78;
 
 /// Whether `UDP_GRO` is on, whoever switched it on: a socket that was handed in
 /// may have come with it. Systems that cannot be asked are taken at their word

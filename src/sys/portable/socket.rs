@@ -5,7 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use super::{Bell, ReceiveBlock, mapped};
-use crate::sys::open::{granted_receive_buffer, reaches_v4};
+use crate::sys::open::{granted_receive_buffer, limit_receive_buffer, reaches_v4};
 use crate::sys::{LocalEnd, Ready, Received, TakeOver};
 
 /// One bound UDP socket, in blocking mode with timeouts. A socket handed in in
@@ -57,6 +57,11 @@ impl Socket {
     /// The receive buffer that the kernel granted, in bytes as they are asked.
     pub(crate) fn granted_receive_buffer(&self) -> usize {
         self.granted_receive_buffer
+    }
+
+    /// Limits what the kernel queues from now on, in the same unit.
+    pub(crate) fn limit_receive_buffer(&self, bytes: usize) -> io::Result<()> {
+        limit_receive_buffer(&self.inner, bytes)
     }
 
     /// Not to be known portably.

@@ -58,16 +58,17 @@ fn obedient(bytes: &[u8], _: SocketAddr, socket: &SocketHandle) -> Result<(), Ha
 fn an_address_is_sent_three_times_what_came_from_there() {
     let server = serving(AmplificationLimit::new(), obedient);
     let client = Client::of(server.local_addr());
+    // Packets of 7 bytes and 28 of headers; three times 35 may leave.
     client.send(b"10 x 7 ");
     wait_for_ends(&server, 3, 7);
-    client.send(b"1 x 22 ");
+    client.send(b"1 x 78 ");
     wait_for_ends(&server, 3, 8);
-    client.send(b"1 x 42 ");
+    client.send(b"1 x 182");
     server.wait_until_settled(3);
     let stats = server.stop().stats;
     assert_eq!(stats.handled, 3, "the handler is not told: {stats}");
     assert_ends(&stats, 4, 8);
-    for len in [7, 7, 7, 42] {
+    for len in [7, 7, 7, 182] {
         assert_eq!(client.receive().len(), len);
     }
     client.expect_silence();
@@ -79,7 +80,19 @@ fn the_factor_is_the_one_that_was_asked_for() {
     let client = Client::of(server.local_addr());
     client.send(b"3 x 3  ");
     server.wait_until_settled(1);
-    assert_ends(&server.stop().stats, 2, 1);
+    client.send(b"1 x 12 ");
+    server.wait_until_settled(2);
+    assert_ends(&server.stop().stats, 1, 3);
+}
+
+/// Headers are most of what an empty reply is on the wire.
+#[test]
+fn empty_replies_count_as_the_packets_that_they_are() {
+    let server = serving(AmplificationLimit::new(), obedient);
+    let client = Client::of(server.local_addr());
+    client.send(format!("{:<100}", "300 x 0").as_bytes());
+    wait_for_ends(&server, 3, 297);
+    assert_ends(&server.stop().stats, 3, 297);
 }
 
 #[test]
@@ -103,7 +116,7 @@ fn every_way_to_send_is_limited() {
     let (tell, told) = mpsc::channel();
     let (detached, handles) = mpsc::channel();
     let server = serving(AmplificationLimit::new(), move |bytes, addr, socket| {
-        let long = [b'x'; 100];
+        let long = [b'x'; 1_000];
         match bytes {
             b"reply" => Ok(socket.reply(&long)?),
             b"send" => Ok(socket.send_to(&long, addr)?),
@@ -123,11 +136,11 @@ fn every_way_to_send_is_limited() {
     assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
     let handle = handles.recv_timeout(DEADLINE).expect("a handle");
     for error in [
-        handle.reply(&[0; 100]),
-        handle.send_to(&[0; 100], client.addr()),
+        handle.reply(&[0; 1_000]),
+        handle.send_to(&[0; 1_000], client.addr()),
     ] {
         match error.expect_err("too much") {
-            Error::Withheld { len: 100, to } => assert_eq!(to, client.addr()),
+            Error::Withheld { len: 1_000, to } => assert_eq!(to, client.addr()),
             other => panic!("not {other}"),
         }
     }

@@ -1,6 +1,6 @@
 //! What the guards write to the log: little, and all that matters.
 
-use socketserver::{AmplificationLimit, RateLimit, ThreadingUdpServer};
+use socketserver::{AmplificationLimit, RateLimit, Refusal, ThreadingUdpServer};
 
 use crate::support::{Client, ServerBuilder, echo, keep_log, logged};
 
@@ -22,7 +22,7 @@ fn a_refusal_is_logged_at_once_and_the_rest_summed_up_in_the_end() {
     let why = "127.0.0.1: more than rate_limit allows";
     let first = format!("WARN: {addr}: refused datagrams from {why}");
     assert_eq!(logged(&format!("{addr}: refused")), [first], "at once");
-    let refused = server.stop().stats.refused.rate_limited;
+    let refused = server.stop().stats.refused.by(Refusal::RateLimited);
     let lines = logged(&format!("{addr}: refused"));
     // In as many seconds as the test took, and not in a whole period.
     let summary = format!(" 127.0.0.1, {} more in ", refused - 1);

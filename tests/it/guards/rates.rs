@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use socketserver::{RateLimit, ReplyLoops, ThreadingUdpServer};
+use socketserver::{RateLimit, Refusal, ReplyLoops, ThreadingUdpServer};
 
 use crate::support::{Client, ServerBuilder, TestServer, echo, wait_until};
 
@@ -38,7 +38,7 @@ fn what_exceeds_the_rate_is_refused_and_counted() {
     let stats = server.stop().stats;
     let most = 10 + earned_since(began);
     assert!((10..=most).contains(&stats.handled), "{stats}");
-    assert_eq!(stats.refused.rate_limited, 100 - stats.handled);
+    assert_eq!(stats.refused.by(Refusal::RateLimited), 100 - stats.handled);
     assert_eq!(stats.replies.sent, stats.handled, "and nobody is told");
 }
 
@@ -53,10 +53,10 @@ fn another_source_has_a_share_of_its_own() {
     assert_eq!(client.ask(b"me, too"), b"me, too");
     // The port does not matter: whoever has one has them all.
     let same = Client::at("127.0.0.2:0", server.local_addr());
-    let before = server.stats().refused.rate_limited;
+    let before = server.stats().refused.by(Refusal::RateLimited);
     send(&same, 5);
     server.wait_until_settled(206);
-    assert!(server.stop().stats.refused.rate_limited > before);
+    assert!(server.stop().stats.refused.by(Refusal::RateLimited) > before);
 }
 
 #[cfg(target_os = "linux")]
@@ -127,7 +127,7 @@ fn two_servers_set_on_each_other_are_taken_apart() {
         Client::of(other.local_addr()).send(attack.as_bytes());
     }
     wait_until("the loop is broken", || {
-        guarded.stats().refused.reply_loop > 0
+        guarded.stats().refused.by(Refusal::ReplyLoop) > 0
     });
     let (mut last, mut quiet_since) = (0, Instant::now());
     wait_until("nothing goes round any more", || {
@@ -138,7 +138,10 @@ fn two_servers_set_on_each_other_are_taken_apart() {
         quiet_since.elapsed() > Duration::from_millis(300)
     });
     let stats = guarded.stop().stats;
-    assert!(stats.refused.reply_loop <= 3, "each ends once: {stats}");
+    assert!(
+        stats.refused.by(Refusal::ReplyLoop) <= 3,
+        "each ends once: {stats}"
+    );
     other.stop();
 }
 
@@ -159,7 +162,10 @@ fn a_muted_question_is_refused_and_others_are_not() {
     assert_eq!(neighbour.ask(b"again"), b"again", "another peer may ask it");
     let stats = server.stop().stats;
     client.expect_silence();
-    assert_eq!((stats.handled, stats.refused.reply_loop), (10, 1));
+    assert_eq!(
+        (stats.handled, stats.refused.by(Refusal::ReplyLoop)),
+        (10, 1)
+    );
 }
 
 #[test]

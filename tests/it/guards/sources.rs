@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, UdpSocket};
 
-use socketserver::{Error, Stats, ThreadingUdpServer};
+use socketserver::{Error, Refusal, Stats, ThreadingUdpServer};
 
 use crate::support::{ANY_PORT, Client, ServerBuilder, TestServer, echo};
 
@@ -35,7 +35,11 @@ fn denied_networks_are_refused() {
         builder().deny_networks(["127.0.0.2", "127.0.0.4/30"]),
         &[1, 2, 3, 4, 7, 8],
     );
-    assert_eq!((stats.handled, stats.refused.denied), (3, 3), "{stats}");
+    assert_eq!(
+        (stats.handled, stats.refused.by(Refusal::Denied)),
+        (3, 3),
+        "{stats}"
+    );
 }
 
 #[cfg(target_os = "linux")]
@@ -47,7 +51,11 @@ fn networks_that_are_not_allowed_are_refused_and_deny_wins() {
         .deny_networks(["127.0.0.2"]);
     let stats = asked_from(limited, &[1, 2, 3, 4, 9]);
     let refused = stats.refused;
-    assert_eq!((refused.denied, refused.not_allowed), (1, 1), "{stats}");
+    assert_eq!(
+        (refused.by(Refusal::Denied), refused.by(Refusal::NotAllowed)),
+        (1, 1),
+        "{stats}"
+    );
     assert_eq!(stats.handled, 3, "127.0.0.1, .3 and .9");
 }
 
@@ -71,7 +79,7 @@ fn a_dual_stack_server_knows_ipv4_networks() {
     Client::at("[::1]:0", v6).send(b"hello?");
     assert_eq!(Client::at("127.0.0.1:0", v4).ask(b"hello?"), b"hello?");
     server.wait_until_settled(3);
-    assert_eq!(server.stop().stats.refused.denied, 2);
+    assert_eq!(server.stop().stats.refused.by(Refusal::Denied), 2);
 }
 
 #[test]
@@ -131,7 +139,7 @@ fn services_that_answer_anything_are_refused_by_their_ports() {
         server.wait_until_settled(2);
         let stats = server.stop().stats;
         let expected = if refuse { (1, 1) } else { (2, 0) };
-        let counted = (stats.handled, stats.refused.responder_port);
+        let counted = (stats.handled, stats.refused.by(Refusal::ResponderPort));
         assert_eq!(counted, expected, "asked to: {refuse}");
     }
 }

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError, TryLockError};
 
-use crate::guard::{Moment, Offenders, Prefix, Summary};
+use crate::guard::{Offenders, Prefix, Summary, Timestamp};
 use crate::logging::log_warn;
+use crate::stats::Refusal;
 
 /// A line when somebody is refused for the first time in a period, and a
 /// summary when the period is over: few lines and fixed memory, whatever comes.
@@ -15,20 +16,16 @@ use crate::logging::log_warn;
 #[derive(Debug)]
 pub(super) struct Journal {
     server: SocketAddr,
-    pages: [Page; Topic::ALL.len()],
+    pages: [Page; Topic::COUNT],
     /// When the first period that is under way ends, in nanoseconds. Asking
     /// costs a load; `u64::MAX` if none is.
     next_summary: AtomicU64,
 }
 
-/// What somebody was refused for.
+/// What is logged by source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Topic {
-    ResponderPort,
-    Denied,
-    NotAllowed,
-    ReplyLoop,
-    RateLimited,
+    Refused(Refusal),
     WouldBeRateLimited,
     Withheld,
 }
@@ -41,33 +38,38 @@ struct Page {
 }
 
 impl Topic {
-    const ALL: [Self; 7] = [
-        Self::ResponderPort,
-        Self::Denied,
-        Self::NotAllowed,
-        Self::ReplyLoop,
-        Self::RateLimited,
-        Self::WouldBeRateLimited,
-        Self::Withheld,
-    ];
+    const COUNT: usize = Refusal::ALL.len() + 2;
 
-    /// What happened, and why.
-    fn words(self) -> (&'static str, &'static str) {
-        let from = "refused datagrams from";
+    fn all() -> impl Iterator<Item = Self> {
+        let refused = Refusal::ALL.iter().copied().map(Self::Refused);
+        refused.chain([Self::WouldBeRateLimited, Self::Withheld])
+    }
+
+    fn index(self) -> usize {
         match self {
-            Self::ResponderPort => (from, "the port of a service that answers anything"),
-            Self::Denied => (from, "denied by deny_networks"),
-            Self::NotAllowed => (from, "not among allow_networks"),
-            Self::ReplyLoop => (from, "a loop of replies"),
-            Self::RateLimited => (from, "more than rate_limit allows"),
-            Self::WouldBeRateLimited => (
-                "would have refused datagrams from",
-                "more than rate_limit allows",
-            ),
-            Self::Withheld => (
-                "withheld replies to",
-                "more than amplification_limit allows",
-            ),
+            Self::Refused(refusal) => refusal as usize,
+            Self::WouldBeRateLimited => Self::COUNT - 2,
+            Self::Withheld => Self::COUNT - 1,
+        }
+    }
+
+    /// What happened.
+    fn what(self) -> &'static str {
+        match self {
+            Self::Refused(_) => "refused datagrams from",
+            Self::WouldBeRateLimited => "would have refused datagrams from",
+            Self::Withheld => "withheld replies to",
+        }
+    }
+}
+
+/// Why it happened.
+impl std::fmt::Display for Topic {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::WouldBeRateLimited => Refusal::RateLimited.fmt(f),
+            Self::Withheld => f.write_str("more than amplification_limit allows"),
         }
     }
 }
@@ -83,8 +85,8 @@ impl Journal {
 
     /// Somebody was refused.
     #[cold]
-    pub(super) fn note(&self, topic: Topic, who: Prefix, now: Moment) {
-        let page = &self.pages[topic as usize];
+    pub(super) fn note(&self, topic: Topic, who: Prefix, now: Timestamp) {
+        let page = &self.pages[topic.index()];
         let mut offenders = match page.offenders.try_lock() {
             Ok(offenders) => offenders,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -101,28 +103,27 @@ impl Journal {
             self.write(topic, &summary);
         }
         if is_first {
-            let (what, why) = topic.words();
-            log_warn!("{}: {what} {who}: {why}", self.server);
+            log_warn!("{}: {} {who}: {topic}", self.server, topic.what());
         }
     }
 
     /// Writes the summaries that are due.
-    pub(super) fn catch_up(&self, now: Moment) {
+    pub(super) fn catch_up(&self, now: Timestamp) {
         if now.nanos() >= self.next_summary.load(Relaxed) {
             self.sum_up(|offenders| offenders.sum_up(now));
         }
     }
 
     /// Writes all summaries, due or not.
-    pub(super) fn close(&self, now: Moment) {
+    pub(super) fn close(&self, now: Timestamp) {
         self.sum_up(|offenders| Some(offenders.end(now)));
     }
 
     #[cold]
     fn sum_up(&self, take: impl Fn(&mut Offenders) -> Option<Summary>) {
         self.next_summary.store(u64::MAX, Relaxed);
-        for topic in Topic::ALL {
-            let page = &self.pages[topic as usize];
+        for topic in Topic::all() {
+            let page = &self.pages[topic.index()];
             let mut offenders = page
                 .offenders
                 .lock()
@@ -145,14 +146,14 @@ impl Journal {
     }
 
     fn write(&self, topic: Topic, summary: &Summary) {
-        let (server, (what, why)) = (self.server, topic.words());
+        let (server, what) = (self.server, topic.what());
         let seconds = summary.seconds;
         for (who, count) in summary.repeated() {
-            log_warn!("{server}: {what} {who}, {count} more in {seconds} s: {why}");
+            log_warn!("{server}: {what} {who}, {count} more in {seconds} s: {topic}");
         }
         if summary.others > 0 {
             let count = summary.others;
-            log_warn!("{server}: {what} others, {count} in {seconds} s: {why}");
+            log_warn!("{server}: {what} others, {count} in {seconds} s: {topic}");
         }
     }
 }

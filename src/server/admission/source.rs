@@ -2,17 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-/// Why nobody can be reached at a source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ImpossibleSource {
-    PortZero,
-    Unspecified,
-    Multicast,
-    Broadcast,
-    OwnAddress,
-    /// The kernel named no peer.
-    Unnamed,
-}
+use crate::stats::Refusal;
 
 /// Why nobody can be reached at `peer`, or only this server itself: such a
 /// datagram is forged or a fault.
@@ -22,21 +12,21 @@ pub(crate) enum ImpossibleSource {
 /// - Multicast and broadcast addresses are never sources (RFC 1122, 3.2.1.3).
 /// - A reply to oneself is received again, for ever. `is_self` is asked last:
 ///   it knows which addresses are the server's own.
-pub(crate) fn impossible_source(
+pub(super) fn impossible_source(
     peer: SocketAddr,
     is_self: impl FnOnce() -> bool,
-) -> Option<ImpossibleSource> {
+) -> Option<Refusal> {
     let ip = peer.ip();
     if peer.port() == 0 {
-        Some(ImpossibleSource::PortZero)
+        Some(Refusal::PortZero)
     } else if ip.is_unspecified() {
-        Some(ImpossibleSource::Unspecified)
+        Some(Refusal::Unspecified)
     } else if ip.is_multicast() {
-        Some(ImpossibleSource::Multicast)
+        Some(Refusal::Multicast)
     } else if matches!(ip, IpAddr::V4(v4) if v4.is_broadcast()) {
-        Some(ImpossibleSource::Broadcast)
+        Some(Refusal::Broadcast)
     } else if is_self() {
-        Some(ImpossibleSource::OwnAddress)
+        Some(Refusal::OwnAddress)
     } else {
         None
     }
@@ -44,12 +34,12 @@ pub(crate) fn impossible_source(
 
 #[cfg(test)]
 mod tests {
-    use super::ImpossibleSource::*;
     use super::*;
+    use crate::stats::Refusal::*;
 
     /// At a server that is 192.0.2.1:4000.
     #[track_caller]
-    fn judge(peer: &str) -> Option<ImpossibleSource> {
+    fn judge(peer: &str) -> Option<Refusal> {
         let addr = |text: &str| text.parse::<SocketAddr>().expect("a valid address");
         impossible_source(addr(peer), || addr(peer) == addr("192.0.2.1:4000"))
     }

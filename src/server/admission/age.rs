@@ -10,7 +10,7 @@ use std::time::Duration;
 /// as long (an hour, or twice the limit if that is longer), is taken for such a
 /// step. So a step back never makes anything stale; a step forward by less than
 /// that adds to every age; and after a stall that long all is taken for fresh.
-pub(crate) fn is_stale(stamp: Duration, now: Duration, limit: Duration) -> bool {
+pub(super) fn is_stale(stamp: Duration, now: Duration, limit: Duration) -> bool {
     now.checked_sub(stamp)
         .is_some_and(|age| age > limit && age < ABSURD.max(limit.saturating_mul(2)))
 }

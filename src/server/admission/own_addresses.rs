@@ -16,6 +16,12 @@ use crate::sys::{HostAddresses, LocalEnd, is_bound_to_one_host};
 /// these are listed at bind and kept. Anyone can make a server look, with a
 /// source port that is the server's: so it lists them again at most once a
 /// second, on one thread, while all others go by what is known.
+///
+/// A host may also have a whole network (`ip route add local`), which no list
+/// has. But what it sends to itself, from whatever address, comes by the loopback
+/// interface: so with the server's port that is the server. A datagram forged
+/// from such an address elsewhere may be answered once; the answer comes by the
+/// loopback interface, and is refused.
 #[derive(Debug)]
 pub(crate) struct OwnAddresses {
     /// With mapped IPv4 as what it is, as peers are shown.
@@ -72,7 +78,9 @@ impl OwnAddresses {
         if peer.ip() == self.local.ip() {
             return true;
         }
-        !self.is_one_host && self.has_at(peer, to, self.begun.elapsed(), HostAddresses::list)
+        !self.is_one_host
+            && (to.is_some_and(LocalEnd::is_on_loopback)
+                || self.has_at(peer, to, self.begun.elapsed(), HostAddresses::list))
     }
 
     fn has_at(
@@ -111,13 +119,13 @@ impl OwnAddresses {
         if !is_due || !is_mine() {
             return;
         }
-        let listed = list();
+        let listed = list()
+            // For want of descriptors, as a rule. What was known is likely true.
+            .inspect_err(|error| log_debug!("{}: the host's addresses: {error}", self.local));
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         known.met.clear();
-        match listed {
-            Ok(listed) => known.listed = listed,
-            // For want of descriptors, as a rule. What was known is likely true.
-            Err(error) => log_debug!("{}: the host's addresses: {error}", self.local),
+        if let Ok(listed) = listed {
+            known.listed = listed;
         }
     }
 
@@ -176,6 +184,20 @@ mod tests {
             let own = OwnAddresses::of(addr(local));
             assert_eq!(own.is_self(addr(peer), None), is_self, "{peer} at {local}");
         }
+    }
+
+    #[test]
+    fn what_comes_by_the_loopback_interface_with_its_port_is_the_server() {
+        let own = OwnAddresses::of(addr("[::]:4000"));
+        let by = |interface| {
+            let ip = "2001:db8:1::5".parse().expect("a valid address");
+            Some(LocalEnd { ip, interface })
+        };
+        let routed_here = addr("[2001:db8:1::77]:4000");
+        assert!(own.is_self(routed_here, by(1)));
+        assert!(!own.is_self(routed_here, by(2)), "it came from elsewhere");
+        let other_port = addr("[2001:db8:1::77]:4001");
+        assert!(!own.is_self(other_port, by(1)), "a client on this host");
     }
 
     #[test]

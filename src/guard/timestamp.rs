@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// Turns readings of the monotonic clock into [`Moment`]s.
+/// Turns readings of the monotonic clock into [`Timestamp`]s.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timeline {
     began: Instant,
@@ -13,20 +13,20 @@ impl Timeline {
         Self { began }
     }
 
-    pub(crate) fn at(self, now: Instant) -> Moment {
-        Moment::after(now.saturating_duration_since(self.began))
+    pub(crate) fn at(self, now: Instant) -> Timestamp {
+        Timestamp::after(now.saturating_duration_since(self.began))
     }
 }
 
 /// Nanoseconds since the server was bound. They last for 584 years.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Moment(u64);
+pub(crate) struct Timestamp(u64);
 
-impl Moment {
+impl Timestamp {
     #[cfg(test)]
-    pub(crate) const BEGINNING: Self = Self(0);
+    pub(crate) const START: Self = Self(0);
 
-    /// So long after the beginning.
+    /// So long after the start.
     pub(crate) fn after(age: Duration) -> Self {
         Self(nanos(age))
     }

@@ -1,23 +1,19 @@
 //! The guards of one server, in their order.
 
-mod journal;
-mod settings;
-
-pub(crate) use settings::GuardSettings;
-
 use std::collections::TryReserveError;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use self::journal::{Journal, Topic};
-use super::side_counts::SideCounts;
+use super::journal::{Journal, Topic};
+use super::settings::GuardSettings;
 use crate::engine::SendGuard;
 use crate::error::Error;
 use crate::guard::{
-    Access, Credits, Hashed, Keys, LoopBreaker, Moment, Networks, Overheard, Prefix, Proofs,
-    RateLimiter, TableKey, Timeline, Verdict, is_responder_port,
+    Access, Credits, Hashed, Keys, LoopBreaker, Networks, Overheard, Prefix, RateLimiter, TableKey,
+    Timeline, Timestamp, ValidatedPeers, Verdict, is_responder_port,
 };
+use crate::server::side_counts::SideCounts;
 use crate::stats::Refusal;
 
 /// What stands between a hostile network and the handlers. What was not asked
@@ -26,7 +22,7 @@ use crate::stats::Refusal;
 pub(crate) struct Guards {
     timeline: Timeline,
     key: TableKey,
-    proofs: Arc<Proofs>,
+    validated: Arc<ValidatedPeers>,
     refuse_responder_ports: bool,
     access: Option<Access>,
     loops: Option<LoopBreaker>,
@@ -47,9 +43,9 @@ struct Amplification {
 
 /// Who came, and when: found out once for all guards.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Arrival {
+pub(super) struct Arrival {
     peer: Hashed,
-    now: Moment,
+    now: Timestamp,
 }
 
 impl Guards {
@@ -71,9 +67,9 @@ impl Guards {
         };
         let limit = settings.amplification.as_ref();
         let terms = limit.map_or_else(Default::default, |limit| limit.terms());
-        let proofs = Proofs::new(keys, timeline, terms);
+        let validated = ValidatedPeers::new(keys, timeline, terms);
         if amplification.is_some() {
-            proofs
+            validated
                 .make_room()
                 .or_else(no_memory("amplification_limit"))?;
         }
@@ -86,7 +82,7 @@ impl Guards {
         Ok(Self {
             timeline,
             key: keys.table,
-            proofs: Arc::new(proofs),
+            validated: Arc::new(validated),
             refuse_responder_ports: settings.refuse_responder_ports,
             access: access.is_limited().then_some(access),
             keeps_track: rate.is_some() || loops.is_some() || amplification.is_some(),
@@ -100,8 +96,8 @@ impl Guards {
     }
 
     /// The tokens of this server, and who has sent one back.
-    pub(crate) fn proofs(&self) -> &Arc<Proofs> {
-        &self.proofs
+    pub(crate) fn validated(&self) -> &Arc<ValidatedPeers> {
+        &self.validated
     }
 
     /// Whether a guard has to know what is sent.
@@ -114,16 +110,16 @@ impl Guards {
     /// What costs least comes first: a port, then an address, then the tables.
     /// The loop breaker stands before the rate limit, lest a loop that keeps
     /// just below the rate, or leaks, use up what the peer's own requests need.
-    pub(crate) fn judge(&self, peer: SocketAddr, bytes: &[u8]) -> Result<Option<Arrival>, Refusal> {
+    pub(super) fn judge(&self, peer: SocketAddr, bytes: &[u8]) -> Result<Option<Arrival>, Refusal> {
         if self.refuse_responder_ports && is_responder_port(peer.port()) {
-            return Err(self.refuse(Refusal::ResponderPort, Topic::ResponderPort, peer));
+            return Err(self.refuse(Refusal::ResponderPort, peer));
         }
         if let Some(access) = &self.access {
             if access.is_denied(peer.ip()) {
-                return Err(self.refuse(Refusal::Denied, Topic::Denied, peer));
+                return Err(self.refuse(Refusal::Denied, peer));
             }
             if !access.is_allowed(peer.ip()) {
-                return Err(self.refuse(Refusal::NotAllowed, Topic::NotAllowed, peer));
+                return Err(self.refuse(Refusal::NotAllowed, peer));
             }
         }
         if !self.keeps_track {
@@ -140,10 +136,10 @@ impl Guards {
     }
 
     /// Lets the amplification limit know that a datagram reaches its handler.
-    pub(crate) fn credit(&self, arrival: Option<Arrival>, len: usize) {
+    pub(super) fn credit(&self, arrival: Option<Arrival>, from: SocketAddr, len: usize) {
         if let (Some(limit), Some(Arrival { peer, now })) = (&self.amplification, arrival) {
-            if !self.proofs.is_proved(peer, now) {
-                limit.credits.received(peer, len, now);
+            if !self.validated.is_validated_at(peer, now) {
+                limit.credits.received(peer, from, len, now);
             }
         }
     }
@@ -156,7 +152,8 @@ impl Guards {
             Overheard::Talk => Ok(()),
             Overheard::Loop => {
                 let who = Prefix::customary(peer);
-                self.journal.note(Topic::ReplyLoop, who, at.now);
+                self.journal
+                    .note(Topic::Refused(Refusal::ReplyLoop), who, at.now);
                 Err(Refusal::ReplyLoop)
             }
         }
@@ -175,16 +172,18 @@ impl Guards {
             self.journal.note(Topic::WouldBeRateLimited, source, at.now);
             return Ok(());
         }
-        self.journal.note(Topic::RateLimited, source, at.now);
+        self.journal
+            .note(Topic::Refused(Refusal::RateLimited), source, at.now);
         Err(Refusal::RateLimited)
     }
 
     /// Refuses for a reason that took no clock to find.
     #[cold]
-    fn refuse(&self, refusal: Refusal, topic: Topic, peer: SocketAddr) -> Refusal {
+    fn refuse(&self, refusal: Refusal, peer: SocketAddr) -> Refusal {
         let now = self.timeline.at(Instant::now());
         self.journal.catch_up(now);
-        self.journal.note(topic, Prefix::customary(peer), now);
+        self.journal
+            .note(Topic::Refused(refusal), Prefix::customary(peer), now);
         refusal
     }
 }
@@ -194,8 +193,8 @@ impl SendGuard for Guards {
         let peer = self.key.peer(to);
         let now = self.timeline.at(Instant::now());
         if let Some(limit) = &self.amplification {
-            let is_permitted = self.proofs.is_proved(peer, now)
-                || limit.credits.spend(peer, len)
+            let is_permitted = self.validated.is_validated_at(peer, now)
+                || limit.credits.spend(peer, to, len)
                 || limit.trusted.contains(to.ip());
             if !is_permitted {
                 let who = Prefix::customary(to);
