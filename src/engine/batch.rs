@@ -1,6 +1,5 @@
 //! Received datagrams that any number of workers claim from.
 
-use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{
@@ -127,23 +126,22 @@ impl OpenBatch<'_> {
 
 /// Batches that no worker receives into at the moment.
 ///
-/// A worker keeps its batch from one receive to the next. It takes another only
-/// while a helper is still in the old one, or when it has handed the old one out:
-/// then that comes back here at once, and may be taken again when nobody is in it
-/// any more. A batch is in use only while a worker is in it or something in it is
+/// A worker keeps its batch from one receive to the next, unless a helper is still
+/// in it, or it has handed it out: then that comes back here at once, and may be
+/// taken again when nobody is in it any more. A batch is in use only while a worker is in it or something in it is
 /// unclaimed, and nothing is received while more is unclaimed than there are
 /// workers for it: so there are never more than two for each worker.
 #[derive(Debug)]
 pub(crate) struct BatchPool {
-    /// The one that came back first is first; `None` once the server is closed.
-    spare: Mutex<Option<VecDeque<Arc<Batch>>>>,
+    /// The one that came back last is last; `None` once the server is closed.
+    spare: Mutex<Option<Vec<Arc<Batch>>>>,
     shape: BlockShape,
 }
 
 impl BatchPool {
     pub(crate) fn new(shape: BlockShape) -> Self {
         Self {
-            spare: Mutex::new(Some(VecDeque::new())),
+            spare: Mutex::new(Some(Vec::new())),
             shape,
         }
     }
@@ -167,7 +165,7 @@ impl BatchPool {
     /// Puts a batch back that its worker receives into no more.
     pub(crate) fn put(&self, batch: Arc<Batch>) {
         if let Some(spare) = self.spare().as_mut() {
-            spare.push_back(batch);
+            spare.push(batch);
         }
     }
 
@@ -176,18 +174,18 @@ impl BatchPool {
         self.spare().take();
     }
 
-    /// A spare batch may still be in a helper's hands: most likely the one that
-    /// came back first is not.
+    /// A spare batch may still be in a helper's hands. Those that came back last
+    /// are the warmest: few go round, however many there are.
     fn take_spare(&self) -> Option<Arc<Batch>> {
         let mut spare = self.spare();
         let spare = spare.as_mut()?;
         let place = spare
             .iter()
-            .position(|batch| Arc::strong_count(batch) == 1)?;
-        spare.swap_remove_front(place)
+            .rposition(|batch| Arc::strong_count(batch) == 1)?;
+        Some(spare.remove(place))
     }
 
-    fn spare(&self) -> MutexGuard<'_, Option<VecDeque<Arc<Batch>>>> {
+    fn spare(&self) -> MutexGuard<'_, Option<Vec<Arc<Batch>>>> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

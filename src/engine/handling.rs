@@ -73,7 +73,6 @@ impl<'a> Handling<'a> {
     /// Begins a stretch of handling. Where handlers wait, each datagram is one,
     /// and only one in [`MEASURED`] is measured.
     pub(super) fn begin(&mut self) {
-        self.turn = self.turn.wrapping_add(1);
         self.is_measuring = !self.pace.is_dispatched() || self.turn % MEASURED == 0;
         if self.is_measuring {
             self.meter.start();
@@ -84,6 +83,7 @@ impl<'a> Handling<'a> {
     /// Deals with one datagram, which gets its fate whatever happens.
     pub(super) fn handle(&mut self, datagram: &Datagram<'_>) {
         self.slot.progress().step();
+        self.slot.outbox.set_direct(self.pace.is_dispatched());
         let executor = &mut *self.executor;
         let fate = contain(|| executor.execute(datagram)).unwrap_or(Fate::Panicked);
         self.slot.tally.settle(fate);
@@ -103,7 +103,11 @@ impl<'a> Handling<'a> {
 
     /// Ends it: what was measured is learnt.
     pub(super) fn end(&mut self) {
-        if self.is_measuring && self.handled > 0 {
+        if self.handled == 0 {
+            return;
+        }
+        self.turn = self.turn.wrapping_add(1);
+        if self.is_measuring {
             self.pace.learn(self.meter.stop(self.handled));
         }
         self.handled = 0;

@@ -44,7 +44,10 @@ impl Shift<'_, '_> {
         self.handling.begin();
         let mut next = Some(Job::Lane(first));
         loop {
-            while let Some(job) = next.take().or_else(|| self.engine.protocol().next_job()) {
+            while let Some(job) = next
+                .take()
+                .or_else(|| self.engine.transit(|protocol| protocol.next_job()))
+            {
                 match job {
                     Job::Lane(id) => self.work_one(id),
                     Job::Batch(_) => debug_assert!(false, "there are lanes or shared batches"),
@@ -60,6 +63,7 @@ impl Shift<'_, '_> {
 
     /// Handles what waits in one lane, and keeps hold of it.
     fn work_one(&mut self, id: LaneId) {
+        self.slot.outbox.set_eager(false);
         let mut parcels = std::mem::take(self.parcels);
         self.lanes.take(id, &mut parcels);
         let held = Held {
@@ -109,14 +113,16 @@ impl Engine {
     /// go of the lanes that they came from.
     ///
     /// The list of lanes is locked first: each lane in it had put its replies
-    /// into the outbox before, which is sent only then.
-    pub(super) fn send_for(&self, slot: &Slot) {
+    /// into the outbox before, which is sent only then. Whether nothing is left.
+    pub(super) fn send_for(&self, slot: &Slot) -> bool {
         let mut held = slot.lanes();
-        if slot.outbox.try_flush() {
-            if let Some(lanes) = &self.work.lanes {
-                self.release(lanes, &mut held);
-            }
+        if !slot.outbox.try_flush() {
+            return false;
         }
+        if let Some(lanes) = &self.work.lanes {
+            self.release(lanes, &mut held);
+        }
+        true
     }
 
     /// A worker is gone, whichever way: sends its replies and lets go of all that
@@ -135,7 +141,9 @@ impl Engine {
         if held.is_empty() {
             return false;
         }
-        self.protocol().enqueue(held.drain(..).map(Job::Lane));
+        let busy = self.most_helpers();
+        let jobs = held.drain(..).map(Job::Lane);
+        self.transit(|protocol| ((), protocol.give_back(jobs, busy)));
         true
     }
 }

@@ -36,7 +36,7 @@ impl Meter {
     /// The stretch ends, in which `count` datagrams were handled.
     pub(super) fn stop(&mut self, count: usize) -> Sample {
         let wall = self.began.elapsed();
-        let is_slow = wall.as_nanos() >= SLOW.saturating_mul(count.max(1) as u128);
+        let is_slow = wall >= SLOW + SLOW_EACH * u32::try_from(count).unwrap_or(u32::MAX);
         let waited = if !is_slow {
             Some(Duration::ZERO)
         } else {
@@ -55,7 +55,10 @@ impl Meter {
     }
 }
 
-/// From here on, in ns for each datagram, a stretch may have contained a wait.
-const SLOW: u128 = 15_000;
+/// From here on a stretch may have contained a wait: what it takes to begin after
+/// a while of rest, with nothing in the processor's caches, and so much for each
+/// datagram.
+const SLOW: Duration = Duration::from_micros(35);
+const SLOW_EACH: Duration = Duration::from_micros(10);
 /// Stretches after a slow one whose usage is asked.
 const ATTENTION: u32 = 64;

@@ -113,6 +113,9 @@ pub(crate) trait ExecutorFactory: Send + Sync {
     /// first within [`Progress::prepare`].
     fn executor(&self, outbox: &Arc<Outbox>, progress: &Arc<Padded<Progress>>)
     -> Box<dyn Executor>;
+
+    /// The sockets are about to be closed here; they may live on elsewhere.
+    fn leave(&self, sockets: &SharedSocket);
 }
 
 /// What the engine has to be told.
@@ -206,8 +209,17 @@ impl Engine {
     pub(crate) fn discard(&self) {
         self.stop();
         self.life.closing_stats.get_or_init(|| self.current_stats());
-        self.socket.close();
+        self.close_socket();
         self.let_go();
+    }
+
+    /// Closes the sockets. Returns the bytes that waited unread, where that is known.
+    fn close_socket(&self) -> Option<u64> {
+        let executors = self.executors().clone();
+        if let Some(executors) = executors {
+            executors.leave(&self.socket);
+        }
+        self.socket.close()
     }
 
     /// Lets go of what only serving needs: handles live on with the last stats,
@@ -393,6 +405,10 @@ impl std::fmt::Debug for Engine {
             .finish_non_exhaustive()
     }
 }
+
+/// Batches that come closer to one another than this are worth a supervisor that
+/// stays awake: to arm its timer for each costs more.
+const OFTEN: Duration = Duration::from_micros(500);
 
 /// How long handlers may take before the supervisor looks at them, where it
 /// sleeps otherwise. A timer that comes before the kernel's next tick, every 4 ms

@@ -30,6 +30,11 @@ pub(crate) struct Outbox {
     /// Whether each reply is sent at once: the worker has been in one handler for
     /// so long that nobody looks after it any more.
     is_eager: AtomicBool,
+    /// Whether the next reply is sent at once if nothing is queued: its handler is
+    /// likely to make one only, and that is not worth the queue.
+    is_direct: AtomicBool,
+    /// Whether anything is queued: a glance, for who looks after many.
+    has_queued: AtomicBool,
     /// The door whose socket the replies leave by: where the worker was last.
     door: AtomicUsize,
     tally: Padded<ReplyTally>,
@@ -64,6 +69,8 @@ impl Outbox {
                 failed: Vec::new(),
             }),
             is_eager: AtomicBool::new(false),
+            is_direct: AtomicBool::new(false),
+            has_queued: AtomicBool::new(false),
             door: AtomicUsize::new(0),
             tally: Padded::default(),
             socket,
@@ -115,7 +122,14 @@ impl Outbox {
             self.tally.closed(1);
             return Err(Error::Closed);
         };
+        if self.is_direct.load(Relaxed) {
+            self.is_direct.store(false, Relaxed);
+            if datagrams.is_empty() && self.send_direct(bytes, to, from) {
+                return Ok(());
+            }
+        }
         datagrams.push(bytes, to, from);
+        self.has_queued.store(true, Relaxed);
         if self.is_eager.load(Relaxed) {
             self.send(&mut queue, patient());
         }
@@ -134,6 +148,19 @@ impl Outbox {
         if self.is_eager.load(Relaxed) != is_eager {
             self.is_eager.store(is_eager, Relaxed);
         }
+    }
+
+    /// Another datagram is about to be handled: its first reply is sent at once, or
+    /// not.
+    pub(crate) fn set_direct(&self, is_direct: bool) {
+        if self.is_direct.load(Relaxed) != is_direct {
+            self.is_direct.store(is_direct, Relaxed);
+        }
+    }
+
+    /// Whether anything is queued: a glance.
+    pub(crate) fn has_queued(&self) -> bool {
+        self.has_queued.load(Relaxed)
     }
 
     /// Sends what is queued, if nobody else is at it and as far as there is
@@ -220,6 +247,17 @@ impl Outbox {
         Some(end)
     }
 
+    /// Tries to send one datagram past the queue; whether it was sent. Whatever
+    /// kept it from that is found out again, and judged, when the queue is sent.
+    fn send_direct(&self, bytes: &[u8], to: SocketAddr, from: Option<LocalEnd>) -> bool {
+        let socket = self.socket.borrow(self.door.load(Relaxed));
+        let is_sent = socket.is_some_and(|socket| socket.send_now(bytes, to, from).is_ok());
+        if is_sent {
+            self.tally.sent(1, bytes.len() as u64, 1);
+        }
+        is_sent
+    }
+
     /// Sends what is queued; whether nothing is left.
     fn send(&self, queue: &mut Queue, patience: Patience) -> bool {
         let Some(datagrams) = queue.datagrams.as_mut().filter(|queue| !queue.is_empty()) else {
@@ -234,7 +272,9 @@ impl Outbox {
             failed: &mut queue.failed,
         };
         datagrams.flush(&socket, patience, &mut report);
-        datagrams.is_empty()
+        let is_empty = datagrams.is_empty();
+        self.has_queued.store(!is_empty, Relaxed);
+        is_empty
     }
 
     /// Logs what failed, while no lock is held: the logger may take its time.

@@ -29,10 +29,11 @@
 //!   looks here *after* silencing. So either it sees the news, or the bell is
 //!   still to ring.
 //! - *The supervisor.* It goes to sleep only in a transition that sees that there
-//!   is nothing for it to do, and that leaves a mark. Work can begin only in
-//!   [`received`](Protocol::received), under the same lock: that sees the mark,
-//!   and wakes the supervisor or arms its timer before the handler runs. Who
-//!   changes what the timer should do sets it *after* the transition, under a
+//!   is nothing for it to do, and that leaves a mark. Whatever hands out work
+//!   does so under the same lock: it sees the mark, and wakes the supervisor or
+//!   arms its timer before the handler runs. What the supervisor has seen of busy
+//!   workers counts only if as many are busy, and none has asked for work or got
+//!   any since it began to look. Who changes what the timer should do sets it *after* the transition, under a
 //!   lock of the timer's, to what is wanted *then*: so the last one to set it
 //!   knows of all changes.
 //! - *The doors.* While serving, somebody holds each door or somebody is busy, and
@@ -44,6 +45,7 @@
 
 mod commands;
 mod doors;
+mod shutdown;
 mod upkeep;
 
 pub(crate) use commands::{Bell, Calls, Command, DoorId, Job, Plan, Rest, WorkerId};
@@ -92,6 +94,9 @@ pub(crate) struct Protocol<J> {
     supervisor: Supervisor,
     /// Batches received since the supervisor's last look.
     traffic: u32,
+    /// A worker asked for work, got some or is gone since the supervisor began its
+    /// last look: what that saw of workers may be outdated.
+    has_moved: bool,
     /// Workers that exist: hired and not gone.
     workers: usize,
     /// Workers among them that are on their way out for being idle.
@@ -114,6 +119,7 @@ impl<J: Job> Protocol<J> {
             taken: 0,
             supervisor: Supervisor::Awake,
             traffic: 0,
+            has_moved: false,
             workers: 0,
             retiring: 0,
             min,
@@ -133,16 +139,18 @@ impl<J: Job> Protocol<J> {
         busy: usize,
     ) -> (Command<J>, Calls<J>) {
         self.arrive(me);
+        self.has_moved = true;
         if self.phase == Phase::Closed {
             return (Command::Leave, Calls::NONE);
         }
-        if let Some(job) = self.next_job() {
+        if let Some(job) = self.take_job() {
             let is_last = job.is_exclusive() || job.unclaimed() <= 1;
-            let calls = if is_last && self.waiting.len() <= usize::from(!job.is_exclusive()) {
+            let mut calls = if is_last && self.waiting.len() <= usize::from(!job.is_exclusive()) {
                 Calls::NONE
             } else {
                 self.wake_helper(busy)
             };
+            self.begin(false, &mut calls);
             return (Command::Work(job), calls);
         }
         let near = self.summons.take().unwrap_or(near);
@@ -153,23 +161,26 @@ impl<J: Job> Protocol<J> {
         (Command::Park, self.rested())
     }
 
-    /// A job that waits.
-    pub(crate) fn next_job(&mut self) -> Option<J> {
-        self.drop_done();
-        let job = self.waiting.front()?;
-        self.taken += 1;
-        if job.is_exclusive() {
-            self.waiting.pop_front()
-        } else {
-            Some(job.clone())
+    /// A busy worker takes another job, if one waits.
+    pub(crate) fn next_job(&mut self) -> (Option<J>, Calls<J>) {
+        let mut calls = Calls::NONE;
+        let job = self.take_job();
+        if job.is_some() {
+            self.begin(false, &mut calls);
         }
+        (job, calls)
     }
 
-    /// Puts jobs where they wait for a worker: those of whoever looks after them.
-    pub(crate) fn enqueue(&mut self, jobs: impl IntoIterator<Item = J>) {
-        if self.phase != Phase::Closed {
-            self.waiting.extend(jobs);
-        }
+    /// Whether a worker that asks now would be told anything but to park.
+    pub(crate) fn has_work(&mut self) -> bool {
+        self.drop_done();
+        self.phase != Phase::Serving || !self.waiting.is_empty() || self.doors.has_open()
+    }
+
+    /// A busy worker gives these jobs back, as something waits in them again.
+    pub(crate) fn give_back(&mut self, jobs: impl IntoIterator<Item = J>, busy: usize) -> Calls<J> {
+        self.enqueue(jobs);
+        self.wake_helper(busy)
     }
 
     /// The worker at the door has received these jobs, the first time in a while
@@ -212,7 +223,7 @@ impl<J: Job> Protocol<J> {
         if plan != Plan::Relayed {
             self.leave(door);
         }
-        let own = own.or_else(|| self.next_job());
+        let own = own.or_else(|| self.take_job());
         (own.map_or(Command::Search, Command::Work), calls)
     }
 
@@ -252,6 +263,7 @@ impl<J: Job> Protocol<J> {
     pub(crate) fn gone(&mut self, me: WorkerId, retired: bool, job: Option<J>) -> Calls<J> {
         debug_assert!(!self.idle.contains(&me), "who parks is not gone");
         self.arrive(me);
+        self.has_moved = true;
         if let Some(door) = self.doors.of(me) {
             self.leave(door);
         }
@@ -267,48 +279,6 @@ impl<J: Job> Protocol<J> {
         self.supervisor = Supervisor::Awake;
         calls.supervisor = true;
         calls
-    }
-
-    // The end.
-
-    /// Stops receiving. Remembered when nobody serves yet.
-    pub(crate) fn stop(&mut self) -> Calls<J> {
-        if self.phase != Phase::Serving {
-            return Calls::NONE;
-        }
-        self.phase = Phase::Draining;
-        self.supervisor = Supervisor::Awake;
-        self.doors.close_unheld();
-        // The bells also for who waits at a socket without workers.
-        Calls {
-            bell: Bell::AtAll,
-            supervisor: true,
-            ..Calls::NONE
-        }
-    }
-
-    /// Whether all that was received is dealt with, and nothing more will be.
-    pub(crate) fn is_drained(&self) -> bool {
-        self.phase == Phase::Draining
-            && self.doors.are_closed()
-            && self.busy() == 0
-            && self.waiting.iter().all(|job| job.unclaimed() == 0)
-    }
-
-    /// Whether nobody is at a door or on the way to one, for good: all that was
-    /// read from the kernel is in jobs that `busy` workers know, or that wait.
-    pub(crate) fn doors_are_closed(&self) -> bool {
-        self.doors.are_closed()
-    }
-
-    /// Sends everyone home. Those that park must be told, by mailbox. Jobs that
-    /// still wait are given up, and returned. Who is at a door by now (it did not
-    /// hear the bell) learns of it when it leaves.
-    pub(crate) fn close(&mut self) -> (Vec<WorkerId>, Vec<J>) {
-        self.phase = Phase::Closed;
-        self.doors.close_unheld();
-        let jobs = std::mem::take(&mut self.waiting);
-        (std::mem::take(&mut self.idle), jobs.into())
     }
 
     /// Workers that exist.
@@ -332,7 +302,7 @@ impl<J: Job> Protocol<J> {
     pub(super) fn normalize(&mut self) {
         self.doors.normalize();
         self.taken = 0;
-        self.traffic = self.traffic.min(1);
+        self.traffic = 0;
     }
 
     /// The jobs that wait, for a world in which others claim from them.
@@ -378,8 +348,29 @@ impl<J: Job> Protocol<J> {
         }
     }
 
-    /// Somebody begins to handle what was received.
+    /// A job that waits.
+    fn take_job(&mut self) -> Option<J> {
+        self.drop_done();
+        let job = self.waiting.front()?;
+        self.taken += 1;
+        if job.is_exclusive() {
+            self.waiting.pop_front()
+        } else {
+            Some(job.clone())
+        }
+    }
+
+    /// Puts jobs where they wait for a worker.
+    fn enqueue(&mut self, jobs: impl IntoIterator<Item = J>) {
+        if self.phase != Phase::Closed {
+            self.waiting.extend(jobs);
+        }
+    }
+
+    /// Somebody begins to handle what was received: if the supervisor sleeps, its
+    /// timer is to be armed, or it is woken if this is `often`.
     fn begin(&mut self, often: bool, calls: &mut Calls<J>) {
+        self.has_moved = true;
         if self.supervisor == Supervisor::Asleep {
             if often {
                 self.supervisor = Supervisor::Awake;

@@ -12,6 +12,15 @@ use super::threads::Start;
 use super::watch::{Decision, Pool, Sights, Step, Watch};
 use crate::logging::{log_debug, log_warn};
 
+/// How a decision was carried out.
+enum Outcome {
+    Done,
+    /// The system refused what was decided.
+    Refused,
+    /// What this worker had to send found no room.
+    Unsent(WorkerId),
+}
+
 impl Sights for Engine {
     fn now(&self) -> Duration {
         self.life.began.elapsed()
@@ -81,30 +90,45 @@ impl Engine {
             let is_backlogged = socket.is_some_and(|socket| socket.is_backlogged());
             self.work.backlogged[door].store(is_backlogged, Relaxed);
         }
+        self.protocol().begin_look();
         let mut was_refused = false;
+        // Few, as a rule none.
+        let mut unsent = Vec::new();
         for decision in watch.look(&**self) {
-            was_refused |= self.carry_out(*decision).is_err();
+            match self.carry_out(*decision) {
+                Outcome::Done => {}
+                Outcome::Refused => was_refused = true,
+                Outcome::Unsent(id) => unsent.push(id),
+            }
         }
         if was_refused {
             watch.hold_off();
         }
+        for id in unsent {
+            watch.look_after(id);
+        }
         self.work.stuck.store(watch.stuck(), Relaxed);
     }
 
-    /// # Errors
-    /// When the system refused what was decided.
-    fn carry_out(self: &Arc<Self>, decision: Decision) -> Result<(), ()> {
+    fn carry_out(self: &Arc<Self>, decision: Decision) -> Outcome {
         let addr = self.socket.local_addr();
         match decision {
             Decision::Saw(id, step) => {
                 let now = self.life.began.elapsed();
                 self.slot(id).progress().saw(step, now);
             }
-            Decision::Send(id) => self.send_for(self.slot(id)),
+            Decision::Send(id) => {
+                let slot = self.slot(id);
+                if slot.outbox.has_queued() || self.work.lanes.is_some() {
+                    self.send_for(slot);
+                }
+            }
             Decision::LeaveAlone(id) => {
                 let slot = self.slot(id);
                 slot.outbox.set_eager(true);
-                self.send_for(slot);
+                if !self.send_for(slot) {
+                    return Outcome::Unsent(id);
+                }
             }
             Decision::Rescue(id) => {
                 if let Some(batch) = self.slot(id).batch() {
@@ -128,13 +152,13 @@ impl Engine {
                 log_warn!("{addr}: a worker is free again, after {waited:.1?}");
             }
         }
-        Ok(())
+        Outcome::Done
     }
 
-    fn grow(self: &Arc<Self>, by: usize) -> Result<(), ()> {
+    fn grow(self: &Arc<Self>, by: usize) -> Outcome {
         let addr = self.socket.local_addr();
         let mut started = 0;
-        let mut result = Ok(());
+        let mut outcome = Outcome::Done;
         for _ in 0..by {
             match self.start_worker() {
                 Start::Started => started += 1,
@@ -142,7 +166,7 @@ impl Engine {
                 Start::Refused(cause) => {
                     self.threads.failed_starts.fetch_add(1, Relaxed);
                     log_warn!("{addr}: the system did not start another worker thread: {cause}");
-                    result = Err(());
+                    outcome = Outcome::Refused;
                     break;
                 }
             }
@@ -151,6 +175,6 @@ impl Engine {
             let workers = self.protocol().workers();
             log_debug!("{addr}: grew by {started} to {workers} workers");
         }
-        result
+        outcome
     }
 }

@@ -75,6 +75,7 @@ impl Slot {
 
     /// Says which batch the worker is in.
     pub(crate) fn enter(&self, batch: Option<Arc<Batch>>) {
+        self.at.store(usize::MAX, Relaxed);
         *self.current() = batch;
     }
 

@@ -5,13 +5,13 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Engine;
 use super::job::Job;
 use super::protocol::{Command, Rest};
 use super::service::{Service, Upkeep};
 use super::slot::Slot;
 use super::threads::Start;
 use super::watch::Watch;
+use super::{Engine, OFTEN};
 use crate::contain::contain;
 use crate::error::Error;
 use crate::logging::{log_error, log_warn};
@@ -104,12 +104,11 @@ impl Engine {
     /// will find that mark, and ends the wait below or arms its timer.
     fn supervise(self: &Arc<Self>, watch: &mut Watch, panic: &mut Option<String>) {
         while !self.is_stopping() {
-            let few = watch.interval().as_micros() as u32 / OFTEN_IN_MICROS;
-            let rest = self.protocol().doze(few, watch.is_settled());
+            let few = watch.interval().as_nanos() / OFTEN.as_nanos();
+            let rest = self.protocol().doze(few as u32, watch.left_alone());
             let until_look = match rest {
-                // Nobody can be hired for the door where nobody is.
-                Rest::None if watch.is_settled() && self.protocol().is_full() => Some(LONG_REST),
-                Rest::None => Some(watch.interval()),
+                Rest::Short => Some(watch.interval()),
+                Rest::Long => Some(LONG_REST),
                 Rest::Deep => None,
             };
             self.wait_for_alarm(until_look);
@@ -176,7 +175,7 @@ impl Engine {
         }
         self.wait_for_departures(deadline);
         let kernel_drops = self.socket.sum(Socket::kernel_drops);
-        let unread_bytes = self.socket.close();
+        let unread_bytes = self.close_socket();
         self.let_go();
         let mut stats = self.current_stats();
         stats.kernel_drops = kernel_drops;
@@ -227,9 +226,6 @@ impl Engine {
 /// How long the supervisor waits when all workers there may be have long been in
 /// their handlers: all it does then is to warn.
 const LONG_REST: Duration = Duration::from_millis(250);
-
-/// Batches at this distance, or nearer, keep the supervisor awake.
-const OFTEN_IN_MICROS: u32 = 500;
 
 /// Longer than any machine runs, and short enough to add to any moment.
 const LONGEST_DRAIN: Duration = Duration::from_secs(100 * 365 * 24 * 3600);

@@ -112,8 +112,8 @@ pub(super) struct Watch {
     hold_off: u32,
     /// Looks in a row that found handlers quick and nobody stuck.
     calm: u32,
-    /// Whether everyone busy is left alone.
-    is_settled: bool,
+    /// How many are busy, if all of them are left alone.
+    left_alone: Option<usize>,
     starvation: Option<Starvation>,
     /// Processors to run on.
     cores: usize,
@@ -135,7 +135,7 @@ impl Watch {
             lacking: 0,
             hold_off: 0,
             calm: 0,
-            is_settled: false,
+            left_alone: None,
             starvation: None,
             cores,
             min,
@@ -170,13 +170,18 @@ impl Watch {
         for id in 0..self.seen.len() {
             self.see_to_its_batch(sights, id, has_free_core);
         }
-        let is_quick = sights.is_cheap() && self.count(Activity::is_stuck) == 0;
+        // Where handlers wait, nobody is behind one that does.
+        let is_quick = sights.is_dispatched() && !pool.lacks
+            || sights.is_cheap() && self.count(Activity::is_stuck) == 0;
         self.calm = if is_quick { self.calm + 1 } else { 0 }.min(LOOKS_UNTIL_CALM);
         self.stuck = self.count(|activity| activity.is_stuck() || activity == Activity::Stays);
-        self.is_settled = self
+        let mut busy = self
             .seen
             .iter()
-            .all(|seen| seen.is_left_alone || matches!(seen.activity, Activity::Idle));
+            .filter(|seen| seen.activity != Activity::Idle);
+        let count = busy.clone().count();
+        let are_left_alone = busy.all(|seen| seen.is_left_alone && !seen.batch.is_there());
+        self.left_alone = are_left_alone.then_some(count);
         let patience = patience(sights);
         for door in 0..self.doors.len() {
             self.see_to_the_door(sights, door, has_free_core, patience);
@@ -200,15 +205,21 @@ impl Watch {
         }
     }
 
-    /// Whether everyone busy has been in the same handler for so long that it is
-    /// left alone.
-    pub(super) fn is_settled(&self) -> bool {
-        self.is_settled
+    /// How many workers are busy, if each has been in the same handler for so long
+    /// that it is left alone.
+    pub(super) fn left_alone(&self) -> Option<usize> {
+        self.left_alone
     }
 
     /// Workers that stayed where they were at the last look, and do not compute.
     pub(super) fn stuck(&self) -> usize {
         self.stuck
+    }
+
+    /// What this worker had to send found no room: it is looked after for longer.
+    pub(super) fn look_after(&mut self, id: WorkerId) {
+        self.seen[id].is_left_alone = false;
+        self.left_alone = None;
     }
 
     /// The system refused a thread: not another for a while.
@@ -292,7 +303,9 @@ impl Watch {
         if seen.activity == Activity::Idle {
             return;
         }
-        let is_overdue = seen.batch.count() >= patience(sights) && has_free_core;
+        let is_overdue = seen.batch.count() >= patience(sights)
+            && has_free_core
+            && seen.activity != Activity::Prepares;
         let is_stuck = match seen.activity {
             Activity::Waits | Activity::Spins => true,
             Activity::Computes => has_free_core,

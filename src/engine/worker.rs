@@ -1,6 +1,8 @@
 //! One worker's loop.
 
+use std::io;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::batch::Batch;
@@ -11,7 +13,7 @@ use super::lane_work::Shift;
 use super::lanes::{LaneId, Parcels};
 use super::protocol::{Command, DoorId, Plan, WorkerId};
 use super::slot::Slot;
-use super::{Engine, lane_work};
+use super::{Engine, OFTEN, lane_work};
 use crate::contain::contain;
 use crate::logging::{log_debug, log_error, log_warn};
 use crate::stats::{Fate, WorkerTally, bump};
@@ -45,7 +47,7 @@ fn work_until_told(engine: &Engine, me: WorkerId, first: Arc<Batch>) {
         me,
         slot,
         door: me % engine.doors().len(),
-        own: first,
+        own: Some(first),
         ready: Vec::new(),
         parcels: Parcels::default(),
         busy: false,
@@ -67,7 +69,9 @@ fn work_until_told(engine: &Engine, me: WorkerId, first: Arc<Batch>) {
     worker.set_busy(true);
     worker.handling.finish();
     worker.set_busy(false);
-    engine.work.batches.put(worker.own);
+    if let Some(batch) = worker.own.take() {
+        engine.work.batches.put(batch);
+    }
 }
 
 /// Tells the others that the worker is gone, whichever way it goes.
@@ -81,22 +85,22 @@ impl Drop for Departure<'_> {
     fn drop(&mut self) {
         let slot = self.engine.slot(self.me);
         slot.progress().rest();
+        slot.outbox.set_eager(false);
+        slot.name_peer(None);
         let batch = slot.batch();
         slot.enter(None);
         self.engine.let_go_for(slot);
         if self.retired {
-            self.engine.threads.release_one();
-        }
-        let job = batch.map(Job::Batch);
-        self.engine
-            .transit(|protocol| ((), protocol.gone(self.me, self.retired, job)));
-        if self.retired {
             log_debug!(
-                "{}: worker {} was idle and left",
+                "{}: worker {} was idle and leaves",
                 self.engine.socket.local_addr(),
                 self.me
             );
         }
+        self.engine.threads.release_one();
+        let job = batch.map(Job::Batch);
+        self.engine
+            .transit(|protocol| ((), protocol.gone(self.me, self.retired, job)));
     }
 }
 
@@ -106,8 +110,8 @@ struct Worker<'a> {
     slot: &'a Slot,
     /// The door where this worker was last.
     door: DoorId,
-    /// The batch this worker receives into.
-    own: Arc<Batch>,
+    /// The batch this worker receives into, unless it has handed it out.
+    own: Option<Arc<Batch>>,
     /// Room for lanes that become jobs.
     ready: Vec<Job>,
     /// Room for the datagrams of a lane.
@@ -121,7 +125,18 @@ struct Worker<'a> {
 
 impl Worker<'_> {
     /// Asks what to do.
+    ///
+    /// Where handlers wait, something is likely to come soon, and to sleep and be
+    /// woken costs more than to let others run for a moment and to look again.
     fn next(&mut self) -> Command<Job> {
+        if self.engine.work.pace.is_dispatched() {
+            for _ in 0..YIELDS {
+                if self.engine.protocol().has_work() {
+                    break;
+                }
+                thread::yield_now();
+            }
+        }
         let busy = self.engine.most_helpers();
         self.engine
             .transit(|protocol| protocol.next(self.me, self.door, busy))
@@ -144,20 +159,21 @@ impl Worker<'_> {
             let Some(socket) = engine.socket.borrow(door) else {
                 return self.leave_door();
             };
-            let Some(mut block) = self.own.begin() else {
-                // A helper is still in it.
-                match engine.work.batches.take() {
-                    Ok(batch) => engine
-                        .work
-                        .batches
-                        .put(std::mem::replace(&mut self.own, batch)),
-                    Err(cause) => {
-                        engine.tell_of_no_memory(&cause);
-                        let _ = socket.bell().wait(WITHOUT_MEMORY);
-                        drop(socket);
-                        return self.leave_door();
+            let own = match self.own_batch() {
+                Ok(batch) => batch,
+                Err(cause) => {
+                    drop(socket);
+                    engine.tell_of_no_memory(&cause);
+                    if let Some(socket) = engine.socket.borrow(door) {
+                        socket.bell().wait(WITHOUT_MEMORY);
                     }
+                    return self.leave_door();
                 }
+            };
+            let Some(mut block) = own.begin() else {
+                // A helper is still in it.
+                self.own = None;
+                engine.work.batches.put(own);
                 continue;
             };
             let limit = engine.config.batch_size;
@@ -168,10 +184,14 @@ impl Worker<'_> {
                     let catch = Catch::of(&block, count);
                     catch.count_in(&self.slot.tally);
                     let Some(lanes) = &engine.work.lanes else {
-                        self.own.fill(&mut block, count);
+                        own.fill(&mut block, count);
                         drop(block);
-                        let batch = Job::Batch(Arc::clone(&self.own));
-                        return self.hand_out(&catch, Some(batch));
+                        let plan = self.plan(&catch);
+                        if plan == Plan::Dispatched {
+                            self.own = None;
+                            engine.work.batches.put(Arc::clone(&own));
+                        }
+                        return self.hand_out(plan, Some(Job::Batch(own)));
                     };
                     let mut ready = std::mem::take(&mut self.ready);
                     let full = lane_work::sort(&block, count, lanes, &mut ready);
@@ -179,7 +199,8 @@ impl Worker<'_> {
                     for _ in 0..full {
                         self.slot.tally.settle(Fate::LaneFull);
                     }
-                    let command = self.hand_out(&catch, ready.drain(..));
+                    let plan = self.plan(&catch);
+                    let command = self.hand_out(plan, ready.drain(..));
                     self.ready = ready;
                     return command;
                 }
@@ -210,10 +231,19 @@ impl Worker<'_> {
         }
     }
 
+    /// The batch to receive into: its own, or another that becomes its own.
+    fn own_batch(&mut self) -> io::Result<Arc<Batch>> {
+        let batch = match self.own.take() {
+            Some(batch) => batch,
+            None => self.engine.work.batches.take()?,
+        };
+        self.own = Some(Arc::clone(&batch));
+        Ok(batch)
+    }
+
     /// These jobs were received: leaves the door and works, or stays there and
     /// leaves them to others.
-    fn hand_out(&mut self, catch: &Catch, jobs: impl IntoIterator<Item = Job>) -> Command<Job> {
-        let plan = self.plan(catch);
+    fn hand_out(&mut self, plan: Plan, jobs: impl IntoIterator<Item = Job>) -> Command<Job> {
         let now = Instant::now();
         let often = now.saturating_duration_since(self.received_at) < OFTEN;
         self.received_at = now;
@@ -244,9 +274,9 @@ impl Worker<'_> {
     /// Works on a batch.
     fn work_batch(&mut self, batch: &Arc<Batch>) -> Command<Job> {
         self.set_busy(true);
+        self.slot.outbox.set_eager(false);
         self.slot.enter(Some(Arc::clone(batch)));
         self.handling.work_batch(batch);
-        self.slot.outbox.set_eager(false);
         self.slot.enter(None);
         self.next()
     }
@@ -264,7 +294,6 @@ impl Worker<'_> {
             };
             shift.work(id);
         }
-        self.slot.outbox.set_eager(false);
         self.next()
     }
 
@@ -330,6 +359,5 @@ const WITHOUT_MEMORY: Duration = Duration::from_millis(5);
 /// How long a worker beyond the minimum stays without work.
 const IDLE_BEFORE_LEAVING: Duration = Duration::from_secs(10);
 
-/// Batches that come closer to one another than this are worth a supervisor that
-/// stays awake: to arm its timer for each costs more.
-const OFTEN: Duration = Duration::from_micros(500);
+/// How often a worker without work lets others run before it goes to sleep.
+const YIELDS: u32 = 3;

@@ -46,6 +46,11 @@ impl ExecutorFactory for Dispatchers {
     ) -> Box<dyn Executor> {
         Box::new(self.dispatcher(outbox, progress))
     }
+
+    /// A socket that is handed over has the buffer that was asked for.
+    fn leave(&self, sockets: &SharedSocket) {
+        self.0.admission.lift_queue_limit(sockets);
+    }
 }
 
 impl Dispatchers {
@@ -126,13 +131,6 @@ impl Dispatcher {
         } else if let Some(instance) = self.instance.take() {
             key.keep(instance, &self.dispatch.counts);
         }
-    }
-}
-
-impl Drop for Dispatcher {
-    /// A socket that is handed over has the buffer that was asked for.
-    fn drop(&mut self) {
-        self.dispatch.admission.lift_queue_limit(&self.sockets);
     }
 }
 

@@ -34,7 +34,8 @@ impl Key {
             counts: Arc::clone(counts),
             instance: Some(instance),
         };
-        KEPT.with_borrow_mut(|all| all.push(kept));
+        // A thread that is ending keeps none: then the instance ends here.
+        let _ = KEPT.try_with(|all| all.borrow_mut().push(kept));
     }
 
     /// Takes back what this thread keeps for the server, and lets go of what it

@@ -82,6 +82,9 @@ pub(super) struct World {
     bell: bool,
     token: bool,
     timer: bool,
+    left_alone: Option<usize>,
+    /// Whether a worker sends each reply at once: it is left alone.
+    is_eager: Vec<bool>,
     is_asleep: bool,
     lanes: Vec<Lane>,
     arriving: u8,
@@ -108,6 +111,8 @@ impl Model for World {
             bell: false,
             token: false,
             timer: false,
+            left_alone: None,
+            is_eager: vec![false; bounds.workers],
             is_asleep: false,
             lanes: vec![Lane::default(); bounds.lanes],
             arriving: bounds.arrivals,
@@ -248,6 +253,7 @@ impl World {
                 }
             }
             Stage::Take(id) => {
+                world.is_eager[me] = false;
                 let count = world.lanes[*id].turn.take();
                 world.stages[me] = Stage::Handling(*id, count as u8);
             }
@@ -265,15 +271,20 @@ impl World {
                 // It notices a look of the supervisor's.
                 let mut noticing = self.clone();
                 noticing.flush(me);
-                noticing.let_go(me);
+                noticing.let_go(me, me);
                 worlds.push(noticing);
                 let lane = &mut world.lanes[*id];
                 lane.handled += 1;
                 world.outbox[me].push((*id, lane.handled));
+                if self.is_eager[me] {
+                    world.flush(me);
+                }
                 world.stages[me] = Stage::Handling(*id, left - 1);
             }
             Stage::NextLane => {
-                world.stages[me] = match world.protocol.next_job() {
+                let (job, calls) = world.protocol.next_job();
+                world.calls[me] = calls;
+                world.stages[me] = match job {
                     Some(Job(id)) => Stage::Take(id),
                     None => {
                         world.flush(me);
@@ -282,7 +293,7 @@ impl World {
                 };
             }
             Stage::LetGo => {
-                world.stages[me] = if world.let_go(me) {
+                world.stages[me] = if world.let_go(me, me) {
                     Stage::NextLane
                 } else {
                     Stage::AskNext
@@ -308,11 +319,12 @@ impl World {
     }
 
     /// Lets go of a worker's lanes; whether something waits in any.
-    fn let_go(&mut self, worker: WorkerId) -> bool {
+    fn let_go(&mut self, worker: WorkerId, actor: usize) -> bool {
         let mut again = std::mem::take(&mut self.held[worker]);
         again.retain(|id| !self.lanes[*id].turn.let_go());
         let is_again = !again.is_empty();
-        self.protocol.enqueue(again.into_iter().map(Job));
+        let jobs = again.into_iter().map(Job);
+        self.calls[actor] = self.protocol.give_back(jobs, usize::MAX);
         is_again
     }
 
@@ -328,27 +340,36 @@ impl World {
             }
             return;
         }
-        // What those that are left alone have answered was sent before.
-        let is_settled = self
+        // It begins to look. What those that are left alone have answered was sent.
+        let mut world = self.clone();
+        world.protocol.begin_look();
+        let mut count = 0;
+        let are_left_alone = self
             .stages
             .iter()
             .enumerate()
             .all(|(worker, stage)| match stage {
-                Stage::Stuck(_) => self.held[worker].is_empty() && self.outbox[worker].is_empty(),
-                Stage::Parked | Stage::Waiting => true,
-                _ => false,
+                Stage::Stuck(_) | Stage::Handling(..) => {
+                    count += 1;
+                    self.held[worker].is_empty() && self.outbox[worker].is_empty()
+                }
+                _ => true,
             });
-        for few in [0, 1] {
-            let mut world = self.clone();
-            world.is_asleep = world.protocol.doze(few, is_settled) == Rest::Deep;
-            worlds.push(world);
+        world.left_alone = are_left_alone.then_some(count);
+        for (worker, stage) in self.stages.iter().enumerate() {
+            let is_busy = matches!(stage, Stage::Stuck(_) | Stage::Handling(..));
+            world.is_eager[worker] |= is_busy && are_left_alone;
         }
+        worlds.push(world);
+        let mut world = self.clone();
+        world.is_asleep = world.protocol.doze(1, self.left_alone) == Rest::Deep;
+        worlds.push(world);
         // A look. Anyone in a handler may seem stuck.
         for (worker, stage) in self.stages.iter().enumerate() {
             if matches!(stage, Stage::Stuck(_) | Stage::Handling(..)) {
                 let mut world = self.clone();
                 world.flush(worker);
-                world.let_go(worker);
+                world.let_go(worker, me);
                 worlds.push(world);
             }
         }

@@ -25,18 +25,21 @@ impl World {
                     return;
                 }
                 self.look_steps(me, worlds);
-                // Batches of those that are left alone were given away before.
-                let is_settled = self.stages.iter().all(|stage| match stage {
-                    Stage::Handling(batch) | Stage::Stuck(batch) => self.unclaimed[*batch] == 0,
-                    stage => stage.is_idle(),
+                // It begins to look: what it sees now, it acts on later. Who is
+                // about to work may still look idle.
+                world.protocol.begin_look();
+                let busy = self.stages.iter().filter_map(|stage| match stage {
+                    Stage::Handling(batch) | Stage::Stuck(batch) => Some(self.unclaimed[*batch]),
+                    _ => None,
                 });
-                for few in [0, 1] {
-                    let mut world = self.clone();
-                    if world.protocol.doze(few, is_settled) == Rest::Deep {
-                        world.supervisor = Supervisor::Asleep;
-                    }
-                    worlds.push(world);
+                let are_left_alone = busy.clone().all(|unclaimed| unclaimed == 0);
+                world.left_alone = are_left_alone.then_some(busy.count());
+                worlds.push(world);
+                let mut world = self.clone();
+                if world.protocol.doze(1, self.left_alone) == Rest::Deep {
+                    world.supervisor = Supervisor::Asleep;
                 }
+                worlds.push(world);
             }
             Supervisor::Draining => {
                 // The deadline passes only while somebody is stuck.

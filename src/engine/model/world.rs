@@ -93,6 +93,8 @@ pub(super) struct World {
     /// Whether the supervisor's timer is set: then it may fire at any moment.
     pub(super) timer: bool,
     pub(super) supervisor: Supervisor,
+    /// What its last look saw.
+    pub(super) left_alone: Option<usize>,
     pub(super) arriving: u8,
     /// Datagrams that wait at each door.
     pub(super) kernel: Vec<u8>,
@@ -124,6 +126,7 @@ impl Model for World {
             token: false,
             timer: false,
             supervisor: Supervisor::Awake,
+            left_alone: None,
             arriving: bounds.arrivals,
             kernel: vec![0; bounds.doors],
             handled: 0,
@@ -330,7 +333,7 @@ impl World {
                     Plan::Shared { busy: 2 },
                     Plan::Dispatched,
                 ] {
-                    for often in [true, false] {
+                    for often in [plan == Plan::Inline, false] {
                         let mut world = self.clone();
                         let job = Job {
                             batch,
@@ -402,10 +405,5 @@ impl Stage {
             | Self::Leaving(_, Some(batch)) => Some(batch),
             _ => None,
         }
-    }
-
-    /// Whether a worker parks, waits at a door, or is not there.
-    pub(super) fn is_idle(self) -> bool {
-        matches!(self, Self::Absent | Self::Parked(_) | Self::Waiting(_))
     }
 }

@@ -96,7 +96,10 @@ pub(crate) enum Plan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rest {
     /// The usual time: there is work.
-    None,
+    Short,
+    /// Longer, or until it is told, or its timer fires: all workers there may be
+    /// are where they have long been, and something may come that nobody is for.
+    Long,
     /// Until it is told, or until its timer fires.
     Deep,
 }

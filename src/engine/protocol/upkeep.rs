@@ -13,22 +13,35 @@ impl<J: Job> Protocol<J> {
         Some(worker)
     }
 
+    /// The supervisor begins to look at workers.
+    pub(crate) fn begin_look(&mut self) {
+        self.has_moved = false;
+    }
+
     /// How deeply the supervisor may rest. At most `few` batches since its last
     /// look are no reason to stay awake: whoever receives next arms the timer.
-    pub(crate) fn doze(&mut self, few: u32, is_settled: bool) -> Rest {
+    /// `left_alone` is how many the last look saw busy, if it left all of them alone.
+    pub(crate) fn doze(&mut self, few: u32, left_alone: Option<usize>) -> Rest {
         let is_quiet = std::mem::take(&mut self.traffic) <= few;
         self.drop_done();
         let nothing_waits = self.phase == Phase::Serving && self.waiting.is_empty();
         let is_watched = !self.doors.has_open();
+        let is_settled = left_alone == Some(self.busy()) && !self.has_moved;
         let is_calm = self.busy() == 0 || is_settled;
         let is_whole = self.workers >= self.min;
-        let may_rest = is_quiet && nothing_waits && is_watched && is_calm && is_whole;
-        self.supervisor = if may_rest {
-            Supervisor::Asleep
+        let rest = if is_quiet && nothing_waits && is_watched && is_calm && is_whole {
+            Rest::Deep
+        } else if is_settled && self.busy() > 0 && self.is_full() && self.lacks_workers() {
+            Rest::Long
         } else {
-            Supervisor::Awake
+            Rest::Short
         };
-        if may_rest { Rest::Deep } else { Rest::None }
+        self.supervisor = if rest == Rest::Short {
+            Supervisor::Awake
+        } else {
+            Supervisor::Asleep
+        };
+        rest
     }
 
     /// The supervisor is awake, for whatever reason.

@@ -23,8 +23,16 @@ impl Watch {
             self.decisions.push(Decision::Grow(1));
             return;
         }
-        if !pool.lacks || pool.is_full || !has_work {
+        if !pool.lacks || pool.is_full {
             self.lacking = 0;
+            return;
+        }
+        if !has_work {
+            // Nobody may be left to come to a door where nobody is.
+            self.lacking = 0;
+            if self.left_alone.is_some_and(|count| count > 0) {
+                self.grow(1);
+            }
             return;
         }
         self.lacking += 1;
@@ -63,13 +71,19 @@ impl Watch {
 
     /// Whether most of those at work wait: some of them are asked.
     fn most_wait(&mut self, sights: &impl Sights) -> bool {
-        let count = self.seen.len();
-        let ids = (self.next..self.next + count).map(|id| id % count);
-        let busy = ids.filter(|id| self.seen[*id].activity != Activity::Idle);
-        let asked: Vec<_> = busy.take(MOST_THREADS).collect();
-        self.next = asked.last().map_or(0, |id| id + 1);
-        let runs = asked.iter().filter(|id| sights.is_runnable(**id)).count();
-        runs * 2 < asked.len()
+        let (mut asked, mut runs) = (0, 0);
+        for _ in 0..self.seen.len() {
+            let id = self.next % self.seen.len();
+            self.next = id + 1;
+            if self.seen[id].activity != Activity::Idle {
+                asked += 1;
+                runs += usize::from(sights.is_runnable(id));
+            }
+            if asked == MOST_THREADS {
+                break;
+            }
+        }
+        runs * 2 < asked
     }
 
     fn grow(&mut self, by: usize) {

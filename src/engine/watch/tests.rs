@@ -277,10 +277,13 @@ fn replies_of_a_stuck_handler_are_sent_for_it_until_it_is_left_alone() {
         }
     }
     assert_eq!((sent, left_alone), (31, 1));
-    assert!(watch.is_settled(), "nothing to look after");
+    assert_eq!(watch.left_alone(), None, "not with what is unclaimed");
+    stage.actors[0].unclaimed = 0;
+    watch.look(&stage);
+    assert_eq!(watch.left_alone(), Some(1), "nothing to look after");
     stage.actors[0].step = Some(3);
     watch.look(&stage);
-    assert!(!watch.is_settled(), "it has moved");
+    assert_eq!(watch.left_alone(), None, "it has moved");
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod bell;
 mod coalesce;
 mod control;
 mod memory;
+mod options;
 mod receive;
 mod refusals;
 mod segments;

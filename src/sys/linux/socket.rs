@@ -1,7 +1,6 @@
 //! The socket: what it is asked, and how its readiness is waited for.
 
 use std::io;
-use std::mem::size_of;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -9,9 +8,12 @@ use std::time::{Duration, Instant};
 use super::address::RawAddress;
 use super::control::Control;
 use super::memory::Memory;
+use super::options::{
+    ask_for_local_ends, discard_error_queue, ignore_path_mtu, receives_trains, set_option,
+};
 use super::refusals::{Optional, Refusals};
 use super::wait::{Readiness, entry, poll, ppoll};
-use super::{Bell, ReceiveBlock, check};
+use super::{Bell, ReceiveBlock};
 use crate::logging::{log_debug, log_warn};
 use crate::sys::open::{granted_receive_buffer, limit_receive_buffer, reaches_v4};
 use crate::sys::{LocalEnd, Ready, Received, TakeOver, is_bound_to_one_host};
@@ -288,99 +290,11 @@ fn pause_after(in_vain: u32) -> Option<Duration> {
     Some(Duration::from_millis(1 << step.min(2)))
 }
 
-/// Makes the socket deaf to "fragmentation needed": anyone can forge it, and a
-/// path MTU learnt from it would shrink or fail replies (ip(7),
-/// `IP_PMTUDISC_OMIT`). Kernels too old for it keep their default.
-fn ignore_path_mtu(socket: &UdpSocket, is_v6: bool) {
-    let omit_v4: libc::c_int = libc::IP_PMTUDISC_OMIT;
-    let _ = set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, omit_v4);
-    if is_v6 {
-        let omit_v6: libc::c_int = libc::IPV6_PMTUDISC_OMIT;
-        let _ = set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, omit_v6);
-    }
-}
-
-/// Makes the kernel tell where each datagram was sent to (ip(7), `IP_PKTINFO`;
-/// ipv6(7), `IPV6_RECVPKTINFO`). A dual-stack socket needs both.
-fn ask_for_local_ends(socket: &UdpSocket, is_v6: bool) -> io::Result<()> {
-    let told_v4 = set_option(socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1);
-    if is_v6 {
-        // Without the first, IPv4 peers of a dual-stack socket are told by the second.
-        set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
-        // A network that is routed to this host (`ip -6 route add local`) has
-        // addresses that no interface has. Without this, a reply from there fails
-        // with EINVAL (net/ipv6/datagram.c, `ip6_datagram_send_ctl`); IPv4 asks
-        // the routes by itself. Since Linux 4.15; before, such replies fail.
-        let _ = set_option(socket, libc::IPPROTO_IPV6, IPV6_FREEBIND, 1);
-    } else {
-        told_v4?;
-    }
-    Ok(())
-}
-
-/// include/uapi/linux/in6.h; the `libc` crate has none.
-const IPV6_FREEBIND: libc::c_int = 78;
-
-/// Whether `UDP_GRO` is on, whoever switched it on: a socket that was handed in
-/// may have come with it. Systems that cannot be asked are taken at their word
-/// when it was `switched_on` here.
-fn receives_trains(socket: &UdpSocket, switched_on: bool) -> bool {
-    let mut value: libc::c_int = 0;
-    let mut len = size_of::<libc::c_int>() as libc::socklen_t;
-    // SAFETY: `value` is writable for `len` bytes, and both live through the call.
-    let result = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_UDP,
-            libc::UDP_GRO,
-            (&raw mut value).cast(),
-            &raw mut len,
-        )
-    };
-    if result == 0 { value != 0 } else { switched_on }
-}
-
-fn set_option(
-    socket: &UdpSocket,
-    level: libc::c_int,
-    name: libc::c_int,
-    value: libc::c_int,
-) -> io::Result<usize> {
-    // SAFETY: the option value is a local `c_int`, read during the call.
-    check(unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            level,
-            name,
-            (&raw const value).cast(),
-            size_of::<libc::c_int>() as libc::socklen_t,
-        )
-    })
-}
-
-/// Empties the queue of errors that a socket with `IP_RECVERR` or stamps for
-/// sends has (recvmsg(2), `MSG_ERRQUEUE`): as long as there is one, the socket
-/// polls ready. Only a socket that was handed in may have been set up so.
-/// Returns how many there were.
-fn discard_error_queue(socket: &UdpSocket) -> u32 {
-    for discarded in 0..MOST_ERRORS_DISCARDED {
-        let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
-        // SAFETY: nothing is written: there is no room to write to.
-        let result = unsafe { libc::recv(socket.as_raw_fd(), std::ptr::null_mut(), 0, flags) };
-        if result < 0 {
-            return discarded;
-        }
-    }
-    MOST_ERRORS_DISCARDED
-}
-
 /// With the default buffer a sixteenth of it holds some 600 small datagrams.
 const BACKLOG_FRACTION: u32 = 16;
 
 /// Wakes in a row that may turn out to have been for nothing, without a pause.
 const WAKES_IN_VAIN_WITHOUT_PAUSE: u32 = 8;
-
-const MOST_ERRORS_DISCARDED: u32 = 1_024;
 
 #[cfg(test)]
 mod tests {
