@@ -7,7 +7,7 @@ use crate::sys::Interface;
 
 /// What can go wrong with a server or a send.
 ///
-/// Each variant says what was being done, with what address or knob, and why
+/// Each variant says what was being done, with what address or option, and why
 /// it failed, in one line. That line has the cause in it, so that
 /// [`source`](std::error::Error::source) does not repeat it; the operating
 /// system's own error is in the variant's field. It converts into
@@ -74,11 +74,11 @@ pub enum Error {
         /// What the operating system said.
         cause: io::Error,
     },
-    /// A knob of the builder was set to something that makes no sense.
-    #[error("{knob}: {problem}")]
+    /// An option of the builder was set to something that makes no sense.
+    #[error("{option}: {problem}")]
     Config {
-        /// The knob's name, as the builder's method is called.
-        knob: &'static str,
+        /// The option's name, as the builder's method is called.
+        option: &'static str,
         /// What is wrong with its value.
         problem: String,
     },
@@ -208,9 +208,9 @@ impl Error {
         }
     }
 
-    pub(crate) fn config(knob: &'static str, problem: impl Into<String>) -> Self {
+    pub(crate) fn config(option: &'static str, problem: impl Into<String>) -> Self {
         Self::Config {
-            knob,
+            option,
             problem: problem.into(),
         }
     }

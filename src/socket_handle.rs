@@ -99,8 +99,10 @@ impl SocketHandle {
     /// Sends one datagram to the sender of the datagram at hand, from the local
     /// address that it was sent to, also on a server bound to a wildcard.
     ///
-    /// It is batched: it leaves when the worker has finished its batch, and
-    /// within a few milliseconds in any case, whatever the handler does next.
+    /// It may be batched: then it leaves when the worker has finished its batch,
+    /// and within a few milliseconds in any case. It may also leave at once, before
+    /// the handler goes on: what the peer's next datagram relies on is better
+    /// stored first.
     /// A reply goes out even if the handler returns an error or panics
     /// afterwards; [`writer`](Self::writer) is the form that takes it back.
     ///

@@ -59,7 +59,7 @@ pub struct Stats {
     pub hook_panics: u64,
     /// What became of the replies.
     pub replies: Replies,
-    /// Errors that receive calls returned. They are late news about earlier
+    /// Errors that receive calls returned. They are pending socket errors about earlier
     /// sends or shortages of the system, never about a datagram received.
     pub receive_errors: u64,
     /// Datagrams that the kernel dropped since `bind` for want of room in the

@@ -67,7 +67,7 @@ impl Chat {
         }
         if let Some(socket) = self.outside.get() {
             for addr in outcome.vouched {
-                socket.vouch_for(addr);
+                socket.mark_validated(addr);
             }
         }
         outcome.sends

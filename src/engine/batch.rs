@@ -197,7 +197,7 @@ mod tests {
     const SMALL: BlockShape = BlockShape {
         slots: 4,
         max_packet_size: 64,
-        trains: false,
+        gro: false,
     };
 
     #[test]

@@ -22,8 +22,8 @@ pub(crate) struct FaultRun {
 pub(crate) enum AfterFault {
     /// Receive again.
     Retry,
-    /// The bell rang meanwhile.
-    Rung,
+    /// The waker rang meanwhile.
+    Woken,
     /// Stop with this error.
     Stop(Error),
 }
@@ -45,7 +45,7 @@ impl FaultRun {
         self.length = 0;
     }
 
-    /// Counts and judges an error, and waits out a shortage. The wait hears the bell.
+    /// Counts and judges an error, and waits out a shortage. It can be woken.
     pub(crate) fn after(
         &mut self,
         error: io::Error,
@@ -65,8 +65,8 @@ impl FaultRun {
         match self.judge(fault, Instant::now()) {
             Verdict::Retry => AfterFault::Retry,
             Verdict::Pause(length) => match engine.socket.borrow(door) {
-                Some(socket) if !socket.bell().wait(length) => AfterFault::Retry,
-                _ => AfterFault::Rung,
+                Some(socket) if !socket.waker().wait(length) => AfterFault::Retry,
+                _ => AfterFault::Woken,
             },
             Verdict::Stop => AfterFault::Stop(Error::Receive { addr, cause: error }),
         }
@@ -87,9 +87,9 @@ impl FaultRun {
         self.last = Some((fault, now));
         match fault {
             ReceiveFault::Interrupted | ReceiveFault::WouldBlock => Verdict::Retry,
-            ReceiveFault::LateNews => {
-                let is_flood = self.length > LATE_NEWS_WITHOUT_PAUSE;
-                if is_flood && self.length % LATE_NEWS_PER_PAUSE == 0 {
+            ReceiveFault::PendingError => {
+                let is_flood = self.length > PENDING_ERRORS_WITHOUT_PAUSE;
+                if is_flood && self.length % PENDING_ERRORS_PER_PAUSE == 0 {
                     Verdict::Pause(LONGEST_PAUSE)
                 } else {
                     Verdict::Retry
@@ -124,10 +124,10 @@ const LONGEST_GAP: Duration = Duration::from_millis(100);
 /// More pending socket errors than come one for each receive without a datagram
 /// or a wait between, unless something is wrong. Anyone can forge them: so they
 /// never end a server, and beyond this they only must not take all its time.
-const LATE_NEWS_WITHOUT_PAUSE: u32 = 1_024;
+const PENDING_ERRORS_WITHOUT_PAUSE: u32 = 1_024;
 /// Receives between two pauses: often enough that a forger must be much quicker
 /// than this server to let none of them succeed.
-const LATE_NEWS_PER_PAUSE: u32 = 16;
+const PENDING_ERRORS_PER_PAUSE: u32 = 16;
 
 /// With pauses, about a second of nothing else.
 const MOST_UNFORESEEN: u32 = 250;
@@ -158,13 +158,13 @@ mod tests {
 
     #[test]
     fn an_error_that_tells_of_somebody_else_costs_nobody_a_pause() {
-        let verdicts = verdicts(ReceiveFault::LateNews, 1_024);
+        let verdicts = verdicts(ReceiveFault::PendingError, 1_024);
         assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Retry));
     }
 
     #[test]
     fn a_flood_of_them_does_not_spin_and_leaves_most_receives_without_a_pause() {
-        let verdicts = &verdicts(ReceiveFault::LateNews, 10_000)[1_024..];
+        let verdicts = &verdicts(ReceiveFault::PendingError, 10_000)[1_024..];
         let pauses = verdicts.iter().filter(|verdict| **verdict == pause(4));
         assert_eq!(pauses.count(), verdicts.len() / 16);
         assert!(!verdicts.contains(&Verdict::Stop), "anyone can forge them");
@@ -206,7 +206,7 @@ mod tests {
         let verdict = by_wait.judge(ReceiveFault::Unforeseen, later);
         assert_eq!(verdict, Verdict::Retry);
 
-        run.judge(ReceiveFault::LateNews, now);
+        run.judge(ReceiveFault::PendingError, now);
         let verdict = run.judge(ReceiveFault::Unforeseen, now);
         assert_eq!(verdict, Verdict::Retry);
     }

@@ -3,7 +3,7 @@
 use super::Engine;
 use super::handling::Handling;
 use super::job::Job;
-use super::lanes::{LaneId, Lanes, Parcels, Put};
+use super::lanes::{LaneId, Lanes, OwnedDatagrams, Put};
 use super::slot::Slot;
 use crate::sys::ReceiveBlock;
 
@@ -34,7 +34,7 @@ pub(super) struct Shift<'a, 'h> {
     pub(super) slot: &'a Slot,
     pub(super) handling: &'a mut Handling<'h>,
     /// Room for the datagrams at hand.
-    pub(super) parcels: &'a mut Parcels,
+    pub(super) owned: &'a mut OwnedDatagrams,
 }
 
 impl Shift<'_, '_> {
@@ -64,13 +64,13 @@ impl Shift<'_, '_> {
     /// Handles what waits in one lane, and keeps hold of it.
     fn work_one(&mut self, id: LaneId) {
         self.slot.outbox.set_eager(false);
-        let mut parcels = std::mem::take(self.parcels);
-        self.lanes.take(id, &mut parcels);
+        let mut owned = std::mem::take(self.owned);
+        self.lanes.take(id, &mut owned);
         let held = Held {
             slot: self.slot,
             id,
         };
-        for datagram in parcels.iter() {
+        for datagram in owned.iter() {
             if self.lanes.is_abandoned() {
                 break;
             }
@@ -84,8 +84,8 @@ impl Shift<'_, '_> {
         }
         self.slot.name_peer(None);
         drop(held);
-        self.lanes.done(&mut parcels);
-        *self.parcels = parcels;
+        self.lanes.done(&mut owned);
+        *self.owned = owned;
     }
 
     /// Sends the replies and lets go of the lanes that they came from; whether

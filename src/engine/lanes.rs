@@ -17,10 +17,10 @@
 //! supervisor has looked; when it gets stuck, the supervisor sends its replies
 //! and lets go for it.
 
-mod parcels;
+mod owned;
 mod turn;
 
-pub(crate) use parcels::Parcels;
+pub(crate) use owned::OwnedDatagrams;
 pub(crate) use turn::Turn;
 
 use std::hash::{BuildHasher, RandomState};
@@ -62,7 +62,7 @@ pub(crate) struct Lanes {
 #[derive(Debug, Default)]
 struct Lane {
     turn: Turn,
-    waiting: Parcels,
+    waiting: OwnedDatagrams,
     /// Bytes of what waits that count as the lane's own.
     own: usize,
 }
@@ -70,7 +70,7 @@ struct Lane {
 impl Lanes {
     /// Lanes for datagrams of up to so many bytes.
     pub(crate) fn new(max_packet_size: usize) -> Self {
-        let own = Parcels::size_for(max_packet_size);
+        let own = OwnedDatagrams::size_for(max_packet_size);
         let count = MOST_LANES.min(OWN_BUDGET / own);
         Self {
             lanes: (0..count).map(|_| Mutex::default()).collect(),
@@ -90,7 +90,7 @@ impl Lanes {
     /// lane of another.
     pub(crate) fn put(&self, datagram: &Datagram<'_>) -> Put {
         let id = self.lane_of(datagram.meta.peer);
-        let size = Parcels::size_for(datagram.bytes.len());
+        let size = OwnedDatagrams::size_for(datagram.bytes.len());
         let mut lane = self.lane(id);
         if lane.own + size <= self.own {
             lane.own += size;
@@ -111,18 +111,18 @@ impl Lanes {
 
     /// Takes what waits in a lane, in exchange for the room of what was taken
     /// before. The lane's own bytes are free again at once.
-    pub(crate) fn take(&self, id: LaneId, parcels: &mut Parcels) {
-        self.done(parcels);
+    pub(crate) fn take(&self, id: LaneId, owned: &mut OwnedDatagrams) {
+        self.done(owned);
         let mut lane = self.lane(id);
         lane.turn.take();
         self.used.fetch_add(std::mem::take(&mut lane.own), Relaxed);
-        std::mem::swap(&mut lane.waiting, parcels);
+        std::mem::swap(&mut lane.waiting, owned);
     }
 
     /// What was taken is dealt with.
-    pub(crate) fn done(&self, parcels: &mut Parcels) {
-        self.used.fetch_sub(parcels.size(), Relaxed);
-        parcels.clear(ROOM_KEPT_BY_WORKER);
+    pub(crate) fn done(&self, owned: &mut OwnedDatagrams) {
+        self.used.fetch_sub(owned.size(), Relaxed);
+        owned.clear(ROOM_KEPT_BY_WORKER);
     }
 
     /// Lets go of a lane in which nothing waits; `false` when something does,
@@ -189,10 +189,10 @@ mod tests {
     }
 
     fn taken(lanes: &Lanes, id: LaneId) -> Vec<Vec<u8>> {
-        let mut parcels = Parcels::default();
-        lanes.take(id, &mut parcels);
-        let bytes = parcels.iter().map(|one| one.bytes.to_vec()).collect();
-        lanes.done(&mut parcels);
+        let mut owned = OwnedDatagrams::default();
+        lanes.take(id, &mut owned);
+        let bytes = owned.iter().map(|one| one.bytes.to_vec()).collect();
+        lanes.done(&mut owned);
         bytes
     }
 
@@ -252,7 +252,7 @@ mod tests {
                 // The handlers of some are at work on the first one.
                 if let Put::First(id) = lanes.put(&datagram(port, &whole)) {
                     if port % 4 == 0 {
-                        lanes.take(id, &mut Parcels::default());
+                        lanes.take(id, &mut OwnedDatagrams::default());
                     }
                 }
                 for _ in 0..100_000 {
@@ -283,7 +283,7 @@ mod tests {
     #[test]
     fn what_was_dealt_with_makes_room_again_and_is_given_back() {
         let lanes = Lanes::new(65_535);
-        let mut parcels = Parcels::default();
+        let mut owned = OwnedDatagrams::default();
         for _ in 0..2 {
             let Put::First(id) = lanes.put(&datagram(1, &[0; 9_000])) else {
                 panic!("nobody works it yet");
@@ -291,15 +291,15 @@ mod tests {
             for _ in 1..10 {
                 lanes.put(&datagram(1, &[0; 9_000]));
             }
-            lanes.take(id, &mut parcels);
-            assert_eq!(parcels.iter().count(), 10);
-            lanes.done(&mut parcels);
+            lanes.take(id, &mut owned);
+            assert_eq!(owned.iter().count(), 10);
+            lanes.done(&mut owned);
             assert_eq!(lanes.used.load(Relaxed), 0);
             assert!(lanes.let_go(id));
             assert!(lanes.lane(id).waiting.room() <= ROOM_KEPT_BY_LANE);
         }
         assert!(
-            parcels.room() > 10 * 9_000,
+            owned.room() > 10 * 9_000,
             "kept by the worker, and used again"
         );
     }

@@ -82,7 +82,7 @@ use batch::BatchPool;
 use job::Job;
 use lanes::Lanes;
 use life::Life;
-use protocol::{Bell, Calls, DoorId, Protocol, WorkerId};
+use protocol::{Calls, DoorId, Protocol, WakeDoors, WorkerId};
 use slot::Slot;
 use threads::Threads;
 use work::Work;
@@ -169,7 +169,7 @@ impl Engine {
         let batches = BatchPool::new(BlockShape {
             slots: config.batch_size,
             max_packet_size: config.max_packet_size,
-            trains: sockets.iter().any(|socket| socket.receives_trains()),
+            gro: sockets.iter().any(|socket| socket.receives_gro()),
         });
         let lanes = (config.ordered).then(|| Lanes::new(config.max_packet_size));
         Self {
@@ -194,10 +194,10 @@ impl Engine {
 
     /// Makes what wakes those who wait at the sockets. A `stop` before is not
     /// lost: whoever comes to a socket asks the protocol first, under its lock.
-    fn make_bells(&self) -> Result<(), Error> {
+    fn make_wakers(&self) -> Result<(), Error> {
         let addr = self.socket.local_addr();
         let failed = |cause| Error::Serve { addr, cause };
-        self.socket.make_bells().map_err(failed)
+        self.socket.make_wakers().map_err(failed)
     }
 
     /// Stops receiving; what was received is still handled. Never blocks.
@@ -362,10 +362,10 @@ impl Engine {
                 alarm.set_timer(FIRST_LOOK, || self.protocol().wants_timer());
             }
         }
-        match calls.bell {
-            Bell::Silent => {}
-            Bell::At(door) => self.socket.ring(door),
-            Bell::AtAll => self.socket.ring_all(),
+        match calls.doors {
+            WakeDoors::None => {}
+            WakeDoors::At(door) => self.socket.wake(door),
+            WakeDoors::All => self.socket.wake_all(),
         }
         result
     }
@@ -380,7 +380,7 @@ impl Engine {
     /// will see for itself.
     fn wake_supervisor(&self) {
         if let Some(alarm) = self.alarm.get() {
-            alarm.ring();
+            alarm.wake();
         }
     }
 

@@ -3,7 +3,7 @@
 //! The transitions are those of `protocol.rs`, the very code that runs. Around
 //! them stands a small world: a kernel with datagrams, workers and a supervisor
 //! that take the steps of `worker.rs`, `supervisor.rs` and `watch.rs`, mailboxes,
-//! the bell and the supervisor's token. A step is either one transition or the
+//! the waker and the supervisor's token. A step is either one transition or the
 //! delivery of one call; between any two steps of one actor, all others may act.
 //! Time is left out: whatever a clock could trigger may happen at any moment.
 //! A handler is quick, or stuck for ever.

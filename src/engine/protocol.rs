@@ -23,11 +23,11 @@
 //!   worker parks only in a transition that sees no job. So while a job waits and
 //!   somebody is idle, somebody is on its way, or as many are busy as the plan
 //!   allows, and each of those asks here when it is done.
-//! - *The bells.* What a worker at a door has to learn (a job that waits, the
-//!   stop, a door where nobody is) is written here first and rung second. A
-//!   door's bell stays rung until the wait there has silenced it, and that worker
-//!   looks here *after* silencing. So either it sees the news, or the bell is
-//!   still to ring.
+//! - *The wakers.* What a worker at a door has to learn (a job that waits, the
+//!   stop, a door where nobody is) is written here first, and then it is woken. A
+//!   door's waker stays set until the wait there has cleared it, and that worker
+//!   looks here *after* that. So either it sees the news, or the waker is
+//!   still to be set.
 //! - *The supervisor.* It goes to sleep only in a transition that sees that there
 //!   is nothing for it to do, and that leaves a mark. Whatever hands out work
 //!   does so under the same lock: it sees the mark, and wakes the supervisor or
@@ -48,7 +48,7 @@ mod doors;
 mod shutdown;
 mod upkeep;
 
-pub(crate) use commands::{Bell, Calls, Command, DoorId, Job, Plan, Rest, WorkerId};
+pub(crate) use commands::{Calls, Command, DoorId, Job, Plan, Rest, WakeDoors, WorkerId};
 
 use std::collections::VecDeque;
 
@@ -227,7 +227,7 @@ impl<J: Job> Protocol<J> {
         (own.map_or(Command::Search, Command::Work), calls)
     }
 
-    /// The worker at the door has heard the bell, or must leave it for another reason.
+    /// The worker at the door has heard the waker, or must leave it for another reason.
     pub(crate) fn leave_door(
         &mut self,
         me: WorkerId,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::protocol::DoorId;
 use crate::error::Error;
 use crate::logging::{Admitted, LogLimit};
-use crate::sys::{Bell, Ready, Socket, max_payload};
+use crate::sys::{Ready, Socket, Waker, max_payload};
 
 /// Is asked before each datagram is sent, while no lock is held.
 pub(crate) trait SendGuard: std::fmt::Debug + Send + Sync {
@@ -31,8 +31,8 @@ pub(crate) struct SharedSocket {
     lines: RwLock<Option<Box<[Line]>>>,
     /// Set before the sockets go, so that asking costs no lock.
     closed: AtomicBool,
-    /// The process that made the bells; 0 as long as nobody did.
-    bells_of: AtomicU32,
+    /// The process that made the wakers; 0 as long as nobody did.
+    wakers_of: AtomicU32,
     local_addr: SocketAddr,
     reaches_v4: bool,
     send_errors: LogLimit,
@@ -44,34 +44,37 @@ pub(crate) struct SharedSocket {
 impl SharedSocket {
     pub(crate) fn new(sockets: Vec<Arc<Socket>>) -> Self {
         let first = Arc::clone(&sockets[FIRST]);
-        let line = |socket| Line { socket, bell: None };
+        let line = |socket| Line {
+            socket,
+            waker: None,
+        };
         let lines = sockets.into_iter().map(line);
         Self {
             local_addr: first.local_addr(),
             reaches_v4: first.reaches_v4(),
             lines: RwLock::new(Some(lines.collect())),
             closed: AtomicBool::new(false),
-            bells_of: AtomicU32::new(0),
+            wakers_of: AtomicU32::new(0),
             send_errors: LogLimit::new(),
             guard: OnceLock::new(),
         }
     }
 
-    /// Makes the bells, before anyone waits at a socket. Whoever rings before
+    /// Makes the wakers, before anyone waits at a socket. Whoever wakes before
     /// that has written down first what for.
     ///
     /// They are made by the process that waits: one that was forked from it
-    /// would share them, and each ring would wake either of the two.
-    pub(crate) fn make_bells(&self) -> io::Result<()> {
+    /// would share them, and each wake-up would reach one of the two.
+    pub(crate) fn make_wakers(&self) -> io::Result<()> {
         let me = std::process::id();
-        if self.bells_of.load(Ordering::Relaxed) == me {
+        if self.wakers_of.load(Ordering::Relaxed) == me {
             return Ok(());
         }
         let mut lines = self.lines.write().unwrap_or_else(PoisonError::into_inner);
         for line in lines.iter_mut().flatten() {
-            line.bell = Some(Bell::new(&line.socket)?);
+            line.waker = Some(Waker::new(&line.socket)?);
         }
-        self.bells_of.store(me, Ordering::Relaxed);
+        self.wakers_of.store(me, Ordering::Relaxed);
         Ok(())
     }
 
@@ -101,22 +104,22 @@ impl SharedSocket {
     }
 
     /// Wakes whoever waits at a door, or the next that would.
-    pub(crate) fn ring(&self, door: DoorId) {
+    pub(crate) fn wake(&self, door: DoorId) {
         if let Some(socket) = self.borrow(door) {
-            socket.line().ring();
+            socket.line().wake();
         }
     }
 
     /// Wakes whoever waits at any door.
-    pub(crate) fn ring_all(&self) {
+    pub(crate) fn wake_all(&self) {
         let lines = self.lines.read().unwrap_or_else(PoisonError::into_inner);
         for line in lines.iter().flatten() {
-            line.ring();
+            line.wake();
         }
     }
 
     /// Waits until one of several sockets can be received from, the nearest from
-    /// door `near` on, or the first door's bell rings.
+    /// door `near` on, or who waits at the first door is woken.
     pub(crate) fn wait_for_any(
         &self,
         near: DoorId,
@@ -128,7 +131,7 @@ impl SharedSocket {
         Some(Socket::wait_for_any(
             &sockets,
             near,
-            lines[FIRST].bell(),
+            lines[FIRST].waker(),
             timeout,
         ))
     }
@@ -204,24 +207,24 @@ impl SharedSocket {
     }
 }
 
-/// A socket, and the bell of whoever waits there.
+/// A socket, and the waker of whoever waits there.
 #[derive(Debug)]
 struct Line {
     socket: Arc<Socket>,
     /// As soon as somebody may wait there.
-    bell: Option<Bell>,
+    waker: Option<Waker>,
 }
 
 impl Line {
-    fn ring(&self) {
-        if let Some(bell) = &self.bell {
-            bell.ring();
+    fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake();
         }
     }
 
-    fn bell(&self) -> &Bell {
-        let bell = self.bell.as_ref();
-        bell.expect("made before anyone waits at the socket")
+    fn waker(&self) -> &Waker {
+        let waker = self.waker.as_ref();
+        waker.expect("made before anyone waits at the socket")
     }
 }
 
@@ -233,9 +236,9 @@ pub(crate) struct BorrowedSocket<'a> {
 }
 
 impl BorrowedSocket<'_> {
-    /// The bell of whoever waits at the socket.
-    pub(crate) fn bell(&self) -> &Bell {
-        self.line().bell()
+    /// The waker of whoever waits at the socket.
+    pub(crate) fn waker(&self) -> &Waker {
+        self.line().waker()
     }
 
     fn line(&self) -> &Line {

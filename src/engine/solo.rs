@@ -62,7 +62,7 @@ impl Solo {
         executor: impl Executor,
         timeout: Option<Duration>,
     ) -> Result<SoloEnd, Error> {
-        engine.make_bells()?;
+        engine.make_wakers()?;
         let block = match &mut self.block {
             Some(block) => block,
             None => {
@@ -90,7 +90,7 @@ impl Solo {
                     bump(&slot.tally.received, count as u64);
                     bump(&slot.tally.bytes_received, block.filled_bytes());
                     bump(&slot.tally.batches, 1);
-                    // More than one only if the socket receives trains.
+                    // More than one only if the socket receives GRO buffers.
                     for index in 0..count {
                         handling.handle(&block.datagram(index));
                     }
@@ -98,12 +98,12 @@ impl Solo {
                     return Ok(SoloEnd::Served);
                 }
                 Ok(Received::TimedOut) => return Ok(SoloEnd::TimedOut),
-                Ok(Received::Rung) => {}
+                Ok(Received::Woken) => {}
                 Ok(Received::Degraded(news)) => {
                     log_warn!("{}: {news}", engine.socket.local_addr());
                 }
                 Err(error) => match faults.after(error, engine, self.door, &slot.tally) {
-                    AfterFault::Retry | AfterFault::Rung => {}
+                    AfterFault::Retry | AfterFault::Woken => {}
                     AfterFault::Stop(error) => return Err(error),
                 },
             }
@@ -120,7 +120,7 @@ fn receive(
 ) -> Option<io::Result<Received>> {
     if engine.doors().len() == 1 {
         let socket = engine.socket.borrow(*last)?;
-        return Some(socket.receive(block, 1, socket.bell(), timeout));
+        return Some(socket.receive(block, 1, socket.waker(), timeout));
     }
     // From the first that is ready, after the one that was served last.
     let received = match engine.socket.wait_for_any(*last + 1, timeout)? {
@@ -128,13 +128,13 @@ fn receive(
             *last = door;
             let socket = engine.socket.borrow(door)?;
             let at_once = Some(Duration::ZERO);
-            match socket.receive(block, 1, socket.bell(), at_once) {
+            match socket.receive(block, 1, socket.waker(), at_once) {
                 // Another process was quicker: look again, if there is time.
-                Ok(Received::TimedOut) if timeout != at_once => Ok(Received::Rung),
+                Ok(Received::TimedOut) if timeout != at_once => Ok(Received::Woken),
                 received => received,
             }
         }
-        Ok(Ready::Bell) => Ok(Received::Rung),
+        Ok(Ready::Woken) => Ok(Received::Woken),
         Ok(Ready::Nothing) => Ok(Received::TimedOut),
         Err(error) => Err(error),
     };

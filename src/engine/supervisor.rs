@@ -46,7 +46,7 @@ impl Engine {
         );
         let mut panic = None;
         let mut service = None;
-        match self.make_bells().and_then(|()| self.start(upkeep)) {
+        match self.make_wakers().and_then(|()| self.start(upkeep)) {
             Ok(started) => {
                 service = started;
                 self.supervise(&mut watch, &mut panic);
@@ -128,8 +128,8 @@ impl Engine {
     /// Nothing is received any more: waits until what was received is dealt with,
     /// at most to the deadline, which it returns.
     ///
-    /// Whoever is still at a door is rung for again and again: nothing depends on
-    /// one ring.
+    /// Whoever is still at a door is woken again and again: nothing depends on one
+    /// wake-up.
     fn drain(self: &Arc<Self>, watch: &mut Watch, panic: &mut Option<String>) -> Instant {
         let now = Instant::now();
         let timeout = self.config.drain_timeout.min(LONGEST_DRAIN);
@@ -142,13 +142,13 @@ impl Engine {
             self.wait_for_alarm(Some(watch.interval().min(left)));
             self.look(watch, panic);
             if !self.protocol().doors_are_closed() {
-                self.socket.ring_all();
+                self.socket.wake_all();
             }
         }
         // Whoever is at a door holds the socket, and leaves as soon as it hears.
         let grace = Instant::now() + DEPARTURE_GRACE;
         while !self.protocol().doors_are_closed() && Instant::now() < grace {
-            self.socket.ring_all();
+            self.socket.wake_all();
             self.wait_for_alarm(Some(watch.interval()));
         }
         deadline

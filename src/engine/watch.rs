@@ -7,7 +7,7 @@
 //! A worker seen in the same step at two looks waits, computes, or lacks a
 //! processor. To find out costs a system call or two, so it is asked only when
 //! something is left undone. Who *waits* is stuck at once. Who *computes* is stuck
-//! when it has used [`LONGEST_COMPUTING`] of a processor: below that, others would
+//! when it has used 20 ms of a processor: below that, others would
 //! only take the processor from it, unless one is free. Who *lacks* a processor is
 //! not stuck: to wake others would not give it one.
 

@@ -10,7 +10,7 @@ use super::fault::{AfterFault, FaultRun};
 use super::handling::Handling;
 use super::job::Job;
 use super::lane_work::Shift;
-use super::lanes::{LaneId, Parcels};
+use super::lanes::{LaneId, OwnedDatagrams};
 use super::protocol::{Command, DoorId, Plan, WorkerId};
 use super::slot::Slot;
 use super::{Engine, OFTEN, lane_work};
@@ -49,7 +49,7 @@ fn work_until_told(engine: &Engine, me: WorkerId, first: Arc<Batch>) {
         door: me % engine.doors().len(),
         own: Some(first),
         ready: Vec::new(),
-        parcels: Parcels::default(),
+        owned: OwnedDatagrams::default(),
         busy: false,
         received_at: Instant::now(),
         faults: FaultRun::default(),
@@ -115,7 +115,7 @@ struct Worker<'a> {
     /// Room for lanes that become jobs.
     ready: Vec<Job>,
     /// Room for the datagrams of a lane.
-    parcels: Parcels,
+    owned: OwnedDatagrams,
     busy: bool,
     /// When this worker last received anything.
     received_at: Instant,
@@ -165,7 +165,7 @@ impl Worker<'_> {
                     drop(socket);
                     engine.tell_of_no_memory(&cause);
                     if let Some(socket) = engine.socket.borrow(door) {
-                        socket.bell().wait(WITHOUT_MEMORY);
+                        socket.waker().wait(WITHOUT_MEMORY);
                     }
                     return self.leave_door();
                 }
@@ -177,7 +177,7 @@ impl Worker<'_> {
                 continue;
             };
             let limit = engine.config.batch_size;
-            match socket.receive(&mut block, limit, socket.bell(), None) {
+            match socket.receive(&mut block, limit, socket.waker(), None) {
                 Ok(Received::Datagrams(count)) => {
                     drop(socket);
                     self.faults.end();
@@ -204,7 +204,7 @@ impl Worker<'_> {
                     self.ready = ready;
                     return command;
                 }
-                Ok(Received::Rung) => {
+                Ok(Received::Woken) => {
                     drop(block);
                     drop(socket);
                     return self.leave_door();
@@ -220,7 +220,7 @@ impl Worker<'_> {
                     drop(socket);
                     match self.faults.after(error, engine, door, &self.slot.tally) {
                         AfterFault::Retry => {}
-                        AfterFault::Rung => return self.leave_door(),
+                        AfterFault::Woken => return self.leave_door(),
                         AfterFault::Stop(error) => {
                             engine.fail(error);
                             return self.leave_door();
@@ -290,7 +290,7 @@ impl Worker<'_> {
                 lanes,
                 slot: self.slot,
                 handling: &mut self.handling,
-                parcels: &mut self.parcels,
+                owned: &mut self.owned,
             };
             shift.work(id);
         }

@@ -97,8 +97,8 @@ impl Admission {
             return Err(refusal.into());
         }
         let arrival = self.guards.judge(peer, datagram.bytes)?;
-        if datagram.meta.glued {
-            return Err(Refusal::Glued.into());
+        if datagram.meta.unsplit {
+            return Err(Refusal::Unsplit.into());
         }
         if datagram.meta.truncated && self.on_truncated == OnTruncated::Refuse {
             self.log_truncated(peer);

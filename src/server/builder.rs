@@ -1,4 +1,4 @@
-//! The knobs.
+//! The options.
 //!
 //! | room | what it holds |
 //! |---|---|
@@ -29,7 +29,7 @@ use crate::stats::Stats;
 pub(crate) trait Style: Sized {
     const LIFETIME: Lifetime;
     const MAX_WORKERS: usize;
-    /// The knob that sets how many work at the same time.
+    /// The option that sets how many work at the same time.
     const WORKERS_KNOB: &'static str;
     fn from_core(core: Core) -> Self;
 }
@@ -37,7 +37,7 @@ pub(crate) trait Style: Sized {
 /// Sets a server up: made by `builder()` of either server, ended by
 /// [`bind`](Self::bind), [`bind_fn`](Self::bind_fn) or [`from_socket`](Self::from_socket).
 ///
-/// What makes no sense is refused there, by an [`Error::Config`] that names the knob.
+/// What makes no sense is refused there, by an [`Error::Config`] that names the option.
 ///
 /// # Examples
 /// ```
@@ -271,11 +271,13 @@ impl<S: Style> Builder<S> {
         self
     }
 
-    /// Is called on the serving thread every [`poll_interval`](Self::poll_interval)
-    /// while serving, with the stats of that moment. It should be quick: while
-    /// it runs, nobody looks after stuck workers, and a shutdown waits for it to
-    /// return, whatever [`drain_timeout`](Self::drain_timeout) is. Defaults to
-    /// nothing; then an idle server never wakes up.
+    /// Is called every [`poll_interval`](Self::poll_interval) while serving, with
+    /// the stats of that moment, on a thread of its own: it delays nobody. What it
+    /// misses by taking longer is left out. A shutdown waits for it to return, at
+    /// most for [`drain_timeout`](Self::drain_timeout), and leaves it behind then.
+    /// Defaults to nothing; then there is no such thread, and an idle server never
+    /// wakes up. Serving fails with [`Error::StartService`] if there is no thread
+    /// for it.
     ///
     /// # Examples
     /// ```
@@ -303,7 +305,7 @@ impl<S: Style> Builder<S> {
     /// `factory` makes. No thread is started yet.
     ///
     /// # Errors
-    /// [`Error::Resolve`], [`Error::Bind`], and [`Error::Config`] for knobs that make no sense.
+    /// [`Error::Resolve`], [`Error::Bind`], and [`Error::Config`] for options that make no sense.
     ///
     /// # Examples
     /// ```
@@ -358,7 +360,7 @@ impl<S: Style> Builder<S> {
     /// # Errors
     /// [`Error::TakeOver`] if it cannot be served: if it is not a UDP socket of
     /// IPv4 or IPv6, not bound, or connected. [`Error::Config`] as for `bind`
-    /// and for knobs that a bound socket cannot follow any more.
+    /// and for options that a bound socket cannot follow any more.
     ///
     /// # Examples
     /// ```

@@ -70,7 +70,7 @@ macro_rules! server_methods {
                 Self::builder().bind_fn(addr, f)
             }
 
-            /// All knobs, at their defaults.
+            /// All options, at their defaults.
             ///
             /// # Examples
             /// ```

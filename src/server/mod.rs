@@ -2,7 +2,7 @@
 //!
 //! | room | what it holds |
 //! |---|---|
-//! | `builder` | the knobs |
+//! | `builder` | the options |
 //! | `multicast` | what is set, joined and left for sending to many and hearing it |
 //! | `settings` | their values, defaults and limits |
 //! | `hooks` | what users may hook in, contained |

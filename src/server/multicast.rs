@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use crate::error::Error;
 use crate::sys::{self, Interface, Socket};
 
-/// Values of the knobs; what was not said stays as the system or the socket has it.
+/// Values of the options; what was not said stays as the system or the socket has it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Multicast {
     /// Joined at `bind`, in this order.
@@ -38,8 +38,8 @@ impl Multicast {
 
     /// Sets what concerns sending. Every socket of a server needs it.
     pub(crate) fn set_up(&self, socket: &UdpSocket) -> Result<(), Error> {
-        let refused = |knob| {
-            move |error: io::Error| Error::config(knob, format!("the system refuses: {error}"))
+        let refused = |option| {
+            move |error: io::Error| Error::config(option, format!("the system refuses: {error}"))
         };
         if let Some(ttl) = self.ttl {
             sys::set_multicast_ttl(socket, ttl).map_err(refused("multicast_ttl"))?;
@@ -48,15 +48,15 @@ impl Multicast {
             sys::set_multicast_loop(socket, on).map_err(refused("multicast_loop"))?;
         }
         if let Some(interface) = &self.interface {
-            let knob = "multicast_interface";
+            let option = "multicast_interface";
             let reaches_v4 = sys::reaches_v4(socket).map_err(|cause| Error::TakeOver { cause })?;
             if matches!(interface, Interface::Address(_)) && !reaches_v4 {
                 let problem = format!(
                     "{interface}: for IPv6 alone, an interface is told by its index or name"
                 );
-                return Err(Error::config(knob, problem));
+                return Err(Error::config(option, problem));
             }
-            sys::set_multicast_interface(socket, interface).map_err(refused(knob))?;
+            sys::set_multicast_interface(socket, interface).map_err(refused(option))?;
         }
         if let Some(allow) = self.broadcast {
             sys::set_broadcast(socket, allow).map_err(refused("allow_broadcast"))?;

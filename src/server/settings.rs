@@ -1,4 +1,4 @@
-//! The knobs' values, with their defaults and limits.
+//! The options' values, with their defaults and limits.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -27,12 +27,12 @@ pub enum OnTruncated {
     Deliver,
 }
 
-/// Values of all knobs.
+/// Values of all options.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) workers: RangeInclusive<usize>,
-    /// The knob that set `workers`, for the error.
-    pub(crate) workers_knob: &'static str,
+    /// The option that set `workers`, for the error.
+    pub(crate) workers_option: &'static str,
     pub(crate) max_packet_size: usize,
     pub(crate) on_truncated: OnTruncated,
     pub(crate) shed_older_than: Option<Duration>,
@@ -56,10 +56,10 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// The defaults, for at most `max_workers` workers.
-    pub(crate) fn new(max_workers: usize, workers_knob: &'static str) -> Self {
+    pub(crate) fn new(max_workers: usize, workers_option: &'static str) -> Self {
         Self {
             workers: at_most(max_workers),
-            workers_knob,
+            workers_option,
             max_packet_size: LARGEST_DATAGRAM,
             on_truncated: OnTruncated::default(),
             shed_older_than: None,
@@ -82,29 +82,29 @@ impl Settings {
         }
     }
 
-    /// Refuses what makes no sense, naming the knob.
+    /// Refuses what makes no sense, naming the option.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let (min, max) = (*self.workers.start(), *self.workers.end());
-        let knob = self.workers_knob;
+        let option = self.workers_option;
         if min == 0 || max == 0 {
-            return Err(Error::config(knob, "0 workers cannot serve; at least 1"));
+            return Err(Error::config(option, "0 workers cannot serve; at least 1"));
         }
         if min > max {
             let problem = format!("the minimum {min} is above the maximum {max}");
-            return Err(Error::config(knob, problem));
+            return Err(Error::config(option, problem));
         }
-        let range = |knob, value: usize, most: usize, unit: &str| {
+        let range = |option, value: usize, most: usize, unit: &str| {
             if (1..=most).contains(&value) {
                 return Ok(());
             }
             let problem = format!("{value} is not between 1 and {most} {unit}");
-            Err(Error::config(knob, problem))
+            Err(Error::config(option, problem))
         };
-        range(knob, max, MOST_WORKERS, "workers")?;
+        range(option, max, MOST_WORKERS, "workers")?;
         range("shards", self.shards, MOST_SHARDS, "sockets")?;
         if self.shards > max {
             let shards = self.shards;
-            let problem = format!("{shards} sockets need as many workers; {knob} allows {max}");
+            let problem = format!("{shards} sockets need as many workers; {option} allows {max}");
             return Err(Error::config("shards", problem));
         }
         if self.shards > 1 && !sys::Socket::SHARDS {
@@ -118,9 +118,9 @@ impl Settings {
             ("receive_buffer", self.receive_buffer),
             ("send_buffer", self.send_buffer),
         ];
-        for (knob, size) in buffers {
+        for (option, size) in buffers {
             if let Some(size) = size {
-                range(knob, size, LARGEST_BUFFER, "bytes")?;
+                range(option, size, LARGEST_BUFFER, "bytes")?;
             }
         }
         if self.shed_older_than.is_some_and(|age| age.is_zero()) {
@@ -142,18 +142,18 @@ impl Settings {
         self.guards.check()
     }
 
-    /// Refuses knobs that only a socket not yet bound can follow.
+    /// Refuses options that only a socket not yet bound can follow.
     pub(crate) fn check_taken_over(&self) -> Result<(), Error> {
-        let knobs = [
+        let options = [
             ("allow_reuse_address", self.reuse_address),
             ("allow_reuse_port", self.reuse_port),
             ("only_v6", self.only_v6.is_some()),
             ("shards", self.shards > 1),
         ];
-        match knobs.into_iter().find(|(_, is_set)| *is_set) {
-            Some((knob, _)) => {
+        match options.into_iter().find(|(_, is_set)| *is_set) {
+            Some((option, _)) => {
                 let problem = "a socket that is bound already cannot be set up any more";
-                Err(Error::config(knob, problem))
+                Err(Error::config(option, problem))
             }
             None => Ok(()),
         }

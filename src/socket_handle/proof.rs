@@ -89,11 +89,11 @@ impl DetachedHandle {
     /// ```
     /// # use socketserver::{DetachedHandle, Error};
     /// fn after_a_handshake(handle: &DetachedHandle, answer: &[u8]) -> Result<(), Error> {
-    ///     handle.vouch_for(handle.peer_addr());
+    ///     handle.mark_validated(handle.peer_addr());
     ///     handle.reply(answer)
     /// }
     /// ```
-    pub fn vouch_for(&self, addr: SocketAddr) {
+    pub fn mark_validated(&self, addr: SocketAddr) {
         if let Some(proofs) = self.proofs.upgrade() {
             proofs.mark_validated(addr, Instant::now());
         }

@@ -75,7 +75,7 @@ refusals! {
     /// saying where they meet, as its message about them was cut off
     /// (`MSG_CTRUNC`). Happens only on a socket that was handed in with
     /// `UDP_GRO` and many other options switched on.
-    Glued: "glued together", "several datagrams that cannot be told apart";
+    Unsplit: "unsplit together", "several datagrams that cannot be told apart";
     /// Longer than `max_packet_size`, with [`OnTruncated::Refuse`](crate::OnTruncated::Refuse).
     Truncated: "truncated", "longer than max_packet_size";
     /// The [`verify_request`](crate::Builder::verify_request) hook said no.

@@ -13,7 +13,7 @@ pub(crate) enum ReceiveFault {
     /// A pending socket error: it tells of a datagram that was sent earlier and
     /// nothing of what can be received, and anyone can forge it. Reading it has
     /// consumed it: count it and go on.
-    LateNews,
+    PendingError,
     /// The system lacks something for now: count it, back off if it repeats, go on.
     Exhausted,
     /// An error that no receive of this kind is known to have: as a shortage,
@@ -32,13 +32,13 @@ impl ReceiveFault {
             ErrorKind::ConnectionRefused
             | ErrorKind::ConnectionReset
             | ErrorKind::HostUnreachable
-            | ErrorKind::NetworkUnreachable => return Self::LateNews,
+            | ErrorKind::NetworkUnreachable => return Self::PendingError,
             ErrorKind::NetworkDown | ErrorKind::OutOfMemory => return Self::Exhausted,
             _ => {}
         }
         match error.raw_os_error() {
             Some(raw::NO_BUFFERS) => Self::Exhausted,
-            Some(code) if raw::LATE_NEWS.contains(&code) => Self::LateNews,
+            Some(code) if raw::PENDING_ERRORS.contains(&code) => Self::PendingError,
             Some(code) if raw::FATAL.contains(&code) => Self::Fatal,
             _ => Self::Unforeseen,
         }
@@ -92,7 +92,7 @@ impl SendFault {
 
     /// Whether it may be about an earlier datagram, of which news has come
     /// only now. What is wrong with an address shows at once.
-    pub(crate) fn may_be_late_news(self) -> bool {
+    pub(crate) fn may_be_pending_error(self) -> bool {
         matches!(
             self,
             Self::TooLong | Self::Unreachable | Self::NotPermitted | Self::Other
@@ -105,7 +105,7 @@ impl SendFault {
 mod raw {
     /// What an ICMP message becomes besides (`icmp_err_convert` and
     /// `icmpv6_err_convert` of Linux; in BSDs `inetctlerrmap`).
-    pub(super) const LATE_NEWS: &[i32] = &[
+    pub(super) const PENDING_ERRORS: &[i32] = &[
         libc::EPROTO,
         libc::EMSGSIZE,
         libc::EACCES,
@@ -132,7 +132,7 @@ mod raw {
     const WSAENETRESET: i32 = 10_052;
     const WSAENOBUFS: i32 = 10_055;
 
-    pub(super) const LATE_NEWS: &[i32] = &[WSAENETRESET, WSAEMSGSIZE];
+    pub(super) const PENDING_ERRORS: &[i32] = &[WSAENETRESET, WSAEMSGSIZE];
     pub(super) const FATAL: &[i32] = &[WSAEBADF, WSAENOTSOCK, WSAEFAULT];
     pub(super) const NO_BUFFERS: i32 = WSAENOBUFS;
     pub(super) const MESSAGE_TOO_LONG: i32 = WSAEMSGSIZE;
@@ -168,7 +168,7 @@ mod tests {
             libc::EOPNOTSUPP,
             libc::EHOSTDOWN,
         ] {
-            assert_eq!(received(code), ReceiveFault::LateNews, "errno {code}");
+            assert_eq!(received(code), ReceiveFault::PendingError, "errno {code}");
         }
     }
 

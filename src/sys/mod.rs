@@ -6,18 +6,18 @@
 //!
 //! | item | what it promises |
 //! |---|---|
-//! | [`Socket`] | one bound UDP socket; no call on it blocks without hearing the [`Bell`] or a deadline |
-//! | [`Socket::receive`] | waits for datagrams, the bell or the deadline, whichever comes first |
+//! | [`Socket`] | one bound UDP socket; no call on it blocks without hearing the [`Waker`] or a deadline |
+//! | [`Socket::receive`] | waits for datagrams, the waker or the deadline, whichever comes first |
 //! | [`Socket::SHARDS`] | whether the kernel spreads peers over several sockets of one address |
 //! | [`Socket::wait_for_any`] | waits at several sockets at once (only where there may be several) |
 //! | [`Socket::send_now`] | one datagram, the kernel's answer, never waits |
 //! | [`Socket::has_pending`] | whether a datagram could be received now (`true` where that cannot be known) |
-//! | [`Socket::receives_trains`] | whether several datagrams may arrive as one, which a block then splits |
+//! | [`Socket::receives_gro`] | whether several datagrams may arrive as one, which a block then splits |
 //! | [`Socket::is_backlogged`] | whether the receive buffer fills up (`false` where that cannot be known) |
-//! | [`Socket::discard_late_news`] | forgets errors that are queued, and says whether there were any (`false` where that cannot be known) |
+//! | [`Socket::discard_pending_errors`] | forgets errors that are queued, and says whether there were any (`false` where that cannot be known) |
 //! | [`Socket::kernel_drops`], [`Socket::unread_bytes`] | what the kernel's queue lost and holds, `None` where that cannot be known |
-//! | [`Bell`] | wakes the one thread that waits in `receive` |
-//! | [`Alarm`] | where the supervisor waits: woken by whoever rings, or by a timer that others set |
+//! | [`Waker`] | wakes the one thread that waits in `receive` |
+//! | [`Alarm`] | where the supervisor waits: woken by anyone, or by a timer that others set |
 //! | [`ReceiveBlock`] | room for a batch of received datagrams |
 //! | [`segments_work`] | whether several datagrams to one peer can leave as one segmented send |
 //! | [`SendQueue`] | room for a batch of datagrams to send, and the loop that sends it |
@@ -60,7 +60,7 @@ pub(crate) use open::{Options, ask_for_send_buffer, bind, reaches_v4, set_buffer
 #[cfg(any(fuzzing, test))]
 pub(crate) use platform::read_control_messages;
 pub(crate) use platform::{
-    Alarm, Bell, ReceiveBlock, SendQueue, Socket, ThreadProbe, ThreadUsage, name_thread,
+    Alarm, ReceiveBlock, SendQueue, Socket, ThreadProbe, ThreadUsage, Waker, name_thread,
     segments_work, try_thread,
 };
 pub(crate) use send_loop::{Patience, SendReport, same, send_one};
@@ -78,8 +78,8 @@ use std::time::Duration;
 pub(crate) enum Received {
     /// This many datagrams stand in the block.
     Datagrams(usize),
-    /// Somebody rang the bell. It is silent again.
-    Rung,
+    /// Somebody rang the waker. It is silent again.
+    Woken,
     /// The deadline passed.
     TimedOut,
     /// The system was found to refuse something, which costs speed and nothing
@@ -93,8 +93,8 @@ pub(crate) enum Received {
 pub(crate) enum Ready {
     /// This socket can be received from.
     Socket(usize),
-    /// Somebody rang the bell. It is silent again.
-    Bell,
+    /// Somebody rang the waker. It is silent again.
+    Woken,
     /// The time is up.
     Nothing,
 }
@@ -115,13 +115,13 @@ pub(crate) struct TakeOver {
 #[derive(Debug, Clone, Copy)]
 #[allow(dead_code, reason = "a block of one slot passes over the others")]
 pub(crate) struct BlockShape {
-    /// Datagrams, or trains of them.
+    /// Datagrams, or GRO buffers of them.
     pub(crate) slots: usize,
     /// The longest datagram, in bytes.
     pub(crate) max_packet_size: usize,
-    /// Each slot may receive a train: several datagrams as one
-    /// ([`Socket::receives_trains`]).
-    pub(crate) trains: bool,
+    /// Each slot may receive a GRO buffer: several datagrams as one
+    /// ([`Socket::receives_gro`]).
+    pub(crate) gro: bool,
 }
 
 /// How a [`SendQueue`] sends.
@@ -164,7 +164,7 @@ pub(crate) struct Meta {
     /// Whether the datagram was longer than its bytes.
     pub(crate) truncated: bool,
     /// Whether these may be several datagrams that cannot be told apart.
-    pub(crate) glued: bool,
+    pub(crate) unsplit: bool,
 }
 
 /// The largest UDP payload towards `peer`, in bytes: what is left of 65,535 after

@@ -7,10 +7,10 @@
 //! One forged source address must not cost other clients their replies.
 //!
 //! The error need not even be the message's own: on a socket with `IP_RECVERR`
-//! (ip(7)) the next call, whatever it sends, returns late news about an earlier
-//! datagram, and sends nothing. Returning it clears it. So what may be such news
+//! (ip(7)) the next call, whatever it sends, returns the pending socket error of an earlier
+//! datagram, and sends nothing. Returning it clears it. So what may be such an error
 //! gets a second try, and only an error that stays is the message's. Other threads
-//! that send to peers that are gone make news all the while: as long as there was
+//! that send to peers that are gone make them all the while: as long as there was
 //! more of it, an error has not stayed.
 
 use std::io;
@@ -39,9 +39,9 @@ pub(super) trait Wire {
     /// Waits out a shortage of memory.
     fn pause(&mut self, length: Duration);
 
-    /// Forgets late news that is queued; whether there was any (`false` where
+    /// Forgets a pending socket error that is queued; whether there was any (`false` where
     /// that cannot be known).
-    fn discard_late_news(&mut self) -> bool;
+    fn discard_pending_errors(&mut self) -> bool;
 }
 
 impl Wire for &Socket {
@@ -57,8 +57,8 @@ impl Wire for &Socket {
         std::thread::sleep(length);
     }
 
-    fn discard_late_news(&mut self) -> bool {
-        Socket::discard_late_news(self)
+    fn discard_pending_errors(&mut self) -> bool {
+        Socket::discard_pending_errors(self)
     }
 }
 
@@ -96,11 +96,11 @@ pub(crate) trait SendReport {
 /// Sends all messages, or all that find room at once if there is no patience.
 pub(super) fn send_all<W: Wire>(messages: &mut impl Messages<W>, wire: &mut W, patience: Patience) {
     let mut paused = false;
-    let mut news_heard = 0;
+    let mut passed_over = 0;
     while !messages.is_empty() {
         let error = match messages.send(wire) {
             Ok(()) => {
-                (paused, news_heard) = (false, 0);
+                (paused, passed_over) = (false, 0);
                 continue;
             }
             Err(error) => error,
@@ -126,9 +126,9 @@ pub(super) fn send_all<W: Wire>(messages: &mut impl Messages<W>, wire: &mut W, p
                 paused = true;
                 continue;
             }
-            fault if fault.may_be_late_news() && news_heard < MOST_NEWS => {
-                news_heard += 1;
-                if news_heard == 1 || wire.discard_late_news() {
+            fault if fault.may_be_pending_error() && passed_over < MOST_PENDING_ERRORS => {
+                passed_over += 1;
+                if passed_over == 1 || wire.discard_pending_errors() {
                     continue;
                 }
             }
@@ -142,7 +142,7 @@ pub(super) fn send_all<W: Wire>(messages: &mut impl Messages<W>, wire: &mut W, p
         if is_full || !messages.split() {
             messages.give_up(&error);
         }
-        (paused, news_heard) = (false, 0);
+        (paused, passed_over) = (false, 0);
     }
 }
 
@@ -195,9 +195,9 @@ pub(crate) fn same(error: &io::Error) -> io::Error {
     }
 }
 
-/// Errors in a row that are taken for late news about others: no flood of it
+/// Errors in a row that are taken for pending socket errors about others: no flood of them
 /// may hold a worker up for long.
-const MOST_NEWS: u32 = 64;
+const MOST_PENDING_ERRORS: u32 = 64;
 
 /// The one pause that a shortage of memory gets.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(1);
@@ -214,8 +214,8 @@ mod tests {
         errors: BTreeMap<usize, VecDeque<i32>>,
         waits: usize,
         pauses: usize,
-        /// How often there is still news to forget.
-        news: usize,
+        /// How often there is still a pending error to forget.
+        pending: usize,
     }
 
     impl Wire for Script {
@@ -231,9 +231,9 @@ mod tests {
             self.pauses += 1;
         }
 
-        fn discard_late_news(&mut self) -> bool {
-            let had_some = self.news > 0;
-            self.news = self.news.saturating_sub(1);
+        fn discard_pending_errors(&mut self) -> bool {
+            let had_some = self.pending > 0;
+            self.pending = self.pending.saturating_sub(1);
             had_some
         }
     }
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn late_news_about_others_costs_no_entry_its_turn() {
+    fn pending_error_about_others_costs_no_entry_its_turn() {
         for code in [
             libc::ECONNREFUSED,
             libc::EHOSTUNREACH,
@@ -339,7 +339,7 @@ mod tests {
             let errors = [(0, [code; 10].into()), (1, [code; 3].into())];
             let storm = Script {
                 errors: errors.into(),
-                news: 9 + 1,
+                pending: 9 + 1,
                 ..Script::default()
             };
             let (ends, _) = run_script(2, usize::MAX, storm, Patience::None);

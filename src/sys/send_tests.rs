@@ -75,7 +75,7 @@ impl Wire for Kernel {
 
     fn pause(&mut self, _length: Duration) {}
 
-    fn discard_late_news(&mut self) -> bool {
+    fn discard_pending_errors(&mut self) -> bool {
         false
     }
 }
@@ -313,7 +313,7 @@ fn a_destination_that_takes_no_segments_costs_one_call_more_once() {
     if !SEGMENTS {
         return;
     }
-    // EIO may be late news, so it is tried again before it is believed.
+    // EIO may be a pending socket error, so it is tried again before it is believed.
     for (host, failing) in [(NO_SEGMENTS, 1), (NO_OFFLOAD, 2)] {
         let mut world = World::new(true);
         for round in 1..=10 {

@@ -59,7 +59,7 @@ fn names_show_what_they_are() {
     let control = "* no: a name cannot contain ':', spaces or invisible characters";
     for name in [
         "escape\x1b[31mred-and-a-few-more",
-        "bell\x07-and-a-few-more-letters",
+        "waker\x07-and-a-few-more-letters",
         "nul\0-and-a-few-more-letters",
         "line\nbreak-and-a-few-more",
         "two words and some more",

@@ -132,7 +132,7 @@ fn a_taken_port_is_told_in_one_line() {
 
 #[test]
 fn nonsense_workers_are_refused_by_name() {
-    for (args, knob) in [
+    for (args, option) in [
         (&["127.0.0.1:0", "--workers", "0"][..], "workers"),
         (
             &["127.0.0.1:0", "--forking", "--workers", "0"][..],
@@ -144,7 +144,7 @@ fn nonsense_workers_are_refused_by_name() {
         assert_eq!(
             end.stderr,
             [format!(
-                "uppercase_echo: {knob}: 0 workers cannot serve; at least 1"
+                "uppercase_echo: {option}: 0 workers cannot serve; at least 1"
             )]
         );
     }

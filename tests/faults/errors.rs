@@ -24,15 +24,15 @@ pub(crate) fn cases() -> Vec<Case> {
 /// Shortages, an error that nobody foresaw, and a pending socket error, which
 /// tells of what was sent earlier.
 const SHORTAGES: [&str; 4] = ["ENOMEM", "ENOBUFS", "ENETDOWN", "EIO"];
-const LATE_NEWS: &str = "ECONNREFUSED";
+const PENDING_ERRORS: &str = "ECONNREFUSED";
 
 /// How often a reply is tried that a shortage keeps back: again after a pause.
 const TRIES_FOR_MEMORY: u64 = 2;
-/// How often one is tried whose error may be late news about another.
+/// How often one is tried whose error may be a pending socket error about another.
 const TRIES_FOR_NEWS: u64 = 2;
 
 fn receives_that_fail_now_and_then_lose_nothing_and_are_counted() {
-    for error in SHORTAGES.into_iter().chain([LATE_NEWS]) {
+    for error in SHORTAGES.into_iter().chain([PENDING_ERRORS]) {
         let server = Injection::of(error, "recvmmsg", "3+4");
         server.ask_all(60);
         let end = server.end();
@@ -45,7 +45,7 @@ fn receives_that_fail_now_and_then_lose_nothing_and_are_counted() {
 }
 
 fn receives_that_always_fail_neither_spin_nor_keep_from_ending() {
-    for error in ["ENOMEM", LATE_NEWS] {
+    for error in ["ENOMEM", PENDING_ERRORS] {
         let server = Injection::of(error, "recvmmsg", "5+");
         let replies = server.ask_some(10);
         assert!((1..10).contains(&replies), "{error}: {replies} of 10 came");
@@ -58,7 +58,11 @@ fn receives_that_always_fail_neither_spin_nor_keep_from_ending() {
         let injected = end.injected("recvmmsg");
         // A shortage pauses for 4 ms each, a flood of the other every 16, after
         // many quick ones.
-        let most = if error == LATE_NEWS { 50_000 } else { 2_000 };
+        let most = if error == PENDING_ERRORS {
+            50_000
+        } else {
+            2_000
+        };
         assert!((5..most).contains(&injected), "{error}: {end:?}");
         assert_eq!(end.count("receive errors"), injected, "{error}: {end:?}");
         let warned = end
@@ -94,10 +98,10 @@ fn a_receive_error_that_does_not_end_ends_the_server_with_it() {
     }
 }
 
-/// A shortage gets a pause and a second try, and so does what may be late news
+/// A shortage gets a pause and a second try, and so does what may be a pending socket error
 /// about another datagram.
 fn sends_that_fail_now_and_then_lose_nothing() {
-    for error in SHORTAGES.into_iter().chain([LATE_NEWS, "EAGAIN"]) {
+    for error in SHORTAGES.into_iter().chain([PENDING_ERRORS, "EAGAIN"]) {
         let server = Injection::of(error, "sendmmsg", "2+2");
         server.ask_all(40);
         let end = server.end();

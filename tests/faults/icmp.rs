@@ -17,7 +17,7 @@ pub(crate) fn cases() -> Vec<Case> {
             clients_that_vanished_are_counted_where_errors_are_reported,
         }
         &[Need::FastPath] => {
-            late_news_of_one_peer_costs_no_other_its_reply,
+            pending_error_of_one_peer_costs_no_other_its_reply,
         }
         &[Need::Root, Need::Tool("ip")] => {
             forged_icmp_stops_nothing,
@@ -95,7 +95,7 @@ fn clients_that_vanished_are_counted_where_errors_are_reported() {
 }
 
 /// The first send after the news came gets to hear it instead of being sent.
-fn late_news_of_one_peer_costs_no_other_its_reply() {
+fn pending_error_of_one_peer_costs_no_other_its_reply() {
     let nobody = UdpSocket::bind(ANY_PORT).and_then(|socket| socket.local_addr());
     let nobody = nobody.expect("a port that is free again");
     let server = ThreadingUdpServer::from_socket(reporting_socket(), move || {

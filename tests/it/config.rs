@@ -1,4 +1,4 @@
-//! Knobs, their defaults, and what `bind` says when it fails.
+//! Options, their defaults, and what `bind` says when it fails.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
@@ -15,7 +15,7 @@ use crate::support::{
 };
 
 for_both_servers! {
-    nonsense_is_refused_at_bind_with_the_knobs_name,
+    nonsense_is_refused_at_bind_with_the_options_name,
     a_taken_port_is_said_in_a_sentence,
     an_address_that_cannot_be_resolved_is_an_error,
     the_defaults_are_as_documented,
@@ -25,17 +25,17 @@ for_both_servers! {
 type Threading = Builder<ThreadingUdpServer>;
 type Forking = Builder<ForkingStyleUdpServer>;
 
-/// The knob and the problem that an error names.
+/// The option and the problem that an error names.
 #[track_caller]
 fn refusal<S: UdpServer>(builder: S::Builder) -> (&'static str, String) {
     match builder.bind_fn(ANY_PORT, echo) {
-        Err(Error::Config { knob, problem }) => (knob, problem),
+        Err(Error::Config { option, problem }) => (option, problem),
         Err(other) => panic!("an error of another kind: {other}"),
         Ok(_) => panic!("nonsense was accepted"),
     }
 }
 
-fn nonsense_is_refused_at_bind_with_the_knobs_name<S: UdpServer>() {
+fn nonsense_is_refused_at_bind_with_the_options_name<S: UdpServer>() {
     let cases = [
         ("max_packet_size", S::builder().max_packet_size(0)),
         ("max_packet_size", S::builder().max_packet_size(65_536)),
@@ -49,8 +49,8 @@ fn nonsense_is_refused_at_bind_with_the_knobs_name<S: UdpServer>() {
         ("stack_size", S::builder().stack_size(usize::MAX)),
     ];
     for (name, builder) in cases {
-        let (knob, problem) = refusal::<S>(builder);
-        assert_eq!(knob, name, "the knob that was turned: {problem}");
+        let (option, problem) = refusal::<S>(builder);
+        assert_eq!(option, name, "the option that was turned: {problem}");
         assert!(!problem.is_empty(), "{name}: the problem is said");
     }
 }
@@ -89,8 +89,8 @@ fn max_children_that_make_no_sense_are_refused_under_that_name() {
         ForkingStyleUdpServer::builder().max_children(usize::MAX),
     ];
     for builder in cases {
-        let (knob, _) = refusal::<ForkingStyleUdpServer>(builder);
-        assert_eq!(knob, "max_children", "not the other server's knob");
+        let (option, _) = refusal::<ForkingStyleUdpServer>(builder);
+        assert_eq!(option, "max_children", "not the other server's option");
     }
 }
 
@@ -115,8 +115,8 @@ fn a_later_max_children_replaces_an_earlier_one() {
 fn a_send_buffer_that_makes_no_sense_is_refused() {
     for size in [0, usize::MAX] {
         let builder = ThreadingUdpServer::builder().send_buffer(size);
-        let (knob, _) = refusal::<ThreadingUdpServer>(builder);
-        assert_eq!(knob, "send_buffer");
+        let (option, _) = refusal::<ThreadingUdpServer>(builder);
+        assert_eq!(option, "send_buffer");
     }
 }
 

@@ -17,7 +17,7 @@ for_both_servers! {
     errors_and_panics_under_load_cost_nobody_else_anything,
     a_stuck_handler_does_not_delay_the_rest_of_its_batch,
     three_stuck_handlers_of_four_do_not_delay_the_rest_of_their_batch,
-    twenty_stuck_handlers_do_not_stop_a_server_with_default_knobs,
+    twenty_stuck_handlers_do_not_stop_a_server_with_default_options,
     service_actions_goes_on_while_every_worker_is_stuck,
     one_stuck_handler_of_two_does_not_stop_the_server,
     a_snapshot_under_load_never_shows_more_settled_than_received,
@@ -162,7 +162,7 @@ fn one_stuck_handler_of_two_does_not_stop_the_server<S: UdpServer>() {
     client.expect_reply(b"stick");
 }
 
-fn twenty_stuck_handlers_do_not_stop_a_server_with_default_knobs<S: UdpServer>() {
+fn twenty_stuck_handlers_do_not_stop_a_server_with_default_options<S: UdpServer>() {
     let gate = Gate::new();
     let held = gate.clone();
     let server = S::serving(move |bytes, _, socket| {

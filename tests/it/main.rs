@@ -15,7 +15,7 @@
 //! | `order` | one peer's datagrams one after another |
 //! | `shards` | several sockets, one server |
 //! | `trains` | several datagrams that the kernel delivers as one |
-//! | `config` | knobs, defaults, errors of `bind` |
+//! | `config` | options, defaults, errors of `bind` |
 //! | `guards` | what a hostile network gets |
 //! | `takeover` | sockets that were handed in or passed to the process |
 //! | `privileges` | binding as root, serving as nobody |

@@ -222,7 +222,7 @@ fn a_dual_stack_server_hears_groups_of_both_families() {
 }
 
 #[test]
-fn nonsense_is_refused_at_bind_with_the_knobs_name() {
+fn nonsense_is_refused_at_bind_with_the_options_name() {
     let joining = |group: IpAddr, interface| builder().join_multicast(group, interface);
     let nobodys = Ipv4Addr::new(192, 0, 2, 1);
     let cases = [
@@ -284,8 +284,8 @@ fn a_group_that_the_socket_cannot_hear_is_refused() {
     let refusal = |addr: &str, builder: Builder<ThreadingUdpServer>| {
         let error = builder.bind_fn(addr, echo).expect_err("it hears nothing");
         match error {
-            Error::Config { knob, problem } => {
-                assert_eq!(knob, "join_multicast");
+            Error::Config { option, problem } => {
+                assert_eq!(option, "join_multicast");
                 problem
             }
             other => panic!("an error of another kind: {other}"),

@@ -136,8 +136,8 @@ fn what_handle_request_keeps_ends_when_the_server_is_spawned() {
 }
 
 #[test]
-fn a_bound_socket_refuses_knobs_that_come_too_late() {
-    for (knob, builder) in [
+fn a_bound_socket_refuses_options_that_come_too_late() {
+    for (option, builder) in [
         ("only_v6", ThreadingUdpServer::builder().only_v6(true)),
         (
             "allow_reuse_address",
@@ -151,8 +151,8 @@ fn a_bound_socket_refuses_knobs_that_come_too_late() {
         let socket = UdpSocket::bind(ANY_PORT).expect("bound");
         let refused = builder.from_socket(socket, || echo as fn(&[u8], _, &_) -> _);
         match refused {
-            Err(Error::Config { knob: named, .. }) => assert_eq!(named, knob),
-            other => panic!("{knob} is not refused: {other:?}"),
+            Err(Error::Config { option: named, .. }) => assert_eq!(named, option),
+            other => panic!("{option} is not refused: {other:?}"),
         }
     }
 }

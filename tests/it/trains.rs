@@ -54,7 +54,7 @@ fn each_datagram_of_a_train_is_handled_answered_and_counted() {
 }
 
 #[test]
-fn without_the_knob_a_train_comes_as_datagrams() {
+fn without_the_option_a_train_comes_as_datagrams() {
     let server = TestServer::spawn(ThreadingUdpServer::bind_fn(ANY_PORT, echo).expect("bound"));
     let client = client();
     send_train(&client, server.local_addr(), 20, 100);

@@ -121,7 +121,7 @@ fn disorder_would_be_found() {
             text: text.to_owned(),
         }])
     };
-    assert_eq!(judge("src/stats.rs", "use crate::sys::Bell;"), [""; 0]);
+    assert_eq!(judge("src/stats.rs", "use crate::sys::Waker;"), [""; 0]);
     assert_eq!(
         judge("src/stats.rs", "// use crate::engine::Engine;"),
         [""; 0]

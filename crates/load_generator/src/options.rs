@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for (knob, value) in [
+        for (option, value) in [
             ("--peers", "0"),
             ("--peers", "65536"),
             ("--window", "0"),
@@ -161,8 +161,8 @@ mod tests {
             ("--rate", "0"),
             ("--rate", "nan"),
         ] {
-            let parsed = Options::try_parse_from(["udp_load", "127.0.0.1:9", knob, value]);
-            assert!(parsed.is_err(), "{knob} {value}");
+            let parsed = Options::try_parse_from(["udp_load", "127.0.0.1:9", option, value]);
+            assert!(parsed.is_err(), "{option} {value}");
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use super::Model;
 use crate::engine::lanes::Turn;
-use crate::engine::protocol::{self, Bell, Calls, Command, Plan, Protocol, Rest, WorkerId};
+use crate::engine::protocol::{self, Calls, Command, Plan, Protocol, Rest, WakeDoors, WorkerId};
 
 type LaneId = usize;
 
@@ -79,7 +79,7 @@ pub(super) struct World {
     held: Vec<Vec<LaneId>>,
     /// Replies not sent yet: lane and number.
     outbox: Vec<Vec<(LaneId, u8)>>,
-    bell: bool,
+    waker: bool,
     token: bool,
     timer: bool,
     left_alone: Option<usize>,
@@ -108,7 +108,7 @@ impl Model for World {
             ready: vec![Vec::new(); bounds.workers],
             held: vec![Vec::new(); bounds.workers],
             outbox: vec![Vec::new(); bounds.workers],
-            bell: false,
+            waker: false,
             token: false,
             timer: false,
             left_alone: None,
@@ -182,8 +182,8 @@ impl World {
             world.timer = self.protocol.wants_timer();
         } else if std::mem::take(&mut pending.supervisor) {
             world.token = true;
-        } else if std::mem::replace(&mut pending.bell, Bell::Silent) != Bell::Silent {
-            world.bell = true;
+        } else if std::mem::replace(&mut pending.doors, WakeDoors::None) != WakeDoors::None {
+            world.waker = true;
         } else {
             return false;
         }
@@ -215,8 +215,8 @@ impl World {
                 let count = self.kernel.len().min(bounds.batch);
                 world.stages[me] = Stage::Sorting(world.kernel.drain(..count).collect());
             }
-            Stage::Waiting if self.bell => {
-                world.bell = false;
+            Stage::Waiting if self.waker => {
+                world.waker = false;
                 world.stages[me] = Stage::Heard;
             }
             Stage::Waiting if self.kernel.is_empty() => return,

@@ -1,7 +1,7 @@
 //! The small world around the protocol.
 
 use super::Model;
-use crate::engine::protocol::{self, Bell, Calls, Command, DoorId, Plan, Protocol, WorkerId};
+use crate::engine::protocol::{self, Calls, Command, DoorId, Plan, Protocol, WakeDoors, WorkerId};
 
 /// Names a batch.
 pub(super) type BatchId = usize;
@@ -51,9 +51,9 @@ pub(super) enum Stage {
     Door(DoorId),
     /// To receive what is there.
     Receiving(DoorId),
-    /// Blocked until there is something to receive, or the bell rings.
+    /// Blocked until there is something to receive, or until it is woken.
     Waiting(DoorId),
-    /// Has silenced the bell, or saw the stop: to leave the door.
+    /// Has been woken, or saw the stop: to leave the door.
     Heard(DoorId),
     /// Has received this batch: to say so.
     Received(DoorId, BatchId),
@@ -88,7 +88,7 @@ pub(super) struct World {
     pub(super) unclaimed: Vec<u8>,
     /// The door that each worker was at last.
     pub(super) near: Vec<DoorId>,
-    pub(super) bells: Vec<bool>,
+    pub(super) wakers: Vec<bool>,
     pub(super) token: bool,
     /// Whether the supervisor's timer is set: then it may fire at any moment.
     pub(super) timer: bool,
@@ -122,7 +122,7 @@ impl Model for World {
             dismissals: Vec::new(),
             unclaimed: vec![0; bounds.max + usize::from(bounds.arrivals)],
             near: (0..bounds.max).map(|me| me % bounds.doors).collect(),
-            bells: vec![false; bounds.doors],
+            wakers: vec![false; bounds.doors],
             token: false,
             timer: false,
             supervisor: Supervisor::Awake,
@@ -234,12 +234,12 @@ impl World {
             world.timer = self.protocol.wants_timer();
             world.calls[actor].timer = false;
         } else {
-            match pending.bell {
-                Bell::Silent => return false,
-                Bell::At(door) => world.bells[door] = true,
-                Bell::AtAll => world.bells.fill(true),
+            match pending.doors {
+                WakeDoors::None => return false,
+                WakeDoors::At(door) => world.wakers[door] = true,
+                WakeDoors::All => world.wakers.fill(true),
             }
-            world.calls[actor].bell = Bell::Silent;
+            world.calls[actor].doors = WakeDoors::None;
         }
         worlds.push(world);
         true
@@ -313,8 +313,8 @@ impl World {
                     Stage::Waiting(door)
                 };
             }
-            Stage::Waiting(door) if self.bells[door] => {
-                world.bells[door] = false;
+            Stage::Waiting(door) if self.wakers[door] => {
+                world.wakers[door] = false;
                 world.stages[me] = Stage::Heard(door);
             }
             Stage::Waiting(door) if self.kernel[door] > 0 => {

@@ -42,15 +42,15 @@ pub(crate) struct Calls<J> {
     /// Set the supervisor's timer as the protocol wants it by then.
     pub(crate) timer: bool,
     /// Wake those who wait at doors.
-    pub(crate) bell: Bell,
+    pub(crate) doors: WakeDoors,
 }
 
-/// Which doors' bells to ring.
+/// At which doors to wake who waits there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Bell {
-    Silent,
+pub(crate) enum WakeDoors {
+    None,
     At(DoorId),
-    AtAll,
+    All,
 }
 
 impl<J> Calls<J> {
@@ -58,7 +58,7 @@ impl<J> Calls<J> {
         wake: None,
         supervisor: false,
         timer: false,
-        bell: Bell::Silent,
+        doors: WakeDoors::None,
     };
 
     pub(super) fn wake(worker: WorkerId, command: Command<J>) -> Self {
@@ -68,9 +68,9 @@ impl<J> Calls<J> {
         }
     }
 
-    pub(super) fn bell(door: Option<DoorId>) -> Self {
+    pub(super) fn doors(door: Option<DoorId>) -> Self {
         Self {
-            bell: door.map_or(Bell::Silent, Bell::At),
+            doors: door.map_or(WakeDoors::None, WakeDoors::At),
             ..Self::NONE
         }
     }

@@ -1,6 +1,6 @@
 //! The end: draining, and sending everyone home.
 
-use super::{Bell, Calls, Job, Phase, Protocol, Supervisor, WorkerId};
+use super::{Calls, Job, Phase, Protocol, Supervisor, WakeDoors, WorkerId};
 
 impl<J: Job> Protocol<J> {
     /// Stops receiving. Remembered when nobody serves yet.
@@ -11,9 +11,9 @@ impl<J: Job> Protocol<J> {
         self.phase = Phase::Draining;
         self.supervisor = Supervisor::Awake;
         self.doors.close_unheld();
-        // The bells also for who waits at a socket without workers.
+        // The wakers also for who waits at a socket without workers.
         Calls {
-            bell: Bell::AtAll,
+            doors: WakeDoors::All,
             supervisor: true,
             ..Calls::NONE
         }
@@ -35,7 +35,7 @@ impl<J: Job> Protocol<J> {
 
     /// Sends everyone home. Those that park must be told, by mailbox. Jobs that
     /// still wait are given up, and returned. Who is at a door by now (it did not
-    /// hear the bell) learns of it when it leaves.
+    /// notice) learns of it when it leaves.
     pub(crate) fn close(&mut self) -> (Vec<WorkerId>, Vec<J>) {
         self.phase = Phase::Closed;
         self.doors.close_unheld();

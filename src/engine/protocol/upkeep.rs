@@ -70,7 +70,7 @@ impl<J: Job> Protocol<J> {
             return Calls::NONE;
         }
         if self.idle.is_empty() {
-            return Calls::bell(self.doors.held_after(0));
+            return Calls::doors(self.doors.held_after(0));
         }
         self.wake_helper(usize::MAX)
     }
@@ -100,7 +100,7 @@ impl<J: Job> Protocol<J> {
             return self.fill_door(door);
         }
         self.summons = Some(door);
-        Calls::bell(self.doors.held_after(door))
+        Calls::doors(self.doors.held_after(door))
     }
 
     /// Which opening of this door this is, while nobody is there.

@@ -210,10 +210,10 @@ impl SendGuard for Guards {
 }
 
 /// A table that the system has no memory for: better known before serving.
-fn no_memory<T>(knob: &'static str) -> impl FnOnce(TryReserveError) -> Result<T, Error> {
+fn no_memory<T>(option: &'static str) -> impl FnOnce(TryReserveError) -> Result<T, Error> {
     move |error| {
         let problem = format!("no memory for a table of so many entries: {error}");
-        Err(Error::config(knob, problem))
+        Err(Error::config(option, problem))
     }
 }
 
@@ -234,7 +234,7 @@ mod tests {
     const TOO_MANY: usize = 1 << 56;
 
     #[test]
-    fn a_table_without_memory_fails_at_bind_and_names_its_knob() {
+    fn a_table_without_memory_fails_at_bind_and_names_its_option() {
         let none = GuardSettings::default;
         let settings = [
             GuardSettings {
@@ -250,13 +250,13 @@ mod tests {
                 ..none()
             },
         ];
-        let knobs = ["rate_limit", "amplification_limit", "break_reply_loops"];
-        for (settings, knob) in settings.iter().zip(knobs) {
+        let options = ["rate_limit", "amplification_limit", "break_reply_loops"];
+        for (settings, option) in settings.iter().zip(options) {
             let addr = SocketAddr::from(([127, 0, 0, 1], 9));
             let keys = Keys::new([1; Keys::BYTES]);
             let guards = Guards::new(settings, addr, &keys, Arc::new(SideCounts::new()));
-            let error = guards.expect_err(knob).to_string();
-            let problem = format!("{knob}: no memory for a table of so many entries: ");
+            let error = guards.expect_err(option).to_string();
+            let problem = format!("{option}: no memory for a table of so many entries: ");
             assert!(error.starts_with(&problem), "{error}");
         }
     }

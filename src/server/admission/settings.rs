@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::guard::{Access, AmplificationLimit, Networks, RateLimit, ReplyLoops, TokenSecret};
 
-/// Values of the knobs for a hostile network. All are off by default.
+/// Values of the options for a hostile network. All are off by default.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct GuardSettings {
     pub(crate) refuse_responder_ports: bool,
@@ -16,7 +16,7 @@ pub(crate) struct GuardSettings {
 }
 
 impl GuardSettings {
-    /// Refuses what makes no sense, naming the knob.
+    /// Refuses what makes no sense, naming the option.
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.access()?;
         self.trusted()?;
@@ -37,13 +37,13 @@ impl GuardSettings {
 
     /// Who may send at all.
     pub(super) fn access(&self) -> Result<Access, Error> {
-        let knob = "allow_networks";
+        let option = "allow_networks";
         let allow = match &self.allow {
             None => None,
             Some(texts) if texts.is_empty() => {
-                return Err(Error::config(knob, "an empty list would refuse everyone"));
+                return Err(Error::config(option, "an empty list would refuse everyone"));
             }
-            Some(texts) => Some(named(knob, Networks::parse(texts))?),
+            Some(texts) => Some(named(option, Networks::parse(texts))?),
         };
         let deny = named("deny_networks", Networks::parse(&self.deny))?;
         Ok(Access { allow, deny })
@@ -58,6 +58,6 @@ impl GuardSettings {
     }
 }
 
-fn named<T>(knob: &'static str, checked: Result<T, String>) -> Result<T, Error> {
-    checked.map_err(|problem| Error::config(knob, problem))
+fn named<T>(option: &'static str, checked: Result<T, String>) -> Result<T, Error> {
+    checked.map_err(|problem| Error::config(option, problem))
 }

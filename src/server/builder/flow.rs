@@ -1,4 +1,4 @@
-//! Knobs for how datagrams pass through: batches, order, freshness, sockets.
+//! Options for how datagrams pass through: batches, order, freshness, sockets.
 
 use std::time::Duration;
 
@@ -91,12 +91,12 @@ impl<S: Style> Builder<S> {
     /// Whether the kernel may hand over several datagrams of one peer at once
     /// (`UDP_GRO`), which are told apart again here: each has its own call of
     /// the handler, its own counters, and its own look of the guards. It pays
-    /// where peers send trains of equal-sized datagrams over a network card
+    /// where peers send bursts of equal-sized datagrams over a network card
     /// that can merge them, and costs a little everywhere else.
     ///
     /// Each of the `batch_size` places of a batch then holds 64 KiB, whatever
     /// [`max_packet_size`](Self::max_packet_size) is; `handle_request` handles
-    /// all datagrams of a train in one call. Defaults to false; has no effect
+    /// all datagrams of a burst in one call. Defaults to false; has no effect
     /// where the system cannot do it.
     ///
     /// # Examples

@@ -1,4 +1,4 @@
-//! The knobs for a hostile network.
+//! The options for a hostile network.
 
 use super::{Builder, Style};
 use crate::guard::{AmplificationLimit, RateLimit, ReplyLoops, TokenSecret};
@@ -9,7 +9,7 @@ use crate::guard::{AmplificationLimit, RateLimit, ReplyLoops, TokenSecret};
 )]
 impl<S: Style> Builder<S> {
     /// Refuses datagrams from the ports of services that answer whatever they
-    /// are sent, counted in [`Refused::responder_port`](crate::Refused::responder_port).
+    /// are sent, counted in [`Refusal::ResponderPort`](crate::Refusal::ResponderPort).
     /// Defaults to false.
     ///
     /// One datagram forged from such a port, and the two servers answer each
@@ -33,7 +33,7 @@ impl<S: Style> Builder<S> {
     }
 
     /// Serves these networks only; others are counted in
-    /// [`Refused::not_allowed`](crate::Refused::not_allowed). Defaults to all.
+    /// [`Refusal::NotAllowed`](crate::Refusal::NotAllowed). Defaults to all.
     /// Called again, it adds to them. [`deny_networks`](Self::deny_networks) wins.
     ///
     /// Networks are written `192.0.2.0/24` or `2001:db8::/32`; an address
@@ -61,7 +61,7 @@ impl<S: Style> Builder<S> {
 
     /// Refuses these networks, also where
     /// [`allow_networks`](Self::allow_networks) allows them; counted in
-    /// [`Refused::denied`](crate::Refused::denied). Defaults to none. Called
+    /// [`Refusal::Denied`](crate::Refusal::Denied). Defaults to none. Called
     /// again, it adds to them.
     ///
     /// # Examples
@@ -80,7 +80,7 @@ impl<S: Style> Builder<S> {
     }
 
     /// Limits what each source may send; the rest is counted in
-    /// [`Refused::rate_limited`](crate::Refused::rate_limited). Defaults to no limit.
+    /// [`Refusal::RateLimited`](crate::Refusal::RateLimited). Defaults to no limit.
     ///
     /// # Examples
     /// ```
@@ -116,7 +116,7 @@ impl<S: Style> Builder<S> {
     }
 
     /// Takes apart two servers that answer each other for ever; what is refused
-    /// is counted in [`Refused::reply_loop`](crate::Refused::reply_loop).
+    /// is counted in [`Refusal::ReplyLoop`](crate::Refusal::ReplyLoop).
     /// Defaults to not looking for them.
     ///
     /// # Examples

@@ -1,4 +1,4 @@
-//! The knobs for sending to many and hearing what was sent to many.
+//! The options for sending to many and hearing what was sent to many.
 
 use std::net::IpAddr;
 

@@ -6,17 +6,17 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::wait::{entry, ppoll};
-use super::{Bell, check};
+use super::{Waker, check};
 
-/// A bell and a `timerfd_create(2)`. What is set or rung between two waits is not
+/// A waker and a `timerfd_create(2)`. What is set or woken between two waits is not
 /// lost.
 ///
 /// A timer rather than a time limit of the wait, since others arm it while the
 /// supervisor sleeps on: that costs them a system call each, and nobody a wake-up.
-/// Where the system refuses one, setting it rings.
+/// Where the system refuses one, setting it wakes.
 #[derive(Debug)]
 pub(crate) struct Alarm {
-    bell: Bell,
+    waker: Waker,
     timer: Option<OwnedFd>,
     /// Whether the timer is set. Locked while it is being set.
     is_set: Mutex<bool>,
@@ -25,7 +25,7 @@ pub(crate) struct Alarm {
 impl Alarm {
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
-            bell: Bell::make()?,
+            waker: Waker::make()?,
             timer: Self::timer().ok(),
             is_set: Mutex::new(false),
         })
@@ -41,8 +41,8 @@ impl Alarm {
     }
 
     /// Ends the wait, or the next.
-    pub(crate) fn ring(&self) {
-        self.bell.ring();
+    pub(crate) fn wake(&self) {
+        self.waker.wake();
     }
 
     /// Sets the timer to fire once after this long, or stops it, as `wanted` says
@@ -56,7 +56,7 @@ impl Alarm {
         }
         let Some(timer) = &self.timer else {
             if wanted {
-                self.bell.ring();
+                self.waker.wake();
             }
             return;
         };
@@ -79,16 +79,16 @@ impl Alarm {
         };
     }
 
-    /// Waits until rung, until the timer fires, or at most this long.
+    /// Waits until woken, until the timer fires, or at most this long.
     pub(crate) fn wait(&self, timeout: Option<Duration>) {
         let timer = self.timer.as_ref().map_or(-1, AsRawFd::as_raw_fd);
         let mut entries = [
-            entry(self.bell.fd(), libc::POLLIN),
+            entry(self.waker.fd(), libc::POLLIN),
             entry(timer, libc::POLLIN),
         ];
         // Whether the system looked or not: who waits here looks for itself.
         ppoll(&mut entries, timeout);
-        self.bell.clear();
+        self.waker.clear();
         if entries[1].revents != 0 || self.timer.is_none() {
             let mut count = 0_u64;
             // EAGAIN says that it has not fired.
@@ -110,7 +110,7 @@ mod tests {
         let alarm = Alarm::new().expect("two descriptors");
         let (short, long) = (Duration::from_millis(1), Duration::from_secs(60));
         let began = Instant::now();
-        alarm.ring();
+        alarm.wake();
         alarm.wait(Some(long));
         alarm.set_timer(short, || true);
         alarm.wait(Some(long));

@@ -3,7 +3,6 @@
 
 mod address;
 mod alarm;
-mod bell;
 mod coalesce;
 mod control;
 mod memory;
@@ -16,9 +15,9 @@ mod slab;
 mod socket;
 mod thread;
 mod wait;
+mod waker;
 
 pub(crate) use alarm::Alarm;
-pub(crate) use bell::Bell;
 #[cfg(any(fuzzing, test))]
 pub(crate) use control::read_control_messages;
 pub(crate) use receive::ReceiveBlock;
@@ -26,6 +25,7 @@ pub(crate) use segments::segments_work;
 pub(crate) use send::SendQueue;
 pub(crate) use socket::Socket;
 pub(crate) use thread::{ThreadProbe, ThreadUsage, name_thread, try_thread};
+pub(crate) use waker::Waker;
 
 use std::io;
 

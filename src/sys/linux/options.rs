@@ -43,7 +43,7 @@ const IPV6_FREEBIND: libc::c_int = 78;
 /// Whether `UDP_GRO` is on, whoever switched it on: a socket that was handed in
 /// may have come with it. Systems that cannot be asked are taken at their word
 /// when it was `switched_on` here.
-pub(super) fn receives_trains(socket: &UdpSocket, switched_on: bool) -> bool {
+pub(super) fn receives_gro(socket: &UdpSocket, switched_on: bool) -> bool {
     let mut value: libc::c_int = 0;
     let mut len = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: `value` is writable for `len` bytes, and both live through the call.

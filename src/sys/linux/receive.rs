@@ -24,7 +24,7 @@ pub(crate) struct ReceiveBlock {
     /// Whether the last receive filled all slots that it was given.
     is_full: bool,
     /// The datagrams in the slots, where a slot may hold several.
-    trains: Option<Trains>,
+    gro: Option<GroParts>,
     waits: WaitForecast,
 }
 
@@ -35,7 +35,7 @@ unsafe impl Send for ReceiveBlock {}
 unsafe impl Sync for ReceiveBlock {}
 
 impl ReceiveBlock {
-    /// Room for as many datagrams as the shape says, or for as many trains of
+    /// Room for as many datagrams as the shape says, or for as many GRO buffers of
     /// the greatest length; an error where there is no memory for it.
     pub(crate) fn new(shape: BlockShape) -> io::Result<Self> {
         let BlockShape {
@@ -43,9 +43,9 @@ impl ReceiveBlock {
             max_packet_size,
             ..
         } = shape;
-        let trains = shape.trains.then(|| Trains::new(slots));
-        let room = match trains {
-            Some(_) => LONGEST_TRAIN,
+        let gro = shape.gro.then(|| GroParts::new(slots));
+        let room = match gro {
+            Some(_) => LONGEST_GRO_BUFFER,
             None => max_packet_size,
         };
         let stride = stride(room);
@@ -86,15 +86,15 @@ impl ReceiveBlock {
             slots,
             filled: 0,
             is_full: false,
-            trains,
+            gro,
             waits: WaitForecast::default(),
         })
     }
 
     /// Datagram `index` of those that were received last.
     pub(crate) fn datagram(&self, index: usize) -> Datagram<'_> {
-        let part = match &self.trains {
-            Some(trains) => trains.parts[index],
+        let part = match &self.gro {
+            Some(gro) => gro.parts[index],
             None => Part::whole(index, self.len_in(index)),
         };
         let slot = part.slot as usize;
@@ -111,7 +111,7 @@ impl ReceiveBlock {
                 local: facts.local,
                 stamp: facts.stamp,
                 truncated: is_cut || len > self.max_packet_size,
-                glued: self.may_be_glued(slot, facts),
+                unsplit: self.may_be_unsplit(slot, facts),
             },
         }
     }
@@ -131,11 +131,11 @@ impl ReceiveBlock {
         }
     }
 
-    /// Whether what stands in a slot may be a train that is not known to be
+    /// Whether what stands in a slot may be a GRO buffer that is not known to be
     /// one: the kernel had no room to say.
-    fn may_be_glued(&self, slot: usize, facts: Facts) -> bool {
+    fn may_be_unsplit(&self, slot: usize, facts: Facts) -> bool {
         let flags = self.headers.get(slot).msg_hdr.msg_flags;
-        self.trains.is_some() && facts.segment.is_none() && flags & libc::MSG_CTRUNC != 0
+        self.gro.is_some() && facts.segment.is_none() && flags & libc::MSG_CTRUNC != 0
     }
 
     /// Whether the last receive filled all the slots it was given, so that more
@@ -174,24 +174,24 @@ impl ReceiveBlock {
         self.waits.learn(result.is_ok());
         self.filled = *result.as_ref().unwrap_or(&0);
         self.is_full = self.filled == limit;
-        match self.trains.take() {
+        match self.gro.take() {
             None => result,
-            Some(mut trains) => {
-                trains.parts.clear();
+            Some(mut gro) => {
+                gro.parts.clear();
                 for slot in 0..self.filled {
-                    trains.split(slot, self.len_in(slot), self.facts(slot).segment);
+                    gro.split(slot, self.len_in(slot), self.facts(slot).segment);
                 }
-                let count = trains.parts.len();
-                self.trains = Some(trains);
+                let count = gro.parts.len();
+                self.gro = Some(gro);
                 result.map(|_| count)
             }
         }
     }
 }
 
-/// The datagrams that came as trains: several of one peer, one behind the
+/// The datagrams that came in GRO buffers: several of one peer, one behind the
 /// other, as one message (udp(7), `UDP_GRO`).
-struct Trains {
+struct GroParts {
     parts: Vec<Part>,
 }
 
@@ -213,10 +213,10 @@ impl Part {
     }
 }
 
-impl Trains {
+impl GroParts {
     fn new(slots: usize) -> Self {
         Self {
-            parts: Vec::with_capacity(slots * MOST_IN_A_TRAIN),
+            parts: Vec::with_capacity(slots * MOST_IN_A_GRO_BUFFER),
         }
     }
 
@@ -292,10 +292,10 @@ fn stride(max_packet_size: usize) -> usize {
 
 const CACHE_LINE: usize = 64;
 
-/// The length of a train is the length of the IP packet it came in.
-const LONGEST_TRAIN: usize = 65_535;
+/// The length of a GRO buffer is the length of the IP packet it came in.
+const LONGEST_GRO_BUFFER: usize = 65_535;
 /// `UDP_MAX_SEGMENTS` of the kernels that allow the most (include/linux/udp.h).
-const MOST_IN_A_TRAIN: usize = 128;
+const MOST_IN_A_GRO_BUFFER: usize = 128;
 
 const _: () = assert!(size_of::<RawAddress>() < 64, "an address fits a cache line");
 
@@ -323,7 +323,7 @@ mod tests {
         assert!(!forecast.next(), "and given up");
     }
 
-    /// A socket that receives trains, and what it received from a peer.
+    /// A socket that receives GRO buffers, and what it received from a peer.
     fn received(bytes: &[u8]) -> ReceiveBlock {
         let inner = UdpSocket::bind("127.0.0.1:0").expect("a free port on loopback");
         let options = TakeOver {
@@ -336,7 +336,7 @@ mod tests {
         let mut block = ReceiveBlock::new(BlockShape {
             slots: 1,
             max_packet_size: 100,
-            trains: true,
+            gro: true,
         })
         .expect("memory for one");
         // Loopback delivers before the send returns.
@@ -345,25 +345,25 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_several_datagrams_glued_together_is_marked() {
+    fn what_may_be_several_datagrams_unsplit_together_is_marked() {
         let mut block = received(b"one or two?");
-        assert!(!block.datagram(0).meta.glued, "its messages are whole");
+        assert!(!block.datagram(0).meta.unsplit, "its messages are whole");
         block.headers.get_mut(0).msg_hdr.msg_flags |= libc::MSG_CTRUNC;
-        assert!(block.datagram(0).meta.glued, "its messages were cut off");
+        assert!(block.datagram(0).meta.unsplit, "its messages were cut off");
     }
 
     #[test]
-    fn a_train_is_split_where_its_datagrams_met() {
+    fn a_gro_buffer_is_split_where_its_datagrams_meet() {
         let split = |len, segment| {
-            let mut trains = Trains::new(1);
-            trains.split(3, len, segment);
+            let mut gro = GroParts::new(1);
+            gro.split(3, len, segment);
             let place = |part: &Part| (part.slot, part.start, part.len);
-            trains.parts.iter().map(place).collect::<Vec<_>>()
+            gro.parts.iter().map(place).collect::<Vec<_>>()
         };
         assert_eq!(split(5, Some(2)), [(3, 0, 2), (3, 2, 2), (3, 4, 1)]);
         assert_eq!(split(4, Some(2)), [(3, 0, 2), (3, 2, 2)]);
         assert_eq!(split(4, Some(9)), [(3, 0, 4)], "shorter than a segment");
-        assert_eq!(split(4, None), [(3, 0, 4)], "not a train");
+        assert_eq!(split(4, None), [(3, 0, 4)], "not a GRO buffer");
         assert_eq!(split(0, None), [(3, 0, 0)], "an empty datagram is one");
         assert_eq!(split(0, Some(7)), [(3, 0, 0)]);
     }

@@ -9,11 +9,11 @@ use super::address::RawAddress;
 use super::control::Control;
 use super::memory::Memory;
 use super::options::{
-    ask_for_local_ends, discard_error_queue, ignore_path_mtu, receives_trains, set_option,
+    ask_for_local_ends, discard_error_queue, ignore_path_mtu, receives_gro, set_option,
 };
 use super::refusals::{Optional, Refusals};
 use super::wait::{Readiness, entry, poll, ppoll};
-use super::{Bell, ReceiveBlock};
+use super::{ReceiveBlock, Waker};
 use crate::logging::{log_debug, log_warn};
 use crate::sys::open::{granted_receive_buffer, limit_receive_buffer, reaches_v4};
 use crate::sys::{LocalEnd, Ready, Received, TakeOver, is_bound_to_one_host};
@@ -27,7 +27,7 @@ pub(crate) struct Socket {
     local_addr: SocketAddr,
     is_v6: bool,
     reaches_v4: bool,
-    receives_trains: bool,
+    receives_gro: bool,
     granted_receive_buffer: usize,
     memory: Memory,
     refusals: Refusals,
@@ -68,7 +68,7 @@ impl Socket {
         let socket = Self {
             local_addr,
             is_v6,
-            receives_trains: receives_trains(&inner, coalesces),
+            receives_gro: receives_gro(&inner, coalesces),
             reaches_v4: reaches_v4(&inner)?,
             granted_receive_buffer: granted_receive_buffer(&inner)?,
             memory: Memory::of(&inner),
@@ -89,8 +89,8 @@ impl Socket {
     }
 
     /// Whether several datagrams of one peer may be received as one (`UDP_GRO`).
-    pub(crate) fn receives_trains(&self) -> bool {
-        self.receives_trains
+    pub(crate) fn receives_gro(&self) -> bool {
+        self.receives_gro
     }
 
     /// The receive buffer that the kernel granted, in bytes as they are asked.
@@ -122,9 +122,9 @@ impl Socket {
         usage.is_some_and(|usage| usage.waiting > usage.receive_buffer / BACKLOG_FRACTION)
     }
 
-    /// Forgets errors that are queued: late news about what was sent earlier.
+    /// Forgets errors that are queued: what became of earlier sends.
     /// Returns whether there were any.
-    pub(crate) fn discard_late_news(&self) -> bool {
+    pub(crate) fn discard_pending_errors(&self) -> bool {
         discard_error_queue(&self.inner) > 0
     }
 
@@ -144,7 +144,7 @@ impl Socket {
         &self,
         block: &mut ReceiveBlock,
         limit: usize,
-        bell: &Bell,
+        waker: &Waker,
         timeout: Option<Duration>,
     ) -> io::Result<Received> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
@@ -157,7 +157,7 @@ impl Socket {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     Err(error) => {
                         // Those behind it take up room in the receive buffer.
-                        self.discard_late_news();
+                        self.discard_pending_errors();
                         return Err(error);
                     }
                 }
@@ -166,17 +166,17 @@ impl Socket {
                 return Ok(Received::Degraded(news));
             }
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-            let ready = poll(Some(self), libc::POLLIN, Some(bell), left);
+            let ready = poll(Some(self), libc::POLLIN, Some(waker), left);
             if ready.contains(Readiness::UNKNOWN) {
                 self.refusals.note(Optional::Wait);
             }
-            if ready.contains(Readiness::BELL) && bell.clear() {
-                return Ok(Received::Rung);
+            if ready.contains(Readiness::WAKER) && waker.clear() {
+                return Ok(Received::Woken);
             }
             let is_ready = ready.contains(Readiness::SOCKET);
             // An error in the queue also makes a socket ready. It is looked for
             // only now: a receive has to report the pending one first.
-            if is_ready && in_vain > 0 && self.discard_late_news() {
+            if is_ready && in_vain > 0 && self.discard_pending_errors() {
                 in_vain = 0;
             }
             let is_last = left.is_some_and(|left| left.is_zero());
@@ -185,8 +185,8 @@ impl Socket {
             }
             if is_ready {
                 if let Some(pause) = pause_after(in_vain) {
-                    if bell.wait(pause) {
-                        return Ok(Received::Rung);
+                    if waker.wait(pause) {
+                        return Ok(Received::Woken);
                     }
                 }
                 in_vain += 1;
@@ -195,11 +195,11 @@ impl Socket {
     }
 
     /// Waits until one of `sockets` can be received from, the nearest from `near`
-    /// on, or the bell rings.
+    /// on, or the waker is set.
     pub(crate) fn wait_for_any(
         sockets: &[&Self],
         near: usize,
-        bell: &Bell,
+        waker: &Waker,
         timeout: Option<Duration>,
     ) -> io::Result<Ready> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
@@ -207,13 +207,13 @@ impl Socket {
             .iter()
             .map(|socket| entry(socket.raw(), libc::POLLIN))
             .collect();
-        entries.push(entry(bell.fd(), libc::POLLIN));
+        entries.push(entry(waker.fd(), libc::POLLIN));
         loop {
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             ppoll(&mut entries, left);
             let is_ready = |at: &usize| entries[*at].revents != 0;
-            if is_ready(&sockets.len()) && bell.clear() {
-                return Ok(Ready::Bell);
+            if is_ready(&sockets.len()) && waker.clear() {
+                return Ok(Ready::Woken);
             }
             let from_near = (near..near + sockets.len()).map(|at| at % sockets.len());
             if let Some(at) = from_near.into_iter().find(is_ready) {
@@ -321,21 +321,25 @@ mod tests {
         let shape = BlockShape {
             slots: 1,
             max_packet_size: 100,
-            trains: false,
+            gro: false,
         };
         for count in [1, 2, 3, 200, 201] {
             let socket = told_of_errors(count);
-            let bell = Bell::new(&socket).expect("a descriptor");
+            let waker = Waker::new(&socket).expect("a descriptor");
             let mut block = ReceiveBlock::new(shape).expect("memory");
             loop {
                 let at_once = Some(Duration::ZERO);
-                match socket.receive(&mut block, 1, &bell, at_once) {
+                match socket.receive(&mut block, 1, &waker, at_once) {
                     Ok(received) => {
                         assert_eq!(received, Received::TimedOut, "after {count}");
                         break;
                     }
                     Err(error) => {
-                        assert_eq!(ReceiveFault::of(&error), ReceiveFault::LateNews, "{error}");
+                        assert_eq!(
+                            ReceiveFault::of(&error),
+                            ReceiveFault::PendingError,
+                            "{error}"
+                        );
                     }
                 }
             }
@@ -359,15 +363,15 @@ mod tests {
         let _ = socket2::SockRef::from(&inner).shutdown(std::net::Shutdown::Both);
         let socket = Socket::new(inner, TakeOver::default()).expect("a UDP socket");
         assert!(socket.has_pending(), "it claims to be ready");
-        let bell = Bell::new(&socket).expect("a descriptor");
+        let waker = Waker::new(&socket).expect("a descriptor");
         let mut block = ReceiveBlock::new(BlockShape {
             slots: 1,
             max_packet_size: 100,
-            trains: false,
+            gro: false,
         })
         .expect("memory");
         let timeout = Some(Duration::from_millis(50));
-        let received = socket.receive(&mut block, 1, &bell, timeout);
+        let received = socket.receive(&mut block, 1, &waker, timeout);
         assert_eq!(received.expect("no error"), Received::TimedOut);
     }
 }

@@ -1,9 +1,9 @@
-//! Waiting for a socket and a bell, in one call.
+//! Waiting for a socket and a waker, in one call.
 
 use std::io;
 use std::time::Duration;
 
-use super::{Bell, Socket, check};
+use super::{Socket, Waker, check};
 
 /// What a [`poll`] found ready.
 #[derive(Debug, Clone, Copy)]
@@ -11,34 +11,34 @@ pub(super) struct Readiness(u8);
 
 impl Readiness {
     pub(super) const SOCKET: u8 = 1;
-    pub(super) const BELL: u8 = 2;
+    pub(super) const WAKER: u8 = 2;
     /// The system refused to look: both may be ready, after a short sleep.
-    pub(super) const UNKNOWN: u8 = 4 + Self::SOCKET + Self::BELL;
+    pub(super) const UNKNOWN: u8 = 4 + Self::SOCKET + Self::WAKER;
 
     pub(super) fn contains(self, flag: u8) -> bool {
         self.0 & flag == flag
     }
 }
 
-/// Waits until the socket has one of `events`, an error, or the bell rings.
+/// Waits until the socket has one of `events`, an error, or the waker is set.
 /// Nothing ready means that the time is up, or that a signal came in between.
 pub(super) fn poll(
     socket: Option<&Socket>,
     events: libc::c_short,
-    bell: Option<&Bell>,
+    waker: Option<&Waker>,
     timeout: Option<Duration>,
 ) -> Readiness {
     // A negative descriptor is passed over (poll(2)).
     let mut entries = [
         entry(socket.map_or(-1, Socket::raw), events),
-        entry(bell.map_or(-1, Bell::fd), libc::POLLIN),
+        entry(waker.map_or(-1, Waker::fd), libc::POLLIN),
     ];
     if !ppoll(&mut entries, timeout) {
         return Readiness(Readiness::UNKNOWN);
     }
     Readiness(
         u8::from(entries[0].revents != 0) * Readiness::SOCKET
-            + u8::from(entries[1].revents != 0) * Readiness::BELL,
+            + u8::from(entries[1].revents != 0) * Readiness::WAKER,
     )
 }
 

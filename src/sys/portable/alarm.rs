@@ -13,7 +13,7 @@ pub(crate) struct Alarm {
 
 #[derive(Debug, Default)]
 struct State {
-    is_rung: bool,
+    is_woken: bool,
     /// When the timer fires.
     due: Option<Instant>,
 }
@@ -24,8 +24,8 @@ impl Alarm {
     }
 
     /// Ends the wait, or the next.
-    pub(crate) fn ring(&self) {
-        self.state().is_rung = true;
+    pub(crate) fn wake(&self) {
+        self.state().is_woken = true;
         self.changed.notify_one();
     }
 
@@ -45,14 +45,14 @@ impl Alarm {
         }
     }
 
-    /// Waits until rung, until the timer fires, or at most this long.
+    /// Waits until woken, until the timer fires, or at most this long.
     pub(crate) fn wait(&self, timeout: Option<Duration>) {
         let end = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut state = self.state();
         loop {
             let now = Instant::now();
             let fires = state.due.is_some_and(|due| due <= now);
-            if state.is_rung || fires || end.is_some_and(|end| end <= now) {
+            if state.is_woken || fires || end.is_some_and(|end| end <= now) {
                 break;
             }
             let next = state.due.into_iter().chain(end).min();
@@ -68,7 +68,7 @@ impl Alarm {
                 }
             };
         }
-        state.is_rung = false;
+        state.is_woken = false;
         if state.due.is_some_and(|due| due <= Instant::now()) {
             state.due = None;
         }

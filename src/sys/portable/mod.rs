@@ -3,7 +3,7 @@
 //!
 //! # How it waits and wakes
 //! `std` has no wait for two things at once. So the one waiting thread blocks in
-//! a receive, and the bell wakes it with a datagram that the socket sends to
+//! a receive, and the waker wakes it with a datagram that the socket sends to
 //! itself. The other way, a short read timeout, was not taken:
 //! it would cost an idle server CPU time for ever, and shutdown would take as
 //! long as the timeout. A long timeout stands behind it all the same, for hosts
@@ -22,22 +22,22 @@
 //!
 //! # What it shares
 //! A socket that another server has, too, while one hands over to the other:
-//! the timeouts of receives and sends belong to the socket, and the bell's
+//! the timeouts of receives and sends belong to the socket, and the waker's
 //! datagram may reach the other server. One of this crate knows it for what it
-//! is, whichever process it is in; then this one hears its bell at the end of
+//! is, whichever process it is in; then this one is woken at the end of
 //! the long timeout.
 
 mod alarm;
-mod bell;
 mod receive;
 mod send;
 mod socket;
+mod waker;
 
 pub(crate) use alarm::Alarm;
-pub(crate) use bell::Bell;
 pub(crate) use receive::ReceiveBlock;
 pub(crate) use send::SendQueue;
 pub(crate) use socket::Socket;
+pub(crate) use waker::Waker;
 
 use std::net::SocketAddr;
 use std::time::Duration;

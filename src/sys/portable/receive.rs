@@ -3,11 +3,11 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 
-use super::{Bell, unmapped};
+use super::{Waker, unmapped};
 use crate::sys::{BlockShape, Datagram, Meta};
 
 /// One receive slot, a byte longer than the largest datagram: a byte received
-/// there says that the datagram was truncated. A bell's datagram always fits.
+/// there says that the datagram was truncated. A waker's datagram always fits.
 #[derive(Debug)]
 pub(crate) struct ReceiveBlock {
     payload: Box<[u8]>,
@@ -21,7 +21,7 @@ impl ReceiveBlock {
     /// no memory for it.
     pub(crate) fn new(shape: BlockShape) -> io::Result<Self> {
         let max_packet_size = shape.max_packet_size;
-        let room = (max_packet_size + 1).max(Bell::DATAGRAM_LEN);
+        let room = (max_packet_size + 1).max(Waker::DATAGRAM_LEN);
         let mut payload = Vec::new();
         payload.try_reserve_exact(room)?;
         payload.resize(room, 0);
@@ -57,10 +57,10 @@ impl ReceiveBlock {
         self.datagram(0).bytes.len() as u64
     }
 
-    /// Receives one datagram; `false` when it was a bell's.
-    pub(super) fn fill(&mut self, socket: &UdpSocket, bell: &Bell) -> io::Result<bool> {
+    /// Receives one datagram; `false` when it was a waker's.
+    pub(super) fn fill(&mut self, socket: &UdpSocket, waker: &Waker) -> io::Result<bool> {
         let (len, peer) = socket.recv_from(&mut self.payload)?;
-        if bell.is_wake_up(&self.payload[..len], peer) {
+        if waker.is_wake_up(&self.payload[..len], peer) {
             return Ok(false);
         }
         (self.len, self.peer) = (len, Some(peer));

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use super::{Bell, ReceiveBlock, mapped};
+use super::{ReceiveBlock, Waker, mapped};
 use crate::sys::open::{granted_receive_buffer, limit_receive_buffer, reaches_v4};
 use crate::sys::{LocalEnd, Ready, Received, TakeOver};
 
@@ -50,7 +50,7 @@ impl Socket {
     }
 
     /// Never, portably.
-    pub(crate) fn receives_trains(&self) -> bool {
+    pub(crate) fn receives_gro(&self) -> bool {
         false
     }
 
@@ -75,7 +75,7 @@ impl Socket {
     }
 
     /// Not to be known portably.
-    pub(crate) fn discard_late_news(&self) -> bool {
+    pub(crate) fn discard_pending_errors(&self) -> bool {
         false
     }
 
@@ -95,23 +95,23 @@ impl Socket {
         &self,
         block: &mut ReceiveBlock,
         _limit: usize,
-        bell: &Bell,
+        waker: &Waker,
         timeout: Option<Duration>,
     ) -> io::Result<Received> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
-            let Some(receiving) = bell.receiving() else {
-                return Ok(Received::Rung);
+            let Some(receiving) = waker.receiving() else {
+                return Ok(Received::Woken);
             };
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             // A timeout of zero is refused by `std`: it would mean none at all.
             let wait = left.map_or(BACKSTOP, |left| left.clamp(SHORTEST, BACKSTOP));
             self.inner.set_read_timeout(Some(wait))?;
-            let filled = block.fill(&self.inner, bell);
+            let filled = block.fill(&self.inner, waker);
             drop(receiving);
             match filled {
                 Ok(true) => return Ok(Received::Datagrams(1)),
-                // A bell's datagram: the flag tells whether it was this one's.
+                // A waker's datagram: the flag tells whether it was this one's.
                 Ok(false) => {}
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
@@ -133,7 +133,7 @@ impl Socket {
     pub(crate) fn wait_for_any(
         _sockets: &[&Self],
         _near: usize,
-        _bell: &Bell,
+        _bell: &Waker,
         _timeout: Option<Duration>,
     ) -> io::Result<Ready> {
         Err(io::ErrorKind::Unsupported.into())
@@ -171,7 +171,7 @@ impl std::os::windows::io::AsSocket for Socket {
     }
 }
 
-/// How long a receive blocks at most before it looks at the bell's flag.
+/// How long a receive blocks at most before it looks at the waker's flag.
 const BACKSTOP: Duration = Duration::from_millis(500);
 const SHORTEST: Duration = Duration::from_millis(1);
 /// How long a send may wait for room in the send buffer.

@@ -89,7 +89,7 @@ fn an_address_that_somebody_vouches_for_needs_no_token() {
         .amplification_limit(AmplificationLimit::new())
         .serving(|bytes, addr, socket| {
             if bytes == b"vouch" {
-                socket.detach().vouch_for(addr);
+                socket.detach().mark_validated(addr);
             }
             Ok(socket.reply(&[b'x'; 5_000])?)
         });

@@ -83,7 +83,7 @@ fn a_dual_stack_server_knows_ipv4_networks() {
 }
 
 #[test]
-fn networks_that_are_none_are_refused_at_bind_with_the_knob_and_the_text() {
+fn networks_that_are_none_are_refused_at_bind_with_the_option_and_the_text() {
     let trusting = || socketserver::AmplificationLimit::new().trust(["10.0.0.1/8"]);
     let rate = socketserver::RateLimit::per_second(0);
     let loops = socketserver::ReplyLoops::new().exchanges(0);
@@ -117,8 +117,8 @@ fn networks_that_are_none_are_refused_at_bind_with_the_knob_and_the_text() {
     ];
     for (name, text, builder) in cases {
         match builder.bind_fn(ANY_PORT, echo) {
-            Err(Error::Config { knob, problem }) => {
-                assert_eq!(knob, name);
+            Err(Error::Config { option, problem }) => {
+                assert_eq!(option, name);
                 assert!(problem.contains(text), "{name}: {problem}");
             }
             other => panic!("{name}: {other:?}"),

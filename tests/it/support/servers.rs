@@ -22,7 +22,7 @@ pub(crate) trait UdpServer: Sized + Send + 'static {
     fn spawn(self) -> RunningServer;
     fn handle_request(&mut self, timeout: Option<Duration>) -> Result<bool, Error>;
 
-    /// Binds `f` to a free port with default knobs.
+    /// Binds `f` to a free port with default options.
     #[track_caller]
     fn bound<F>(f: F) -> Self
     where
@@ -31,7 +31,7 @@ pub(crate) trait UdpServer: Sized + Send + 'static {
         Self::builder().bound(f)
     }
 
-    /// Serves `f` on a free port with default knobs.
+    /// Serves `f` on a free port with default options.
     #[track_caller]
     fn serving<F>(f: F) -> TestServer
     where
@@ -41,7 +41,7 @@ pub(crate) trait UdpServer: Sized + Send + 'static {
     }
 }
 
-/// The knobs that these tests turn.
+/// The options that these tests turn.
 pub(crate) trait ServerBuilder: Sized {
     type Server: UdpServer<Builder = Self>;
 

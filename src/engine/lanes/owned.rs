@@ -5,39 +5,39 @@ use std::mem::size_of;
 use crate::sys::{Datagram, Meta};
 
 #[derive(Debug, Default)]
-pub(crate) struct Parcels {
+pub(crate) struct OwnedDatagrams {
     bytes: Vec<u8>,
-    items: Vec<Parcel>,
+    items: Vec<Item>,
 }
 
 #[derive(Debug)]
-struct Parcel {
+struct Item {
     start: usize,
     len: usize,
     meta: Meta,
 }
 
-impl Parcels {
+impl OwnedDatagrams {
     /// The memory that a datagram of `len` bytes takes here.
     pub(crate) fn size_for(len: usize) -> usize {
-        len + size_of::<Parcel>()
+        len + size_of::<Item>()
     }
 
     /// The memory that its datagrams take.
     pub(crate) fn size(&self) -> usize {
-        self.bytes.len() + self.items.len() * size_of::<Parcel>()
+        self.bytes.len() + self.items.len() * size_of::<Item>()
     }
 
     /// The datagrams, first the one that came first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Datagram<'_>> {
-        self.items.iter().map(|parcel| Datagram {
-            bytes: &self.bytes[parcel.start..parcel.start + parcel.len],
-            meta: parcel.meta,
+        self.items.iter().map(|item| Datagram {
+            bytes: &self.bytes[item.start..item.start + item.len],
+            meta: item.meta,
         })
     }
 
     pub(crate) fn push(&mut self, datagram: &Datagram<'_>) {
-        self.items.push(Parcel {
+        self.items.push(Item {
             start: self.bytes.len(),
             len: datagram.bytes.len(),
             meta: datagram.meta,
@@ -56,6 +56,6 @@ impl Parcels {
 
     /// The memory that it holds.
     pub(crate) fn room(&self) -> usize {
-        self.bytes.capacity() + self.items.capacity() * size_of::<Parcel>()
+        self.bytes.capacity() + self.items.capacity() * size_of::<Item>()
     }
 }

@@ -1,4 +1,4 @@
-//! The bell that the thread waiting at the socket can hear.
+//! The waker that the thread waiting at the socket can hear.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -7,18 +7,18 @@ use std::time::Duration;
 use super::wait::{Readiness, poll};
 use super::{Socket, check};
 
-/// An `eventfd(2)`, or a pipe where the system refuses that. Rung once or often,
-/// it wakes one wait, and stays rung until that wait has silenced it: a ring
+/// An `eventfd(2)`, or a pipe where the system refuses that. Woken once or often,
+/// it ends one wait, and stays set until that wait has cleared it: a wake-up
 /// between two waits is not lost.
 #[derive(Debug)]
-pub(crate) struct Bell {
+pub(crate) struct Waker {
     reader: OwnedFd,
     /// The other end, of a pipe.
     writer: Option<OwnedFd>,
 }
 
-impl Bell {
-    /// Makes the bell for whoever waits at `socket`.
+impl Waker {
+    /// Makes the waker for whoever waits at `socket`.
     pub(crate) fn new(_socket: &Socket) -> io::Result<Self> {
         Self::make()
     }
@@ -48,26 +48,26 @@ impl Bell {
     }
 
     /// Wakes the waiting thread, or the next that would wait.
-    pub(crate) fn ring(&self) {
+    pub(crate) fn wake(&self) {
         let one = 1_u64;
         let fd = self.writer.as_ref().unwrap_or(&self.reader).as_raw_fd();
         // The one error there is, EAGAIN, says that there is no room for more
-        // (eventfd(2), pipe(7)): the bell is rung already.
+        // (eventfd(2), pipe(7)): it is set already.
         // SAFETY: eight bytes are read from a local variable.
         let _ = unsafe { libc::write(fd, (&raw const one).cast(), 8) };
     }
 
-    /// Silences it; whether it was rung.
+    /// Clears it; whether it was set.
     pub(super) fn clear(&self) -> bool {
-        let mut was_rung = false;
+        let mut was_woken = false;
         while self.take() {
-            was_rung = true;
+            was_woken = true;
             if self.writer.is_none() {
-                // One read takes all rings of an event.
+                // One read takes all wake-ups of an event.
                 break;
             }
         }
-        was_rung
+        was_woken
     }
 
     fn take(&self) -> bool {
@@ -78,10 +78,10 @@ impl Bell {
         len > 0
     }
 
-    /// Waits for the bell alone; whether it rang.
+    /// Waits for the waker alone; whether it rang.
     pub(crate) fn wait(&self, timeout: Duration) -> bool {
         let ready = poll(None, 0, Some(self), Some(timeout));
-        ready.contains(Readiness::BELL) && self.clear()
+        ready.contains(Readiness::WAKER) && self.clear()
     }
 
     pub(super) fn fd(&self) -> RawFd {
@@ -94,15 +94,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bell_of_either_kind_stays_rung_until_one_wait_has_silenced_it() {
-        for bell in [Bell::event(), Bell::pipe()] {
-            let bell = bell.expect("a descriptor or two");
-            assert!(!bell.wait(Duration::ZERO), "it is silent: {bell:?}");
+    fn a_waker_of_either_kind_stays_set_until_one_wait_has_cleared_it() {
+        for waker in [Waker::event(), Waker::pipe()] {
+            let waker = waker.expect("a descriptor or two");
+            assert!(!waker.wait(Duration::ZERO), "it is silent: {waker:?}");
             for _ in 0..20_000 {
-                bell.ring();
+                waker.wake();
             }
-            assert!(bell.wait(Duration::ZERO), "it was rung: {bell:?}");
-            assert!(!bell.wait(Duration::ZERO), "and heard once: {bell:?}");
+            assert!(waker.wait(Duration::ZERO), "it was woken: {waker:?}");
+            assert!(!waker.wait(Duration::ZERO), "and heard once: {waker:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The bell that the thread blocked in a receive can hear.
+//! The waker that the thread blocked in a receive can hear.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{Socket, unmapped};
 
-/// A flag, a condition variable for who waits for the bell alone, and a
+/// A flag, a condition variable for who waits for the waker alone, and a
 /// datagram from the server's socket to itself for who waits there.
 ///
 /// The kernel gives that datagram to anyone who has the socket: to another
@@ -15,7 +15,7 @@ use super::{Socket, unmapped};
 /// them knows it by its bytes and by its source, which is the socket's own
 /// address, and looks at its own flag: so no handler ever sees one.
 #[derive(Debug)]
-pub(crate) struct Bell {
+pub(crate) struct Waker {
     state: Mutex<State>,
     heard: Condvar,
     /// A second descriptor of the server's socket.
@@ -25,7 +25,7 @@ pub(crate) struct Bell {
 
 #[derive(Debug, Default)]
 struct State {
-    is_rung: bool,
+    is_woken: bool,
     /// Somebody is blocked in a receive, or about to be: the one who can only be
     /// woken by a datagram.
     is_receiving: bool,
@@ -33,7 +33,7 @@ struct State {
 
 /// Somebody is blocked in a receive as long as this is there.
 #[derive(Debug)]
-pub(super) struct Receiving<'a>(&'a Bell);
+pub(super) struct Receiving<'a>(&'a Waker);
 
 impl Drop for Receiving<'_> {
     fn drop(&mut self) {
@@ -44,11 +44,11 @@ impl Drop for Receiving<'_> {
 /// The datagram that wakes, in words for who finds it in a trace.
 const WAKE_UP: [u8; 23] = *b"socketserver: wake up!\n";
 
-impl Bell {
+impl Waker {
     /// The length of the datagram that wakes, in bytes.
     pub(super) const DATAGRAM_LEN: usize = WAKE_UP.len();
 
-    /// Makes the bell for whoever waits at `socket`.
+    /// Makes the waker for whoever waits at `socket`.
     pub(crate) fn new(socket: &Socket) -> io::Result<Self> {
         Ok(Self {
             state: Mutex::default(),
@@ -62,9 +62,9 @@ impl Bell {
     ///
     /// A datagram is sent only to who needs one. What nobody is left to receive
     /// would wait in the socket, for whoever else has it.
-    pub(crate) fn ring(&self) {
+    pub(crate) fn wake(&self) {
         let mut state = self.state();
-        if std::mem::replace(&mut state.is_rung, true) {
+        if std::mem::replace(&mut state.is_woken, true) {
             return;
         }
         self.heard.notify_one();
@@ -76,26 +76,26 @@ impl Bell {
         }
     }
 
-    /// Before a receive: from now on who rings sends a datagram. `None` if
-    /// somebody has rung already; then the bell is silent again. Both under the
-    /// lock under which it is rung, so no ringing is missed in between.
+    /// Before a receive: from now on who wakes sends a datagram. `None` if
+    /// it was woken already, which is cleared then. Both under the
+    /// lock under which it is woken, so no wake-up is missed in between.
     pub(super) fn receiving(&self) -> Option<Receiving<'_>> {
         let mut state = self.state();
-        if std::mem::take(&mut state.is_rung) {
+        if std::mem::take(&mut state.is_woken) {
             return None;
         }
         state.is_receiving = true;
         Some(Receiving(self))
     }
 
-    /// Whether this datagram is that of a bell at this socket, be it another
+    /// Whether this datagram is that of a waker at this socket, be it another
     /// server's.
     pub(super) fn is_wake_up(&self, bytes: &[u8], from: SocketAddr) -> bool {
         bytes == WAKE_UP && self.target().map(unmapped) == Some(unmapped(from))
     }
 
     /// Where the socket reaches itself. A socket bound to a group hears no other
-    /// address: it learns of the bell at the end of its long read timeout, and
+    /// address: it learns of the waker at the end of its long read timeout, and
     /// the group hears nothing of it.
     fn target(&self) -> Option<SocketAddr> {
         if self.own.ip().is_multicast() {
@@ -111,13 +111,13 @@ impl Bell {
         Some(target)
     }
 
-    /// Waits for the bell alone; whether it rang.
+    /// Waits for the waker alone; whether it rang.
     pub(crate) fn wait(&self, timeout: Duration) -> bool {
         let (mut state, _) = self
             .heard
-            .wait_timeout_while(self.state(), timeout, |state| !state.is_rung)
+            .wait_timeout_while(self.state(), timeout, |state| !state.is_woken)
             .unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut state.is_rung)
+        std::mem::take(&mut state.is_woken)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -130,42 +130,42 @@ mod tests {
     use super::*;
     use crate::sys::TakeOver;
 
-    /// A socket with its bell, and a second hold on it to look at what waits there.
-    fn hung(at: &str) -> (Bell, UdpSocket) {
+    /// A socket with its waker, and a second hold on it to look at what waits there.
+    fn hung(at: &str) -> (Waker, UdpSocket) {
         let socket = UdpSocket::bind(at).expect("a free port");
         let same = socket.try_clone().expect("a second descriptor");
         let socket = Socket::new(socket, TakeOver::default()).expect("a UDP socket");
-        let bell = Bell::new(&socket).expect("a third descriptor");
+        let waker = Waker::new(&socket).expect("a third descriptor");
         let patience = Some(Duration::from_millis(200));
         same.set_read_timeout(patience).expect("not zero");
-        (bell, same)
+        (waker, same)
     }
 
     #[test]
     fn who_is_not_receiving_hears_it_later_and_no_datagram_is_left() {
-        let (bell, same) = hung("127.0.0.1:0");
-        bell.ring();
-        assert!(bell.receiving().is_none(), "it was rung");
-        assert!(bell.receiving().is_some(), "and is silent again");
-        bell.ring();
+        let (waker, same) = hung("127.0.0.1:0");
+        waker.wake();
+        assert!(waker.receiving().is_none(), "it was woken");
+        assert!(waker.receiving().is_some(), "and is silent again");
+        waker.wake();
         assert!(same.recv(&mut [0; 32]).is_err(), "nothing waits");
-        assert!(bell.receiving().is_none());
+        assert!(waker.receiving().is_none());
     }
 
     #[test]
     fn who_is_receiving_is_woken_by_one_datagram_wherever_it_is_bound() {
         for at in ["127.0.0.1:0", "0.0.0.0:0", "[::1]:0", "[::]:0"] {
-            let (bell, same) = hung(at);
-            let receiving = bell.receiving().expect("it is silent");
-            bell.ring();
-            bell.ring();
+            let (waker, same) = hung(at);
+            let receiving = waker.receiving().expect("it is silent");
+            waker.wake();
+            waker.wake();
             let mut bytes = [0; 32];
-            let (len, from) = same.recv_from(&mut bytes).expect("it was rung");
-            assert!(bell.is_wake_up(&bytes[..len], from), "{at}: from {from}");
+            let (len, from) = same.recv_from(&mut bytes).expect("it was woken");
+            assert!(waker.is_wake_up(&bytes[..len], from), "{at}: from {from}");
             drop(receiving);
             assert!(same.recv(&mut bytes).is_err(), "once");
             assert!(
-                bell.receiving().is_none(),
+                waker.receiving().is_none(),
                 "the flag stays until it is seen"
             );
         }
@@ -173,11 +173,11 @@ mod tests {
 
     #[test]
     fn the_same_bytes_from_anyone_else_are_a_datagram_as_any_other() {
-        let (bell, same) = hung("127.0.0.1:0");
+        let (waker, same) = hung("127.0.0.1:0");
         let own = same.local_addr().expect("it is bound");
         let other = SocketAddr::from(([127, 0, 0, 1], own.port() ^ 1));
-        assert!(bell.is_wake_up(&WAKE_UP, own));
-        assert!(!bell.is_wake_up(&WAKE_UP, other));
-        assert!(!bell.is_wake_up(b"socketserver", own));
+        assert!(waker.is_wake_up(&WAKE_UP, own));
+        assert!(!waker.is_wake_up(&WAKE_UP, other));
+        assert!(!waker.is_wake_up(b"socketserver", own));
     }
 }
