@@ -127,3 +127,66 @@ impl<'a> Handling<'a> {
 
 /// Datagrams for each that is measured, where each is a stretch by itself.
 const MEASURED: u32 = 4;
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::SharedSocket;
+    use crate::engine::policy::Sample;
+    use crate::sys::{Meta, SendOptions, Socket, TakeOver};
+
+    struct Quick;
+
+    impl Executor for Quick {
+        fn execute(&mut self, _: &Datagram<'_>) -> Fate {
+            Fate::Handled
+        }
+
+        fn finish(&mut self) {}
+    }
+
+    fn slot() -> Slot {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port on loopback");
+        let socket = Socket::new(socket, TakeOver::default()).expect("a UDP socket");
+        let socket = Arc::new(SharedSocket::new(vec![Arc::new(socket)]));
+        Slot::new(&socket, SendOptions { coalesce: false }).expect("memory")
+    }
+
+    /// Whatever the number that a worker begins with, and though an empty stretch
+    /// follows each datagram.
+    #[test]
+    fn quick_handlers_end_the_mode_for_those_that_wait_one_datagram_at_a_time() {
+        for before in 0..MEASURED {
+            let (slot, pace, looks) = (slot(), Pace::default(), AtomicU64::new(0));
+            while !pace.is_dispatched() {
+                let waited = Duration::from_millis(1);
+                pace.learn(Sample {
+                    count: 1,
+                    wall: waited,
+                    waited: Some(waited),
+                });
+            }
+            let mut handling = Handling::new(&slot, &pace, &looks, Box::new(Quick));
+            handling.turn = before;
+            let datagram = Datagram {
+                bytes: b"quick",
+                meta: Meta::default(),
+            };
+            let mut handled = 0;
+            while pace.is_dispatched() {
+                handling.begin();
+                handling.handle(&datagram);
+                assert!(handling.is_flush_due() || !pace.is_dispatched());
+                handling.end();
+                handling.begin();
+                handling.end();
+                handled += 1;
+                assert!(handled < 10_000, "never, beginning with {before}");
+            }
+        }
+    }
+}
