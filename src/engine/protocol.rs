@@ -291,6 +291,11 @@ impl<J: Job> Protocol<J> {
         self.workers - self.idle.len() - self.doors.held()
     }
 
+    /// Workers that park.
+    pub(crate) fn idle(&self) -> usize {
+        self.idle.len()
+    }
+
     /// Whether `stop` was called.
     pub(crate) fn is_stopping(&self) -> bool {
         self.phase != Phase::Serving

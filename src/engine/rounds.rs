@@ -66,6 +66,7 @@ impl Sights for Engine {
         Pool {
             workers: protocol.workers(),
             busy: protocol.busy(),
+            idle: protocol.idle(),
             is_full: protocol.is_full(),
             is_short: protocol.is_short(),
             lacks: protocol.lacks_workers(),

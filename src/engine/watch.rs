@@ -64,6 +64,7 @@ pub(super) struct Step {
 pub(super) struct Pool {
     pub(super) workers: usize,
     pub(super) busy: usize,
+    pub(super) idle: usize,
     /// There are as many as there may be.
     pub(super) is_full: bool,
     /// There are fewer than the least there should be.
@@ -171,7 +172,7 @@ impl Watch {
             self.see_to_its_batch(sights, id, has_free_core);
         }
         // Where handlers wait, nobody is behind one that does.
-        let is_quick = sights.is_dispatched() && !pool.lacks
+        let is_quick = sights.is_dispatched() && pool.idle > 0
             || sights.is_cheap() && self.count(Activity::is_stuck) == 0;
         self.calm = if is_quick { self.calm + 1 } else { 0 }.min(LOOKS_UNTIL_CALM);
         self.stuck = self.count(|activity| activity.is_stuck() || activity == Activity::Stays);

@@ -23,14 +23,14 @@ impl Watch {
             self.decisions.push(Decision::Grow(1));
             return;
         }
-        if !pool.lacks || pool.is_full {
+        // Where handlers wait, the leader needs somebody to hand datagrams to: it
+        // is too late when something waits for nobody.
+        let has_no_helper = sights.is_dispatched() && pool.idle == 0;
+        let is_wanted = pool.lacks && has_work || has_no_helper;
+        if pool.is_full || !is_wanted {
             self.lacking = 0;
-            return;
-        }
-        if !has_work {
             // Nobody may be left to come to a door where nobody is.
-            self.lacking = 0;
-            if self.left_alone.is_some_and(|count| count > 0) {
+            if pool.lacks && !pool.is_full && self.left_alone.is_some_and(|count| count > 0) {
                 self.grow(1);
             }
             return;
@@ -50,7 +50,11 @@ impl Watch {
         let spins = self.count(|activity| activity == Activity::Spins);
         if sights.is_dispatched() {
             if self.most_wait(sights) {
-                self.grow(pool.workers);
+                self.grow(if has_work {
+                    pool.workers
+                } else {
+                    pool.workers / 4
+                });
             }
         } else if waits >= pool.busy {
             self.grow(pool.workers);

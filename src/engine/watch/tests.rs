@@ -300,6 +300,18 @@ fn the_pool_doubles_while_handlers_wait_and_something_waits_for_them() {
 }
 
 #[test]
+fn where_handlers_wait_the_pool_has_somebody_idle_before_anything_waits_for_nobody() {
+    let mut stage = Stage::crowded(8);
+    (stage.waiting_since, stage.open_since, stage.pool.lacks) = (None, None, false);
+    let mut watch = watch(&stage, 2);
+    let decisions = decided(&mut watch, &mut stage, 4, |_, _| {});
+    assert_eq!(first(&decisions, Decision::Grow(2)), Some(2), "a quarter");
+    stage.pool.idle = 1;
+    let decisions = decided(&mut watch, &mut stage, 100, |_, _| {});
+    assert_eq!(decisions, [], "one is enough");
+}
+
+#[test]
 fn the_pool_does_not_grow_for_handlers_that_compute() {
     for is_dispatched in [true, false] {
         let mut stage = Stage::crowded(4);
