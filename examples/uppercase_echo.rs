@@ -6,6 +6,7 @@
 //! nc -u 127.0.0.1 8080
 //! ```
 
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 
@@ -83,7 +84,8 @@ fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
     match serve(&options) {
         Ok(report) => {
-            println!("{}", report.stats);
+            // Nobody may read it any more.
+            let _ = writeln!(io::stdout(), "{}", report.stats);
             ExitCode::SUCCESS
         }
         Err(error @ Error::Resolve { .. }) => {

@@ -6,8 +6,10 @@
 //! a logger may also block for as long as it likes, so no line is written while
 //! a lock is held, and state moves on before a line tells of it.
 
+mod detached;
 mod limit;
 
+pub(crate) use detached::DetachedLog;
 pub(crate) use limit::{Admitted, LogLimit};
 
 use crate::contain::contain;

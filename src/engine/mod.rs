@@ -70,12 +70,12 @@ pub(crate) use supervisor::Closing;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use crate::contain::contain;
 use crate::error::Error;
-use crate::logging::{LogLimit, log_error, log_warn};
+use crate::logging::{DetachedLog, LogLimit, log_error, log_warn};
 use crate::stats::{Fate, Padded, ReceiveBuffer, Stats};
 use crate::sys::{Alarm, BlockShape, Datagram, SendOptions, Socket};
 use batch::BatchPool;
@@ -150,13 +150,15 @@ pub(crate) struct Engine {
     executors: Mutex<Option<Arc<dyn ExecutorFactory>>>,
     /// Where the supervisor waits; made when serving begins, so that processes
     /// that were forked before share none.
-    alarm: OnceLock<Alarm>,
+    alarm: RwLock<Option<Alarm>>,
     life: Life,
     /// Processors to run on.
     cores: usize,
     granted_receive_buffer: usize,
     receive_errors: LogLimit,
     shortages: LogLimit,
+    /// For the supervisor, which nobody's logger may hold up.
+    log: DetachedLog,
 }
 
 impl Engine {
@@ -177,12 +179,13 @@ impl Engine {
             work: Work::new(config.max_workers, doors, batches, lanes),
             threads: Threads::new(config.thread_name.clone(), config.stack_size),
             executors: Mutex::new(Some(executors)),
-            alarm: OnceLock::new(),
+            alarm: RwLock::new(None),
             life: Life::new(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             granted_receive_buffer: sockets[0].granted_receive_buffer(),
             receive_errors: LogLimit::new(),
             shortages: LogLimit::new(),
+            log: DetachedLog::default(),
             socket: Arc::new(SharedSocket::new(sockets)),
             config,
         }
@@ -284,7 +287,8 @@ impl Engine {
         stats.max_workers = self.config.max_workers;
         stats.oldest_in_flight = self.oldest().0;
         stats.waiting_bytes = self.socket.sum(Socket::unread_bytes);
-        stats.peak_workers = self.threads.peak.load(Relaxed) as usize;
+        let peak = self.threads.peak.load(Relaxed) as usize;
+        stats.peak_workers = peak.max(stats.workers);
         stats.failed_worker_starts = self.threads.failed_starts.load(Relaxed);
         stats.kernel_drops = self.socket.sum(Socket::kernel_drops);
         stats.receive_buffer = ReceiveBuffer {
@@ -358,7 +362,7 @@ impl Engine {
             self.wake_supervisor();
         }
         if calls.timer {
-            if let Some(alarm) = self.alarm.get() {
+            if let Some(alarm) = &*self.alarm() {
                 alarm.set_timer(FIRST_LOOK, || self.protocol().wants_timer());
             }
         }
@@ -372,14 +376,26 @@ impl Engine {
 
     fn make_alarm(&self) -> io::Result<()> {
         let alarm = Alarm::new()?;
-        self.alarm.get_or_init(|| alarm);
+        *self.alarm.write().unwrap_or_else(PoisonError::into_inner) = Some(alarm);
         Ok(())
+    }
+
+    /// The supervisor waits no more: handles live on, and hold no descriptor.
+    fn drop_alarm(&self) {
+        self.alarm
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+    }
+
+    fn alarm(&self) -> RwLockReadGuard<'_, Option<Alarm>> {
+        self.alarm.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Wakes the supervisor, now or at its next wait; before there is one, it
     /// will see for itself.
     fn wake_supervisor(&self) {
-        if let Some(alarm) = self.alarm.get() {
+        if let Some(alarm) = &*self.alarm() {
             alarm.wake();
         }
     }
@@ -387,7 +403,7 @@ impl Engine {
     /// Waits until the supervisor is wanted, at most this long. Woken or not, it
     /// looks for itself.
     fn wait_for_alarm(&self, timeout: Option<Duration>) {
-        if let Some(alarm) = self.alarm.get() {
+        if let Some(alarm) = &*self.alarm() {
             alarm.wait(timeout);
         }
     }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use log::Level;
+
 use super::Engine;
 use super::job::Job;
 use super::protocol::{DoorId, WorkerId};
 use super::threads::Start;
 use super::watch::{Decision, Pool, Sights, Step, Watch};
-use crate::logging::{log_debug, log_warn};
 
 /// How a decision was carried out.
 enum Outcome {
@@ -143,14 +144,22 @@ impl Engine {
             Decision::Starved { busy, waited } => {
                 let (age, peer) = self.oldest();
                 let peer = peer.map_or(String::new(), |peer| format!(", for {peer}"));
-                log_warn!(
-                    "{addr}: all {busy} workers there may be are busy, and nobody has come for \
+                self.log.write(
+                    Level::Warn,
+                    module_path!(),
+                    format!(
+                        "{addr}: all {busy} workers there may be are busy, and nobody has come for \
                      what waits for {waited:.1?}; the oldest has been in its handler for \
                      {age:.1?}{peer}",
+                    ),
                 );
             }
             Decision::Relieved { waited } => {
-                log_warn!("{addr}: a worker is free again, after {waited:.1?}");
+                self.log.write(
+                    Level::Warn,
+                    module_path!(),
+                    format!("{addr}: a worker is free again, after {waited:.1?}"),
+                );
             }
         }
         Outcome::Done
@@ -166,7 +175,11 @@ impl Engine {
                 Start::Full => break,
                 Start::Refused(cause) => {
                     self.threads.failed_starts.fetch_add(1, Relaxed);
-                    log_warn!("{addr}: the system did not start another worker thread: {cause}");
+                    self.log.write(
+                        Level::Warn,
+                        module_path!(),
+                        format!("{addr}: the system did not start another worker thread: {cause}"),
+                    );
                     outcome = Outcome::Refused;
                     break;
                 }
@@ -174,7 +187,11 @@ impl Engine {
         }
         if started > 0 {
             let workers = self.protocol().workers();
-            log_debug!("{addr}: grew by {started} to {workers} workers");
+            self.log.write(
+                Level::Debug,
+                module_path!(),
+                format!("{addr}: grew by {started} to {workers} workers"),
+            );
         }
         outcome
     }

@@ -5,11 +5,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use log::Level;
 
 use super::Engine;
 use crate::contain::contain;
 use crate::error::Error;
-use crate::logging::log_warn;
 use crate::stats::Stats;
 
 /// Something to do from time to time. Does not panic.
@@ -72,7 +72,12 @@ impl Service {
         let left = deadline.saturating_duration_since(Instant::now());
         if self.ended.recv_timeout(left.max(GRACE)) == Err(RecvTimeoutError::Timeout) {
             let addr = engine.socket.local_addr();
-            log_warn!("{addr}: the service_actions hook has not returned, and is left behind");
+            let line =
+                format!("{addr}: the service_actions hook has not returned, and is left behind");
+            engine
+                .log
+                .write(Level::Warn, module_path!(), line)
+                .wait(GRACE);
         }
     }
 }

@@ -5,6 +5,8 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use log::Level;
+
 use super::job::Job;
 use super::protocol::{Command, Rest};
 use super::service::{Service, Upkeep};
@@ -14,7 +16,7 @@ use super::watch::Watch;
 use super::{Engine, OFTEN};
 use crate::contain::contain;
 use crate::error::Error;
-use crate::logging::{log_error, log_warn};
+use crate::logging::log_error;
 use crate::stats::Stats;
 use crate::sys::Socket;
 
@@ -83,6 +85,9 @@ impl Engine {
             .map_err(|cause| Error::Serve { addr, cause })?;
         let wanted = self.config.min_workers;
         for started in 0..wanted {
+            if self.is_stopping() {
+                return Ok(None);
+            }
             if let Start::Refused(cause) = self.start_worker() {
                 return Err(Error::StartWorkers {
                     addr,
@@ -176,6 +181,7 @@ impl Engine {
         self.wait_for_departures(deadline);
         let kernel_drops = self.socket.sum(Socket::kernel_drops);
         let unread_bytes = self.close_socket();
+        self.drop_alarm();
         self.let_go();
         let mut stats = self.current_stats();
         stats.kernel_drops = kernel_drops;
@@ -214,12 +220,14 @@ impl Engine {
             })
             .map(|(id, _)| format!("{}-{id}", self.config.thread_name))
             .collect();
-        log_warn!(
+        let line = format!(
             "{}: abandoned, as their handlers did not return within {:?} (drain_timeout): threads {}",
             self.socket.local_addr(),
             self.config.drain_timeout,
             names.join(", "),
         );
+        let under_way = self.log.write(Level::Warn, module_path!(), line);
+        under_way.wait(DEPARTURE_GRACE);
     }
 }
 

@@ -9,7 +9,7 @@ use threadpool::ThreadPool;
 
 use super::{Engine, worker};
 use crate::contain::contain;
-use crate::sys::try_thread;
+use crate::sys::{has_memory, try_thread};
 
 /// How starting one more worker ended.
 #[derive(Debug)]
@@ -34,7 +34,9 @@ impl Engine {
             .make_slot(id)
             .and_then(|()| self.work.batches.take())
             .and_then(|batch| {
-                has_headroom()?;
+                // What the worker allocates later, like all Rust code, ends the process
+                // when it is refused.
+                has_memory(HEADROOM)?;
                 let engine = Arc::clone(self);
                 self.threads.start(move || worker::run(&engine, id, batch))
             });
@@ -46,16 +48,6 @@ impl Engine {
         self.threads.peak.fetch_max(workers, Relaxed);
         Start::Started
     }
-}
-
-/// Whether there is more memory than a worker begins with. What it allocates
-/// later, like all Rust code, ends the process when it is refused.
-fn has_headroom() -> io::Result<()> {
-    let mut room = Vec::<u8>::new();
-    room.try_reserve_exact(HEADROOM)?;
-    // Or it would be left out as having no effect.
-    std::hint::black_box(&room);
-    Ok(())
 }
 
 /// In bytes of address space: what some hundred small allocations and the

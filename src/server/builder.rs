@@ -178,8 +178,8 @@ impl<S: Style> Builder<S> {
         self
     }
 
-    /// How often [`service_actions`](Self::service_actions) is called. Above
-    /// zero. Defaults to 0.5 s. Nothing else depends on it: shutdown does not wait for it.
+    /// How often [`service_actions`](Self::service_actions) is called: at least
+    /// 1 ms. Defaults to 0.5 s. Nothing else depends on it: shutdown does not wait for it.
     ///
     /// # Examples
     /// ```

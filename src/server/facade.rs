@@ -152,9 +152,12 @@ macro_rules! server_methods {
             ///
             /// # Errors
             /// [`Error::StartWorkers`](crate::Error::StartWorkers) when the
-            /// system has not even the least number of threads to give, and
+            /// system has not even the least number of threads to give,
+            /// [`Error::StartService`](crate::Error::StartService) when it has none
+            /// for `service_actions`, [`Error::Serve`](crate::Error::Serve) when
+            /// there is no descriptor left to wait with; and
             /// [`Error::Receive`](crate::Error::Receive), after draining, when
-            /// the socket itself is gone.
+            /// the socket is gone or a receive error does not end.
             ///
             /// # Examples
             /// ```
@@ -192,7 +195,9 @@ macro_rules! server_methods {
             /// refused, fails or panics counts as handled here: `true`.
             ///
             /// # Errors
-            /// [`Error::Receive`](crate::Error::Receive) when the socket itself is gone.
+            /// [`Error::Receive`](crate::Error::Receive) when the socket itself is gone,
+            /// [`Error::Serve`](crate::Error::Serve) when there is no descriptor left to
+            /// wait with, [`Error::Closed`](crate::Error::Closed).
             ///
             /// # Examples
             /// ```

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::contain::contain;
 use crate::handler::HandlerError;
 use crate::logging::{LogLimit, log_error};
 use crate::stats::Stats;
@@ -125,6 +126,28 @@ pub(crate) struct Hooks {
     pub(crate) handle_error: Option<HandleError>,
     pub(crate) service_actions: Option<ServiceActions>,
     pub(crate) handle_timeout: Option<HandleTimeout>,
+}
+
+impl Drop for Hooks {
+    /// What users' code captured may panic when it is dropped.
+    fn drop(&mut self) {
+        let Self {
+            verify_request,
+            handle_error,
+            service_actions,
+            handle_timeout,
+        } = self;
+        for dropped in [
+            contain(|| drop(verify_request.take())),
+            contain(|| drop(handle_error.take())),
+            contain(|| drop(service_actions.take())),
+            contain(|| drop(handle_timeout.take())),
+        ] {
+            if let Err(message) = dropped {
+                log_error!("dropping a hook panicked: {message}");
+            }
+        }
+    }
 }
 
 impl std::fmt::Debug for Hooks {

@@ -127,8 +127,9 @@ impl Settings {
             let problem = "with an age of 0 every datagram is too old";
             return Err(Error::config("shed_older_than", problem));
         }
-        if self.poll_interval.is_zero() {
-            let problem = "0 seconds between two calls would leave no time for anything else";
+        if self.poll_interval < SHORTEST_POLL {
+            let problem =
+                "less than a millisecond between two calls leaves no time for anything else";
             return Err(Error::config("poll_interval", problem));
         }
         if self.thread_name.contains('\0') {
@@ -194,6 +195,9 @@ const MOST_WORKERS: usize = 65_536;
 const MOST_SHARDS: usize = 1_024;
 /// `SO_RCVBUF` and `SO_SNDBUF` are a C `int`, which Linux doubles.
 const LARGEST_BUFFER: usize = (i32::MAX / 2) as usize;
+/// For the hook that is called again and again.
+const SHORTEST_POLL: Duration = Duration::from_millis(1);
+
 const LARGEST_STACK: usize = 1 << 40;
 /// Holds about 10,000 small datagrams on Linux, whose own default holds 256.
 const DEFAULT_RECEIVE_BUFFER: usize = 4 << 20;

@@ -1,6 +1,7 @@
 //! The snapshot as a table for people.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::{Refusal, Stats};
 
@@ -53,8 +54,19 @@ impl fmt::Display for Stats {
         table.some("would be over the rate", self.would_be_rate_limited)?;
         table.some("receive errors", self.receive_errors)?;
         table.some("panics in hooks", self.hook_panics)?;
-        let peak = format!("{} at most", self.peak_workers);
-        table.row("workers", self.workers as u64, &peak)?;
+        let most = format!(
+            "{} at most so far, {} allowed",
+            self.peak_workers, self.max_workers
+        );
+        table.row("workers", self.workers as u64, &most)?;
+        table.some("  busy", self.busy_workers as u64)?;
+        if self.oldest_in_flight > Duration::ZERO {
+            let oldest = format!("{:.3} s", self.oldest_in_flight.as_secs_f64());
+            table.text("oldest in flight", &oldest)?;
+        }
+        if let Some(waiting) = self.waiting_bytes.filter(|waiting| *waiting > 0) {
+            table.text("waiting in the kernel", &bytes(waiting))?;
+        }
         table.some("worker starts failed", self.failed_worker_starts)?;
         let granted = bytes(self.receive_buffer.granted as u64);
         let buffer = match self.receive_buffer.asked {

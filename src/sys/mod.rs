@@ -23,6 +23,7 @@
 //! | [`SendQueue`] | room for a batch of datagrams to send, and the loop that sends it |
 //! | [`ThreadProbe`] | tells a thread that runs from one that waits (`false`: waits, where that cannot be known) |
 //! | [`ThreadUsage`] | tells a handler that waited from one that computed (`waited` if it took long, where that cannot be known) |
+//! | [`has_memory`] | whether the system has memory for so many bytes more |
 //! | [`try_thread`] | whether the system has room for one more thread |
 //! | [`name_thread`] | gives the calling thread a name that tools of the system show |
 //!
@@ -60,8 +61,8 @@ pub(crate) use open::{Options, ask_for_send_buffer, bind, reaches_v4, set_buffer
 #[cfg(any(fuzzing, test))]
 pub(crate) use platform::read_control_messages;
 pub(crate) use platform::{
-    Alarm, ReceiveBlock, SendQueue, Socket, ThreadProbe, ThreadUsage, Waker, name_thread,
-    segments_work, try_thread,
+    Alarm, ReceiveBlock, SendQueue, Socket, ThreadProbe, ThreadUsage, Waker, has_memory,
+    name_thread, segments_work, try_thread,
 };
 pub(crate) use send_loop::{Patience, SendReport, same, send_one};
 pub(crate) use servable::check_servable;

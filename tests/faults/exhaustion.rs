@@ -16,7 +16,7 @@ use crate::support::process::{open_descriptors, threads};
 use crate::support::{
     Client, Gate, ServerBuilder, UdpServer, assert_port_is_free, echo, keep_log, logged, wait_until,
 };
-use crate::world::NoDescriptors;
+use crate::world::{NoDescriptors, resident_kib};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases! {
@@ -35,6 +35,7 @@ pub(crate) fn cases() -> Vec<Case> {
         // Elsewhere address space is no measure of memory.
         &[Need::FastPath] => {
             growth_without_memory_is_counted_and_logged_and_serving_goes_on,
+            idle_workers_and_handles_of_ended_servers_cost_next_to_nothing,
         }
         &[Need::FastPath, Need::CgroupMemory] => {
             a_flood_on_slow_handlers_stays_within_a_tight_memory_limit,
@@ -160,6 +161,33 @@ fn a_start_without_enough_threads_fails_and_leaks_nothing() {
     assert_eq!(client.ask(b"two are enough"), b"two are enough");
     server.stop().expect("it ends in order");
     assert_eq!(panics.load(Relaxed), 0, "it would end programs that abort");
+}
+
+/// Address space is reserved for each worker's batch; memory is used by datagrams.
+fn idle_workers_and_handles_of_ended_servers_cost_next_to_nothing() {
+    const WORKERS: usize = 64;
+    const MOST_KIB_EACH: u64 = 200;
+    const ROUNDS: usize = 10;
+    if !alone("idle_workers_and_handles_of_ended_servers_cost_next_to_nothing") {
+        return;
+    }
+    let mut handles = Vec::new();
+    let mut descriptors = None;
+    for _ in 0..ROUNDS {
+        let before = resident_kib();
+        let server = ThreadingUdpServer::builder().workers(WORKERS).serving(echo);
+        wait_until("all are there", || server.stats().workers == WORKERS);
+        wait_until("all rest", || server.stats().busy_workers == 0);
+        let each = resident_kib().saturating_sub(before) / WORKERS as u64;
+        assert!(each < MOST_KIB_EACH, "{each} KiB for an idle worker");
+        handles.push((*server).clone());
+        server.stop();
+        let expected = *descriptors.get_or_insert_with(open_descriptors);
+        wait_until("its descriptors are closed", || {
+            open_descriptors() <= expected
+        });
+    }
+    assert_eq!(handles.len(), ROUNDS, "they live on");
 }
 
 /// Workers are started until there is no memory for one more, with some left for

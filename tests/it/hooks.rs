@@ -21,6 +21,7 @@ for_both_servers! {
     service_actions_is_called_again_and_again_with_the_stats,
     service_actions_is_called_under_load_as_well,
     a_hung_hook_delays_no_rescue_and_no_shutdown,
+    what_a_hook_captured_may_panic_when_it_is_dropped,
     without_a_hook_failures_are_logged_and_cannot_flood_the_log,
 }
 
@@ -243,4 +244,29 @@ fn a_hung_hook_delays_no_rescue_and_no_shutdown<S: UdpServer>() {
     server.stop();
     assert!(told.elapsed() < DEADLINE, "the hook is left behind");
     assert_eq!(hook.waiting(), 1, "it hung all the while");
+}
+
+fn what_a_hook_captured_may_panic_when_it_is_dropped<S: UdpServer>() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
+    let (first, second, third) = (Bomb, Bomb, Bomb);
+    let server = S::builder()
+        .verify_request(move |_, _| {
+            let _ = &first;
+            true
+        })
+        .handle_error(move |_| {
+            let _ = &second;
+        })
+        .service_actions(move |_| {
+            let _ = &third;
+        })
+        .serving(echo);
+    let client = Client::of(server.local_addr());
+    assert_eq!(client.ask(b"up?"), b"up?");
+    assert_eq!(server.stop().stats.handled, 1, "the report is not lost");
 }

@@ -23,6 +23,7 @@ pub(crate) use control::read_control_messages;
 pub(crate) use receive::ReceiveBlock;
 pub(crate) use segments::segments_work;
 pub(crate) use send::SendQueue;
+pub(crate) use slab::has_memory;
 pub(crate) use socket::Socket;
 pub(crate) use thread::{ThreadProbe, ThreadUsage, name_thread, try_thread};
 pub(crate) use waker::Waker;

@@ -29,8 +29,12 @@ impl<T: Copy> Slab<T> {
         let len = len.max(1);
         let layout = Self::layout(len);
         assert!(layout.size() > 0, "a slab holds something");
-        // SAFETY: the size is not zero, as just asserted.
-        let memory = unsafe { alloc_zeroed(layout) };
+        let memory = if is_mapped(layout) {
+            map(layout.size())?
+        } else {
+            // SAFETY: the size is not zero, as just asserted.
+            unsafe { alloc_zeroed(layout) }
+        };
         match NonNull::new(memory.cast()) {
             Some(start) => Ok(Self { start, len }),
             None => Err(io::ErrorKind::OutOfMemory.into()),
@@ -103,7 +107,44 @@ impl Slab<u8> {
 impl<T> Drop for Slab<T> {
     fn drop(&mut self) {
         let layout = Layout::array::<T>(self.len).expect("it was allocated with this layout");
-        // SAFETY: allocated in `zeroed` with this layout, freed once.
-        unsafe { dealloc(self.start.as_ptr().cast(), layout) }
+        let start = self.start.as_ptr();
+        if is_mapped(layout) {
+            // It fails only for an invalid range (munmap(2)).
+            // SAFETY: mapped in `zeroed` with this size, unmapped once.
+            let _ = unsafe { libc::munmap(start.cast(), layout.size()) };
+        } else {
+            // SAFETY: allocated in `zeroed` with this layout, freed once.
+            unsafe { dealloc(start.cast(), layout) }
+        }
     }
 }
+
+/// Large slabs come from the system itself: the C library would hand out memory
+/// again that somebody else has freed, and clear it, which touches every page of
+/// it. Small alignments are all that is needed.
+fn is_mapped(layout: Layout) -> bool {
+    layout.size() >= MAPPED
+}
+
+/// Fresh pages, which cost no memory until they are touched.
+fn map(size: usize) -> io::Result<*mut u8> {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: a new mapping, at an address that the kernel chooses.
+    let memory = unsafe { libc::mmap(std::ptr::null_mut(), size, protection, flags, -1, 0) };
+    if memory == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(memory.cast())
+}
+
+/// Whether there is memory for so many bytes more.
+pub(crate) fn has_memory(bytes: usize) -> io::Result<()> {
+    let memory = map(bytes)?;
+    // SAFETY: just mapped with this size, and used by nobody.
+    let _ = unsafe { libc::munmap(memory.cast(), bytes) };
+    Ok(())
+}
+
+/// In bytes: above what the C library maps by itself at first.
+const MAPPED: usize = 128 << 10;

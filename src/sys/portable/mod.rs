@@ -50,6 +50,15 @@ pub(crate) fn segments_work() -> bool {
 /// `std` names threads where they are started; renaming one is not portable.
 pub(crate) fn name_thread(_name: &str) {}
 
+/// Whether there is memory for so many bytes more.
+pub(crate) fn has_memory(bytes: usize) -> std::io::Result<()> {
+    let mut room = Vec::<u8>::new();
+    room.try_reserve_exact(bytes)?;
+    // Or it would be left out as having no effect.
+    std::hint::black_box(&room);
+    Ok(())
+}
+
 /// Starts a thread that ends at once: whether the system has one more like it.
 pub(crate) fn try_thread(thread: std::thread::Builder) -> std::io::Result<()> {
     // It has nothing to panic with.
