@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Socket, unmapped};
+use super::{Socket, mapped, unmapped};
 
 /// A flag, a condition variable for who waits for the waker alone, and a
 /// datagram from the server's socket to itself for who waits there.
@@ -98,20 +98,21 @@ impl Waker {
     /// address: it learns of the waker at the end of its long read timeout, and
     /// the group hears nothing of it.
     fn target(&self) -> Option<SocketAddr> {
-        if self.own.ip().is_multicast() {
+        // The unspecified address of IPv4 may be spelled as IPv6.
+        let mut target = unmapped(self.own);
+        if target.ip().is_multicast() {
             return None;
         }
-        let ip = match self.own.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-            ip => ip,
-        };
-        let mut target = self.own;
-        target.set_ip(ip);
-        Some(target)
+        if target.ip().is_unspecified() {
+            target.set_ip(match target {
+                SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+                SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            });
+        }
+        Some(mapped(target, self.own.is_ipv6()))
     }
 
-    /// Waits for the waker alone; whether it rang.
+    /// Waits for the waker alone; whether it was set.
     pub(crate) fn wait(&self, timeout: Duration) -> bool {
         let (mut state, _) = self
             .heard
