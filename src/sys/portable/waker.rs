@@ -6,6 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{Socket, mapped, unmapped};
+use crate::sys::is_bound_to_one_host;
 
 /// A flag, a condition variable for who waits for the waker alone, and a
 /// datagram from the server's socket to itself for who waits there.
@@ -94,16 +95,17 @@ impl Waker {
         bytes == WAKE_UP && self.target().map(unmapped) == Some(unmapped(from))
     }
 
-    /// Where the socket reaches itself. A socket bound to a group hears no other
-    /// address: it learns of the waker at the end of its long read timeout, and
-    /// the group hears nothing of it.
+    /// Where the socket reaches itself. A socket bound to a group or a broadcast
+    /// address receives nothing else: it learns of the waker at the end of its long
+    /// read timeout, and nobody else hears anything of it.
     fn target(&self) -> Option<SocketAddr> {
         // The unspecified address of IPv4 may be spelled as IPv6.
         let mut target = unmapped(self.own);
-        if target.ip().is_multicast() {
+        let is_wildcard = target.ip().is_unspecified();
+        if !is_wildcard && !is_bound_to_one_host(target) {
             return None;
         }
-        if target.ip().is_unspecified() {
+        if is_wildcard {
             target.set_ip(match target {
                 SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
                 SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
