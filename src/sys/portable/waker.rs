@@ -21,7 +21,8 @@ pub(crate) struct Waker {
     heard: Condvar,
     /// A second descriptor of the server's socket.
     socket: UdpSocket,
-    own: SocketAddr,
+    /// Where that receives what it sends; `None` if nowhere.
+    target: Option<SocketAddr>,
 }
 
 #[derive(Debug, Default)]
@@ -55,7 +56,7 @@ impl Waker {
             state: Mutex::default(),
             heard: Condvar::new(),
             socket: socket.second_descriptor()?,
-            own: socket.local_addr(),
+            target: target(socket.local_addr()),
         })
     }
 
@@ -69,7 +70,7 @@ impl Waker {
             return;
         }
         self.heard.notify_one();
-        if let (true, Some(target)) = (state.is_receiving, self.target()) {
+        if let (true, Some(target)) = (state.is_receiving, self.target) {
             // When it cannot be sent, is lost or taken by another server, the
             // flag is seen at the next datagram or at the end of the long read
             // timeout.
@@ -92,26 +93,7 @@ impl Waker {
     /// Whether this datagram is that of a waker at this socket, be it another
     /// server's.
     pub(super) fn is_wake_up(&self, bytes: &[u8], from: SocketAddr) -> bool {
-        bytes == WAKE_UP && self.target().map(unmapped) == Some(unmapped(from))
-    }
-
-    /// Where the socket reaches itself. A socket bound to a group or a broadcast
-    /// address receives nothing else: it learns of the waker at the end of its long
-    /// read timeout, and nobody else hears anything of it.
-    fn target(&self) -> Option<SocketAddr> {
-        // The unspecified address of IPv4 may be spelled as IPv6.
-        let mut target = unmapped(self.own);
-        let is_wildcard = target.ip().is_unspecified();
-        if !is_wildcard && !is_bound_to_one_host(target) {
-            return None;
-        }
-        if is_wildcard {
-            target.set_ip(match target {
-                SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
-                SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
-            });
-        }
-        Some(mapped(target, self.own.is_ipv6()))
+        bytes == WAKE_UP && self.target.map(unmapped) == Some(unmapped(from))
     }
 
     /// Waits for the waker alone; whether it was set.
@@ -126,6 +108,25 @@ impl Waker {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Where the socket reaches itself. A socket bound to a group or a broadcast
+/// address receives nothing else: it learns of the waker at the end of its long
+/// read timeout, and nobody else hears anything of it.
+fn target(own: SocketAddr) -> Option<SocketAddr> {
+    // The unspecified address of IPv4 may be spelled as IPv6.
+    let mut target = unmapped(own);
+    let is_wildcard = target.ip().is_unspecified();
+    if !is_wildcard && !is_bound_to_one_host(target) {
+        return None;
+    }
+    if is_wildcard {
+        target.set_ip(match target {
+            SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        });
+    }
+    Some(mapped(target, own.is_ipv6()))
 }
 
 #[cfg(test)]
