@@ -25,7 +25,7 @@ impl Watch {
         }
         // Where handlers wait, the leader needs somebody to hand datagrams to: it
         // is too late when something waits for nobody.
-        let has_no_helper = sights.is_dispatched() && pool.idle == 0;
+        let has_no_helper = sights.is_dispatched() && pool.idle < FEWEST_IDLE;
         let is_wanted = pool.lacks && has_work || has_no_helper;
         if pool.is_full || !is_wanted {
             self.lacking = 0;
@@ -135,3 +135,6 @@ const PATIENT_LOOKS: u32 = 5;
 const LOOKS_WHILE_PREPARING: u32 = 1_000;
 /// How long something waits before that is worth a warning.
 const STARVED: Duration = Duration::from_secs(1);
+/// Idle workers that there should be where handlers wait: one is woken, and one may
+/// block before the next is started.
+const FEWEST_IDLE: usize = 4;
