@@ -106,6 +106,11 @@ pub(crate) struct OpenBatch<'a> {
 }
 
 impl OpenBatch<'_> {
+    /// How many datagrams it was filled with.
+    pub(crate) fn len(&self) -> usize {
+        self.claims.filled.load(Relaxed)
+    }
+
     /// The next datagram that nobody else handles, and which it is.
     pub(crate) fn claim(&self) -> Option<(usize, Datagram<'_>)> {
         let filled = self.claims.filled.load(Relaxed);

@@ -111,8 +111,10 @@ pub(super) struct Watch {
     lacking: u32,
     /// Looks to let pass after a thread was refused or replaced.
     hold_off: u32,
-    /// Looks in a row that found handlers quick and nobody stuck.
+    /// Looks in a row that found nobody stuck and nobody who could be helped.
     calm: u32,
+    /// All workers there may be are busy, and more waits.
+    is_beyond_help: bool,
     /// How many are busy, if all of them are left alone.
     left_alone: Option<usize>,
     starvation: Option<Starvation>,
@@ -136,6 +138,7 @@ impl Watch {
             lacking: 0,
             hold_off: 0,
             calm: 0,
+            is_beyond_help: false,
             left_alone: None,
             starvation: None,
             cores,
@@ -160,20 +163,21 @@ impl Watch {
         let has_work = self.waiting.is_there()
             || (0..self.doors.len())
                 .any(|door| self.doors[door].is_there() && sights.has_pending(door));
-        let is_beyond_help = pool.is_full && pool.lacks;
+        self.is_beyond_help = pool.is_full && pool.lacks;
         if sights.is_dispatched() {
             self.take_stays_for_waits();
         }
-        if self.is_anything_undone() && !is_beyond_help {
+        if self.is_anything_undone() && !self.is_beyond_help {
             self.look_at_threads(sights);
         }
         let has_free_core = self.count(Activity::wants_core) < self.cores;
         for id in 0..self.seen.len() {
             self.see_to_its_batch(sights, id, has_free_core);
         }
-        // Where handlers wait, nobody is behind one that does.
+        // Where handlers wait, nobody is behind one that does; without a free
+        // processor, nobody could help.
         let is_quick = sights.is_dispatched() && pool.idle > 0
-            || sights.is_cheap() && self.count(Activity::is_stuck) == 0;
+            || (sights.is_cheap() || !has_free_core) && self.count(Activity::is_stuck) == 0;
         self.calm = if is_quick { self.calm + 1 } else { 0 }.min(LOOKS_UNTIL_CALM);
         self.stuck = self.count(|activity| activity.is_stuck() || activity == Activity::Stays);
         let mut busy = self
@@ -197,9 +201,12 @@ impl Watch {
     }
 
     /// How long to wait until the next look while there is traffic. Later when
-    /// nobody was stuck for a while: each look takes the processor from somebody.
+    /// nobody was stuck for a while, and when all a look could do is to send what is
+    /// queued: each takes the processor from somebody.
     pub(super) fn interval(&self) -> Duration {
-        if self.calm == LOOKS_UNTIL_CALM {
+        if self.is_beyond_help {
+            LOOK_INTERVAL * 4
+        } else if self.calm == LOOKS_UNTIL_CALM {
             LOOK_INTERVAL * 2
         } else {
             LOOK_INTERVAL

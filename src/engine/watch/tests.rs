@@ -195,6 +195,30 @@ fn quick_handlers_are_left_to_themselves_and_nobody_asks_about_their_threads() {
 }
 
 #[test]
+fn looks_come_rarely_while_they_could_change_nothing() {
+    let mut stage = Stage::crowded(64);
+    let mut watch_of_full = watch(&stage, 2);
+    for (is_full, interval) in [(true, 4), (false, 1), (true, 4)] {
+        stage.pool.is_full = is_full;
+        decided(&mut watch_of_full, &mut stage, 1, |_, _| {});
+        let expected = interval * MILLI;
+        assert_eq!(watch_of_full.interval(), expected, "full: {is_full}");
+    }
+
+    for (cores, interval) in [(1, 2), (2, 1)] {
+        let mut stage = Stage::inline();
+        stage.is_cheap = false;
+        let mut watch = watch(&stage, cores);
+        decided(&mut watch, &mut stage, 200, |stage, look| {
+            stage.actors[0].step = Some(look);
+            computes(stage, 0);
+        });
+        let expected = interval * MILLI;
+        assert_eq!(watch.interval(), expected, "computing on {cores} cores");
+    }
+}
+
+#[test]
 fn who_waits_is_stuck_at_the_second_look() {
     let mut stage = Stage::inline();
     let mut watch = watch(&stage, 2);
