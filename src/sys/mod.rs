@@ -31,6 +31,7 @@
 //! and `socket2` offer everywhere, one datagram per call; it also runs on Linux
 //! under `--cfg socketserver_portable`, where it passes the same tests.
 
+mod bound;
 mod errors;
 mod host;
 mod inherited;
@@ -168,12 +169,34 @@ pub(crate) struct Meta {
     pub(crate) unsplit: bool,
 }
 
+/// Shows an IPv4 address that is mapped into IPv6 (RFC 4291, section 2.5.5.2) as
+/// what it is.
+fn unmapped(addr: SocketAddr) -> SocketAddr {
+    match addr {
+        SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
+            Some(v4) => SocketAddr::from((v4, v6.port())),
+            None => addr,
+        },
+        SocketAddr::V4(_) => addr,
+    }
+}
+
+/// Maps an IPv4 address into IPv6 for a socket of that family, and back for one
+/// of the other.
+fn mapped(addr: SocketAddr, to_v6: bool) -> SocketAddr {
+    match addr {
+        SocketAddr::V4(v4) if to_v6 => SocketAddr::from((v4.ip().to_ipv6_mapped(), v4.port())),
+        SocketAddr::V6(_) if !to_v6 => unmapped(addr),
+        _ => addr,
+    }
+}
+
 /// The largest UDP payload towards `peer`, in bytes: what is left of 65,535 after
 /// the UDP header (8) and, for IPv4, the IP header (20), which its length field
 /// counts (RFC 768, RFC 791, RFC 8200).
 pub(crate) fn max_payload(peer: &SocketAddr) -> usize {
-    match peer {
-        SocketAddr::V6(v6) if v6.ip().to_ipv4_mapped().is_none() => 65_527,
-        _ => 65_507,
+    match unmapped(*peer) {
+        SocketAddr::V6(_) => 65_527,
+        SocketAddr::V4(_) => 65_507,
     }
 }

@@ -58,17 +58,6 @@ pub(crate) fn set_buffers<'s>(socket: impl Into<SockRef<'s>>, options: &Options)
     Ok(())
 }
 
-/// Limits what the kernel queues from now on, in the unit of
-/// [`granted_receive_buffer`]. What is queued already stays.
-pub(super) fn limit_receive_buffer(socket: &UdpSocket, bytes: usize) -> io::Result<()> {
-    SockRef::from(socket).set_recv_buffer_size(bytes)
-}
-
-/// The receive buffer that the kernel granted, in the unit it was asked in.
-pub(super) fn granted_receive_buffer(socket: &UdpSocket) -> io::Result<usize> {
-    SockRef::from(socket).recv_buffer_size().map(as_asked)
-}
-
 /// Asks for a send buffer of this size; what the kernel granted, in the same
 /// unit. Some systems refuse what is too much, and then leave it as it is.
 pub(crate) fn ask_for_send_buffer(socket: &UdpSocket, size: usize) -> io::Result<usize> {
@@ -79,7 +68,7 @@ pub(crate) fn ask_for_send_buffer(socket: &UdpSocket, size: usize) -> io::Result
 
 /// Linux doubles what was asked to make room for its own overhead, and reports
 /// the doubled value (socket(7), `SO_RCVBUF` and `SO_SNDBUF`).
-fn as_asked(reported: usize) -> usize {
+pub(super) fn as_asked(reported: usize) -> usize {
     if cfg!(target_os = "linux") {
         reported / 2
     } else {

@@ -17,7 +17,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::{LocalEnd, SendFault, Socket};
+use super::{LocalEnd, SendFault, SendQueue, Socket};
 
 /// How long a flush may wait for room in the socket's send buffer.
 #[derive(Debug, Clone, Copy)]
@@ -91,6 +91,27 @@ pub(crate) trait SendReport {
 
     /// A datagram of `len` bytes was given up.
     fn failed(&mut self, len: usize, to: SocketAddr, error: &io::Error);
+}
+
+impl SendQueue {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ledger.is_empty()
+    }
+
+    /// Whether a datagram of `len` bytes finds room.
+    pub(crate) fn has_room(&self, len: usize) -> bool {
+        self.ledger.has_room(len)
+    }
+
+    /// Sends what is queued, in order. Without patience, what finds no room stays.
+    pub(crate) fn flush(
+        &mut self,
+        mut socket: &Socket,
+        patience: Patience,
+        report: &mut impl SendReport,
+    ) {
+        self.flush_to(&mut socket, patience, report);
+    }
 }
 
 /// Sends all messages, or all that find room at once if there is no patience.

@@ -3,6 +3,8 @@
 use std::mem::size_of;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
+use crate::sys::{mapped, unmapped};
+
 /// Room for an IPv4 or IPv6 socket address, in network format.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -16,20 +18,12 @@ pub(super) union RawAddress {
 pub(super) const CAPACITY: libc::socklen_t = size_of::<RawAddress>() as libc::socklen_t;
 
 impl RawAddress {
-    /// Writes `addr` for a socket of the IPv6 family if `to_v6`, mapping IPv4
-    /// into it (RFC 4291, section 2.5.5.2), and unmaps it for one of the IPv4
-    /// family. Returns the length used, too.
+    /// Writes `addr` for a socket of the IPv6 family if `to_v6`, mapped into it or
+    /// back. Returns the length used, too.
     pub(super) fn encode(addr: SocketAddr, to_v6: bool) -> (Self, libc::socklen_t) {
-        match addr {
-            SocketAddr::V4(v4) if to_v6 => {
-                let mapped = v4.ip().to_ipv6_mapped();
-                Self::encode_v6(SocketAddrV6::new(mapped, v4.port(), 0, 0))
-            }
+        match mapped(addr, to_v6) {
             SocketAddr::V4(v4) => Self::encode_v4(v4),
-            SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
-                Some(v4) if !to_v6 => Self::encode_v4(SocketAddrV4::new(v4, v6.port())),
-                _ => Self::encode_v6(v6),
-            },
+            SocketAddr::V6(v6) => Self::encode_v6(v6),
         }
     }
 
@@ -86,10 +80,8 @@ impl RawAddress {
                 let v6 = unsafe { self.v6 };
                 let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
                 let port = u16::from_be(v6.sin6_port);
-                Some(match ip.to_ipv4_mapped() {
-                    Some(v4) => SocketAddrV4::new(v4, port).into(),
-                    None => SocketAddrV6::new(ip, port, v6.sin6_flowinfo, v6.sin6_scope_id).into(),
-                })
+                let addr = SocketAddrV6::new(ip, port, v6.sin6_flowinfo, v6.sin6_scope_id);
+                Some(unmapped(addr.into()))
             }
             _ => None,
         }

@@ -18,12 +18,20 @@ impl Control {
     /// Room for a source of either family and a segment size.
     const CAPACITY: usize = space(20) + space(2);
 
-    /// Without any message.
-    pub(super) const fn new() -> Self {
-        Self {
+    /// Asks that a datagram leave from an address, or that the kernel cut the
+    /// payload into datagrams of so many bytes, or both, or nothing.
+    pub(super) fn new(from: Option<LocalEnd>, segment: Option<u16>) -> Self {
+        let mut control = Self {
             bytes: [0; Self::CAPACITY],
             used: 0,
+        };
+        if let Some(from) = from {
+            control.push_source(from);
         }
+        if let Some(bytes) = segment {
+            control.push(libc::SOL_UDP, libc::UDP_SEGMENT, &bytes.to_ne_bytes());
+        }
+        control
     }
 
     /// The bytes in use: what `msg_controllen` says of it.
@@ -31,16 +39,9 @@ impl Control {
         self.used
     }
 
-    /// Asks that the kernel cut the payload into datagrams of so many bytes.
-    pub(super) fn push_segment(&mut self, bytes: u16) {
-        self.push(libc::SOL_UDP, libc::UDP_SEGMENT, &bytes.to_ne_bytes());
-    }
-
-    /// Asks that the datagram leave from this address.
-    ///
     /// The interface is left to the route, but for link-local addresses, which
     /// mean nothing without.
-    pub(super) fn push_source(&mut self, from: LocalEnd) {
+    fn push_source(&mut self, from: LocalEnd) {
         match from.ip {
             // struct in_pktinfo: interface, local address, destination.
             IpAddr::V4(v4) => {
@@ -224,7 +225,7 @@ mod tests {
     #[test]
     fn the_size_of_segments_is_read_and_nonsense_is_none() {
         let segment_of = |data: &[u8]| {
-            let mut control = Control::new();
+            let mut control = Control::new(None, None);
             control.push(libc::SOL_UDP, libc::UDP_GRO, data);
             facts(&control).segment
         };
@@ -236,8 +237,7 @@ mod tests {
 
     #[test]
     fn lengths_are_those_of_the_system_macros() {
-        let mut control = Control::new();
-        control.push_segment(64);
+        let control = Control::new(None, Some(64));
         // SAFETY: these macros only compute.
         let (len, space) = unsafe { (libc::CMSG_LEN(2), libc::CMSG_SPACE(2)) };
         assert_eq!(control.len(), space as usize);
@@ -250,9 +250,7 @@ mod tests {
         for (ip, interface) in ends {
             let ip = ip.parse().expect("a valid address");
             let end = LocalEnd { ip, interface };
-            let mut control = Control::new();
-            control.push_segment(64);
-            control.push_source(end);
+            let control = Control::new(Some(end), Some(64));
             assert_eq!(facts(&control).local, Some(end));
         }
     }
@@ -261,8 +259,7 @@ mod tests {
     fn a_group_and_a_mapped_address_are_no_source() {
         for ip in ["ff02::1", "::ffff:192.0.2.1"] {
             let ip = ip.parse().expect("a valid address");
-            let mut control = Control::new();
-            control.push_source(LocalEnd { ip, interface: 0 });
+            let control = Control::new(Some(LocalEnd { ip, interface: 0 }), None);
             assert_eq!(facts(&control).local, None, "{ip}");
         }
     }
@@ -271,7 +268,7 @@ mod tests {
     fn a_stamp_is_read_and_nonsense_is_none() {
         let stamp_of = |seconds: libc::c_long, nanos: libc::c_long| {
             let data = [seconds.to_ne_bytes(), nanos.to_ne_bytes()].concat();
-            let mut control = Control::new();
+            let mut control = Control::new(None, None);
             control.push(libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS, &data);
             facts(&control).stamp
         };

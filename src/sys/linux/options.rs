@@ -5,6 +5,8 @@ use std::mem::size_of;
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 
+use nix::sys::socket::{getsockopt, sockopt};
+
 use super::check;
 
 /// Makes the socket deaf to "fragmentation needed": anyone can forge it, and a
@@ -44,19 +46,7 @@ const IPV6_FREEBIND: libc::c_int = 78;
 /// may have come with it. Systems that cannot be asked are taken at their word
 /// when it was `switched_on` here.
 pub(super) fn receives_gro(socket: &UdpSocket, switched_on: bool) -> bool {
-    let mut value: libc::c_int = 0;
-    let mut len = size_of::<libc::c_int>() as libc::socklen_t;
-    // SAFETY: `value` is writable for `len` bytes, and both live through the call.
-    let result = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_UDP,
-            libc::UDP_GRO,
-            (&raw mut value).cast(),
-            &raw mut len,
-        )
-    };
-    if result == 0 { value != 0 } else { switched_on }
+    getsockopt(socket, sockopt::UdpGroSegment).unwrap_or(switched_on)
 }
 
 pub(super) fn set_option(

@@ -18,7 +18,7 @@ use crate::sys::{LocalEnd, SendOptions};
 /// peers converts nothing.
 pub(crate) struct SendQueue {
     to_v6: bool,
-    ledger: Ledger,
+    pub(in crate::sys) ledger: Ledger,
     payload: Slab<u8>,
     headers: Slab<libc::mmsghdr>,
     names: Slab<RawAddress>,
@@ -68,15 +68,6 @@ impl SendQueue {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.ledger.is_empty()
-    }
-
-    /// Whether a datagram of `len` bytes finds room.
-    pub(crate) fn has_room(&self, len: usize) -> bool {
-        self.ledger.has_room(len)
-    }
-
     /// Appends a datagram, for which there must be room, to leave from a local
     /// address of its own or from the one that the route gives it.
     pub(crate) fn push(&mut self, bytes: &[u8], to: SocketAddr, from: Option<LocalEnd>) {
@@ -102,8 +93,7 @@ impl SendQueue {
         header.msg_hdr.msg_control = std::ptr::null_mut();
         header.msg_hdr.msg_controllen = 0;
         if let Some(from) = from {
-            let mut control = Control::new();
-            control.push_source(from);
+            let control = Control::new(Some(from), None);
             self.controls.set(index, control);
             header.msg_hdr.msg_control = self.controls.at(index).cast();
             header.msg_hdr.msg_controllen = control.len() as _;
@@ -113,16 +103,6 @@ impl SendQueue {
         }
     }
 
-    /// Sends what is queued, in order. Without patience, what finds no room stays.
-    pub(crate) fn flush(
-        &mut self,
-        mut socket: &Socket,
-        patience: Patience,
-        report: &mut impl SendReport,
-    ) {
-        self.flush_to(&mut socket, patience, report);
-    }
-
     /// Drops all that is queued; returns how many entries that were.
     pub(crate) fn discard(&mut self) -> usize {
         let dropped = self.ledger.discard();
@@ -130,7 +110,7 @@ impl SendQueue {
         dropped
     }
 
-    fn flush_to(
+    pub(in crate::sys) fn flush_to(
         &mut self,
         wire: &mut impl SendMany,
         patience: Patience,
@@ -185,11 +165,8 @@ impl SendQueue {
             header.msg_hdr.msg_iovlen = places.len() as _;
             if places.len() > 1 {
                 let segment = self.vectors.get(leader).iov_len as u16;
-                let mut control = Control::new();
-                if let (_, Some(from)) = self.ledger.flow(leader) {
-                    control.push_source(from);
-                }
-                control.push_segment(segment);
+                let (_, from) = self.ledger.flow(leader);
+                let control = Control::new(from, Some(segment));
                 coalescing.controls.set(message, control);
                 header.msg_hdr.msg_control = coalescing.controls.at(message).cast();
                 header.msg_hdr.msg_controllen = control.len() as _;
@@ -235,7 +212,7 @@ impl std::fmt::Debug for SendQueue {
 }
 
 /// What takes several messages with one call.
-trait SendMany: Wire {
+pub(in crate::sys) trait SendMany: Wire {
     /// Sends the first of these messages, at least one; how many.
     ///
     /// # Safety

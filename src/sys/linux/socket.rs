@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use super::address::RawAddress;
@@ -13,9 +13,9 @@ use super::options::{
 };
 use super::refusals::{Optional, Refusals};
 use super::wait::{Readiness, entry, poll, ppoll};
-use super::{ReceiveBlock, Waker};
+use super::{ReceiveBlock, Waker, check};
 use crate::logging::{log_debug, log_warn};
-use crate::sys::open::{granted_receive_buffer, limit_receive_buffer, reaches_v4};
+use crate::sys::bound::Bound;
 use crate::sys::{LocalEnd, Ready, Received, TakeOver, is_bound_to_one_host};
 
 /// One bound UDP socket. Every call on it is non-blocking by flag
@@ -23,12 +23,8 @@ use crate::sys::{LocalEnd, Ready, Received, TakeOver, is_bound_to_one_host};
 /// process may share, and is left as it is.
 #[derive(Debug)]
 pub(crate) struct Socket {
-    inner: UdpSocket,
-    local_addr: SocketAddr,
-    is_v6: bool,
-    reaches_v4: bool,
+    pub(in crate::sys) bound: Bound,
     receives_gro: bool,
-    granted_receive_buffer: usize,
     memory: Memory,
     refusals: Refusals,
 }
@@ -40,13 +36,16 @@ impl Socket {
 
     /// Takes over a bound socket.
     pub(crate) fn new(inner: UdpSocket, options: TakeOver) -> io::Result<Self> {
-        let local_addr = inner.local_addr()?;
+        let bound = Bound::new(inner)?;
+        let Bound {
+            inner, local_addr, ..
+        } = &bound;
         let is_v6 = local_addr.is_ipv6();
         if options.is_own {
-            ignore_path_mtu(&inner, is_v6);
+            ignore_path_mtu(inner, is_v6);
         }
-        if !is_bound_to_one_host(local_addr) {
-            if let Err(error) = ask_for_local_ends(&inner, is_v6) {
+        if !is_bound_to_one_host(*local_addr) {
+            if let Err(error) = ask_for_local_ends(inner, is_v6) {
                 log_warn!(
                     "{local_addr}: replies leave from the address that the route gives them: \
                      {error} (IP_PKTINFO)"
@@ -54,38 +53,25 @@ impl Socket {
             }
         }
         if options.stamps {
-            if let Err(error) = set_option(&inner, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1) {
+            if let Err(error) = set_option(inner, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1) {
                 log_warn!("{local_addr}: nothing is shed for its age: {error} (SO_TIMESTAMPNS)");
             }
         }
         let mut coalesces = options.coalesce;
         if coalesces {
-            if let Err(error) = set_option(&inner, libc::SOL_UDP, libc::UDP_GRO, 1) {
+            if let Err(error) = set_option(inner, libc::SOL_UDP, libc::UDP_GRO, 1) {
                 log_debug!("{local_addr}: datagrams are received one by one: {error} (UDP_GRO)");
                 coalesces = false;
             }
         }
         let socket = Self {
-            local_addr,
-            is_v6,
-            receives_gro: receives_gro(&inner, coalesces),
-            reaches_v4: reaches_v4(&inner)?,
-            granted_receive_buffer: granted_receive_buffer(&inner)?,
-            memory: Memory::of(&inner),
+            receives_gro: receives_gro(inner, coalesces),
+            memory: Memory::of(inner),
             refusals: Refusals::default(),
-            inner,
+            bound,
         };
         socket.probe_batches();
         Ok(socket)
-    }
-
-    pub(crate) fn local_addr(&self) -> SocketAddr {
-        self.local_addr
-    }
-
-    /// Whether IPv4 peers can be reached from here.
-    pub(crate) fn reaches_v4(&self) -> bool {
-        self.reaches_v4
     }
 
     /// Whether several datagrams of one peer may be received as one (`UDP_GRO`).
@@ -93,39 +79,29 @@ impl Socket {
         self.receives_gro
     }
 
-    /// The receive buffer that the kernel granted, in bytes as they are asked.
-    pub(crate) fn granted_receive_buffer(&self) -> usize {
-        self.granted_receive_buffer
-    }
-
-    /// Limits what the kernel queues from now on, in the same unit.
-    pub(crate) fn limit_receive_buffer(&self, bytes: usize) -> io::Result<()> {
-        limit_receive_buffer(&self.inner, bytes)
-    }
-
     /// Datagrams that the kernel dropped from this socket's queue since it was
     /// taken over: no room, or a bad checksum.
     pub(crate) fn kernel_drops(&self) -> Option<u64> {
-        Some(self.memory.look(&self.inner)?.drops)
+        Some(self.memory.look(&self.bound.inner)?.drops)
     }
 
     /// Memory that waiting datagrams hold, in bytes, the kernel's overhead included.
     pub(crate) fn unread_bytes(&self) -> Option<u64> {
-        let usage = self.memory.look(&self.inner)?;
+        let usage = self.memory.look(&self.bound.inner)?;
         Some(u64::from(usage.waiting))
     }
 
     /// Whether the receive buffer fills up: more waits than whoever receives
     /// gets to within a few milliseconds.
     pub(crate) fn is_backlogged(&self) -> bool {
-        let usage = self.memory.look(&self.inner);
+        let usage = self.memory.look(&self.bound.inner);
         usage.is_some_and(|usage| usage.waiting > usage.receive_buffer / BACKLOG_FRACTION)
     }
 
     /// Forgets errors that are queued: what became of earlier sends.
     /// Returns whether there were any.
     pub(crate) fn discard_pending_errors(&self) -> bool {
-        discard_error_queue(&self.inner) > 0
+        discard_error_queue(&self.bound.inner) > 0
     }
 
     /// Whether a receive would return at once.
@@ -237,11 +213,8 @@ impl Socket {
         to: SocketAddr,
         from: Option<LocalEnd>,
     ) -> io::Result<()> {
-        let (mut name, name_len) = RawAddress::encode(to, self.is_v6);
-        let mut control = Control::new();
-        if let Some(from) = from {
-            control.push_source(from);
-        }
+        let (mut name, name_len) = RawAddress::encode(to, self.bound.local_addr.is_ipv6());
+        let mut control = Control::new(from, None);
         let mut vector = libc::iovec {
             iov_base: bytes.as_ptr().cast_mut().cast(),
             iov_len: bytes.len(),
@@ -259,25 +232,16 @@ impl Socket {
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         // SAFETY: the header leads to `bytes` and to the local variables above,
         // which live through the call; sendmsg(2) does not write to them.
-        let sent = unsafe { libc::sendmsg(self.inner.as_raw_fd(), &raw const header, flags) };
-        if sent < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(())
+        let sent = unsafe { libc::sendmsg(self.raw(), &raw const header, flags) };
+        check(sent as libc::c_int).map(drop)
     }
 
     pub(super) fn raw(&self) -> libc::c_int {
-        self.inner.as_raw_fd()
+        self.bound.inner.as_raw_fd()
     }
 
     pub(super) fn refusals(&self) -> &Refusals {
         &self.refusals
-    }
-}
-
-impl AsFd for Socket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.inner.as_fd()
     }
 }
 

@@ -39,7 +39,6 @@ pub(crate) use send::SendQueue;
 pub(crate) use socket::Socket;
 pub(crate) use waker::Waker;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Whether several datagrams to one peer can leave as one: never, portably.
@@ -102,24 +101,3 @@ const LONG: Duration = Duration::from_micros(100);
 /// There are none, portably.
 #[cfg(any(fuzzing, test))]
 pub(crate) fn read_control_messages(_bytes: &[u8]) {}
-
-/// Shows an IPv4 address that came mapped into IPv6 as what it is.
-fn unmapped(addr: SocketAddr) -> SocketAddr {
-    match addr {
-        SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
-            Some(v4) => SocketAddr::from((v4, v6.port())),
-            None => addr,
-        },
-        SocketAddr::V4(_) => addr,
-    }
-}
-
-/// Maps an IPv4 address into IPv6 for a socket of that family, and back for one
-/// of the other.
-fn mapped(addr: SocketAddr, to_v6: bool) -> SocketAddr {
-    match addr {
-        SocketAddr::V4(v4) if to_v6 => SocketAddr::from((v4.ip().to_ipv6_mapped(), v4.port())),
-        SocketAddr::V6(_) if !to_v6 => unmapped(addr),
-        _ => addr,
-    }
-}

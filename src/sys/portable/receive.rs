@@ -3,8 +3,8 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 
-use super::{Waker, unmapped};
-use crate::sys::{BlockShape, Datagram, Meta};
+use super::Waker;
+use crate::sys::{BlockShape, Datagram, Meta, unmapped};
 
 /// One receive slot, a byte longer than the largest datagram: a byte received
 /// there says that the datagram was truncated. A waker's datagram always fits.

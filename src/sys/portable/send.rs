@@ -3,7 +3,6 @@
 use std::io;
 use std::net::SocketAddr;
 
-use super::Socket;
 use crate::sys::ledger::{BYTES, Ledger};
 use crate::sys::send_loop::{Messages, Patience, SendReport, Wire, send_all};
 use crate::sys::{LocalEnd, SendOptions};
@@ -11,7 +10,7 @@ use crate::sys::{LocalEnd, SendOptions};
 /// A queue of datagrams in one block of memory.
 #[derive(Debug)]
 pub(crate) struct SendQueue {
-    ledger: Ledger,
+    pub(in crate::sys) ledger: Ledger,
     payload: Vec<u8>,
 }
 
@@ -27,15 +26,6 @@ impl SendQueue {
         })
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.ledger.is_empty()
-    }
-
-    /// Whether a datagram of `len` bytes finds room.
-    pub(crate) fn has_room(&self, len: usize) -> bool {
-        self.ledger.has_room(len)
-    }
-
     /// Appends a datagram, for which there must be room.
     pub(crate) fn push(&mut self, bytes: &[u8], to: SocketAddr, from: Option<LocalEnd>) {
         self.payload.truncate(self.ledger.used());
@@ -43,22 +33,17 @@ impl SendQueue {
         self.payload.extend_from_slice(bytes);
     }
 
-    /// Sends what is queued, in order. Without patience, what finds no room stays.
-    pub(crate) fn flush(
-        &mut self,
-        mut socket: &Socket,
-        patience: Patience,
-        report: &mut impl SendReport,
-    ) {
-        self.flush_to(&mut socket, patience, report);
-    }
-
     /// Drops all that is queued; returns how many entries that were.
     pub(crate) fn discard(&mut self) -> usize {
         self.ledger.discard()
     }
 
-    fn flush_to(&mut self, wire: &mut impl Wire, patience: Patience, report: &mut impl SendReport) {
+    pub(in crate::sys) fn flush_to(
+        &mut self,
+        wire: &mut impl Wire,
+        patience: Patience,
+        report: &mut impl SendReport,
+    ) {
         let mut messages = OneByOne {
             queue: self,
             report,

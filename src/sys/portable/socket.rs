@@ -4,18 +4,15 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use super::{ReceiveBlock, Waker, mapped};
-use crate::sys::open::{granted_receive_buffer, limit_receive_buffer, reaches_v4};
-use crate::sys::{LocalEnd, Ready, Received, TakeOver};
+use super::{ReceiveBlock, Waker};
+use crate::sys::bound::Bound;
+use crate::sys::{LocalEnd, Ready, ReceiveFault, Received, TakeOver, mapped};
 
 /// One bound UDP socket, in blocking mode with timeouts. A socket handed in in
 /// non-blocking mode is switched: without a portable wait it would spin.
 #[derive(Debug)]
 pub(crate) struct Socket {
-    inner: UdpSocket,
-    local_addr: SocketAddr,
-    reaches_v4: bool,
-    granted_receive_buffer: usize,
+    pub(in crate::sys) bound: Bound,
 }
 
 impl Socket {
@@ -27,41 +24,13 @@ impl Socket {
     pub(crate) fn new(inner: UdpSocket, _options: TakeOver) -> io::Result<Self> {
         inner.set_nonblocking(false)?;
         inner.set_write_timeout(Some(WRITE_TIMEOUT))?;
-        Ok(Self {
-            local_addr: inner.local_addr()?,
-            reaches_v4: reaches_v4(&inner)?,
-            granted_receive_buffer: granted_receive_buffer(&inner)?,
-            inner,
-        })
-    }
-
-    /// Another descriptor of the same socket.
-    pub(super) fn second_descriptor(&self) -> io::Result<UdpSocket> {
-        self.inner.try_clone()
-    }
-
-    pub(crate) fn local_addr(&self) -> SocketAddr {
-        self.local_addr
-    }
-
-    /// Whether IPv4 peers can be reached from here.
-    pub(crate) fn reaches_v4(&self) -> bool {
-        self.reaches_v4
+        let bound = Bound::new(inner)?;
+        Ok(Self { bound })
     }
 
     /// Never, portably.
     pub(crate) fn receives_gro(&self) -> bool {
         false
-    }
-
-    /// The receive buffer that the kernel granted, in bytes as they are asked.
-    pub(crate) fn granted_receive_buffer(&self) -> usize {
-        self.granted_receive_buffer
-    }
-
-    /// Limits what the kernel queues from now on, in the same unit.
-    pub(crate) fn limit_receive_buffer(&self, bytes: usize) -> io::Result<()> {
-        limit_receive_buffer(&self.inner, bytes)
     }
 
     /// Not to be known portably.
@@ -98,6 +67,7 @@ impl Socket {
         waker: &Waker,
         timeout: Option<Duration>,
     ) -> io::Result<Received> {
+        let inner = &self.bound.inner;
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
             let Some(receiving) = waker.receiving() else {
@@ -106,23 +76,23 @@ impl Socket {
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             // A timeout of zero is refused by `std`: it would mean none at all.
             let wait = left.map_or(BACKSTOP, |left| left.clamp(SHORTEST, BACKSTOP));
-            self.inner.set_read_timeout(Some(wait))?;
-            let filled = block.fill(&self.inner, waker);
+            inner.set_read_timeout(Some(wait))?;
+            let filled = block.fill(inner, waker);
             drop(receiving);
             match filled {
                 Ok(true) => return Ok(Received::Datagrams(1)),
                 // A waker's datagram: the flag tells whether it was this one's.
                 Ok(false) => {}
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                Err(error) => match ReceiveFault::of(&error) {
+                    ReceiveFault::WouldBlock => {
                         if left.is_some_and(|left| left.is_zero()) {
                             return Ok(Received::TimedOut);
                         }
                         // Whoever else has the socket may have switched it back,
                         // and then nothing would wait.
-                        self.inner.set_nonblocking(false)?;
+                        inner.set_nonblocking(false)?;
                     }
-                    io::ErrorKind::Interrupted => {}
+                    ReceiveFault::Interrupted => {}
                     _ => return Err(error),
                 },
             }
@@ -151,23 +121,11 @@ impl Socket {
         to: SocketAddr,
         _from: Option<LocalEnd>,
     ) -> io::Result<()> {
-        self.inner
-            .send_to(bytes, mapped(to, self.local_addr.is_ipv6()))
-            .map(drop)
-    }
-}
-
-#[cfg(unix)]
-impl std::os::fd::AsFd for Socket {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.inner.as_fd()
-    }
-}
-
-#[cfg(windows)]
-impl std::os::windows::io::AsSocket for Socket {
-    fn as_socket(&self) -> std::os::windows::io::BorrowedSocket<'_> {
-        self.inner.as_socket()
+        let Bound {
+            inner, local_addr, ..
+        } = &self.bound;
+        let to = mapped(to, local_addr.is_ipv6());
+        inner.send_to(bytes, to).map(drop)
     }
 }
 

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Socket, mapped, unmapped};
-use crate::sys::is_bound_to_one_host;
+use super::Socket;
+use crate::sys::{is_bound_to_one_host, mapped, unmapped};
 
 /// A flag, a condition variable for who waits for the waker alone, and a
 /// datagram from the server's socket to itself for who waits there.
@@ -55,7 +55,7 @@ impl Waker {
         Ok(Self {
             state: Mutex::default(),
             heard: Condvar::new(),
-            socket: socket.second_descriptor()?,
+            socket: socket.bound.inner.try_clone()?,
             target: target(socket.local_addr()),
         })
     }

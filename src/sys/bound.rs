@@ -1,0 +1,66 @@
+//! What the sockets of all platforms have in common.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+
+use socket2::SockRef;
+
+use super::Socket;
+use super::open::{as_asked, reaches_v4};
+
+/// A bound socket, and what it was asked when it was taken over.
+#[derive(Debug)]
+pub(super) struct Bound {
+    pub(super) inner: UdpSocket,
+    pub(super) local_addr: SocketAddr,
+    reaches_v4: bool,
+    granted_receive_buffer: usize,
+}
+
+impl Bound {
+    pub(super) fn new(inner: UdpSocket) -> io::Result<Self> {
+        let granted = SockRef::from(&inner).recv_buffer_size()?;
+        Ok(Self {
+            local_addr: inner.local_addr()?,
+            reaches_v4: reaches_v4(&inner)?,
+            granted_receive_buffer: as_asked(granted),
+            inner,
+        })
+    }
+}
+
+impl Socket {
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.bound.local_addr
+    }
+
+    /// Whether IPv4 peers can be reached from here.
+    pub(crate) fn reaches_v4(&self) -> bool {
+        self.bound.reaches_v4
+    }
+
+    /// The receive buffer that the kernel granted, in bytes as they are asked.
+    pub(crate) fn granted_receive_buffer(&self) -> usize {
+        self.bound.granted_receive_buffer
+    }
+
+    /// Limits what the kernel queues from now on, in the same unit. What is
+    /// queued already stays.
+    pub(crate) fn limit_receive_buffer(&self, bytes: usize) -> io::Result<()> {
+        SockRef::from(&self.bound.inner).set_recv_buffer_size(bytes)
+    }
+}
+
+#[cfg(unix)]
+impl std::os::fd::AsFd for Socket {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.bound.inner.as_fd()
+    }
+}
+
+#[cfg(windows)]
+impl std::os::windows::io::AsSocket for Socket {
+    fn as_socket(&self) -> std::os::windows::io::BorrowedSocket<'_> {
+        self.bound.inner.as_socket()
+    }
+}
