@@ -1,8 +1,10 @@
 //! Who is measured, and how each is started.
 
 use std::env;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::sync::LazyLock;
 
 use crate::scenario::Kind::{self, Computing, Light, Quick, Quiet, Waiting};
 use crate::scenario::Scenario;
@@ -52,6 +54,7 @@ enum Program {
 }
 
 /// All of them.
+#[rustfmt::skip]
 pub(crate) const ALL: &[Contestant] = &[
     is(OURS, "this crate's ThreadingUdpServer", Rust, ANY),
     is(BEFORE, "that of another build (--before)", Before, ANY),
@@ -62,21 +65,11 @@ pub(crate) const ALL: &[Contestant] = &[
     is("std-loop", "a loop, recv_from and send_to", Rust, LOOP),
     is("std-pool", "recv_from, a channel, 256 threads", Rust, ANY),
     is("std-threads", "256 threads in recv_from", Rust, POOLED),
-    is(
-        "mmsg-pool",
-        "recvmmsg, a channel, 256 threads",
-        Rust,
-        POOLED,
-    ),
+    is("mmsg-pool", "recvmmsg, a channel, 256 threads", Rust, POOLED),
     is("tokio-task", "tokio, a task per datagram", Async, POOLED),
     is("ThreadingUDPServer", "Python's", Python, QUICK),
     is("ForkingUDPServer", "Python's", Python, QUICK),
-    is(
-        "asyncio",
-        "Python's, with a DatagramProtocol",
-        Python,
-        QUICK,
-    ),
+    is("asyncio", "Python's, with a DatagramProtocol", Python, QUICK),
 ];
 
 const ANY: &[Kind] = &[Quick, Light, Computing, Waiting, Quiet];
@@ -112,18 +105,23 @@ impl Contestant {
         (asks_redis || !scenario.redis) && (is_rust || scenario.work.compute.is_zero())
     }
 
-    /// What starts it, if this machine has what that takes. The process started
-    /// is the one to measure; it ends with this one.
-    pub(crate) fn command(&self, tools: &Tools, scenario: &Scenario) -> Option<Command> {
+    /// What starts it, given another build and a Redis. The process started is
+    /// the one to measure; it ends with this one.
+    pub(crate) fn command(
+        &self,
+        scenario: &Scenario,
+        before: Option<&Path>,
+        redis: Option<&Path>,
+    ) -> io::Result<Command> {
         let wait_us = scenario.work.wait.as_micros().to_string();
         let compute_us = scenario.work.compute.as_micros().to_string();
-        let mut command = Command::new(match self.program {
-            Before => tools.before.as_ref()?,
-            _ => &tools.this,
-        });
+        let mut command = match (self.program, before) {
+            (Before, Some(program)) => Command::new(program),
+            _ => Command::new(env::current_exe()?),
+        };
         command.args(["--wait-us", &wait_us, "--compute-us", &compute_us]);
-        if scenario.redis {
-            command.args(["--redis", &tools.redis?.to_string()]);
+        if let Some(redis) = redis {
+            command.arg("--redis").arg(redis);
         }
         command.arg("--serve");
         let buffer = RECEIVE_BUFFER.to_string();
@@ -131,67 +129,49 @@ impl Contestant {
             Rust | Async => command.arg(self.name),
             Before => command.arg(OURS),
             Python => {
-                command.args(["exec", "--"]).arg(tools.python.as_ref()?);
-                let script = include_str!("echo.py");
-                command.args(["-c", script, self.name, &wait_us, &buffer])
+                let script = concat!(env!("CARGO_MANIFEST_DIR"), "/src/echo.py");
+                command.args([
+                    "exec",
+                    "--",
+                    &python()?,
+                    script,
+                    self.name,
+                    &wait_us,
+                    &buffer,
+                ])
             }
             C => {
-                command.args(["exec", "--"]).arg(tools.c_echo.as_ref()?);
+                command.args(["exec", "--"]).arg(&*C_ECHO);
                 command.args([&wait_us, &buffer])
             }
         };
-        Some(command)
+        Ok(command)
     }
 }
 
 /// The one of this name.
+#[cfg(test)]
 pub(crate) fn find(name: &str) -> Option<&'static Contestant> {
     ALL.iter().find(|one| one.name == name)
 }
 
-/// What this machine has.
-#[derive(Debug)]
-pub(crate) struct Tools {
-    this: PathBuf,
-    before: Option<PathBuf>,
-    python: Option<PathBuf>,
-    c_echo: Option<PathBuf>,
-    /// The port of what leads to Redis.
-    redis: Option<u16>,
-}
-
-impl Tools {
-    /// Looks for Python, and compiles the C program into `folder`.
-    pub(crate) fn find(
-        folder: &Path,
-        before: Option<PathBuf>,
-        redis: Option<u16>,
-    ) -> std::io::Result<Self> {
-        Ok(Self {
-            this: env::current_exe()?,
-            before,
-            python: python(),
-            c_echo: c_echo(folder),
-            redis,
-        })
-    }
-}
-
 /// The interpreter itself: what is on the `PATH` may be a script in front of it.
-fn python() -> Option<PathBuf> {
-    let output = Command::new("python3")
-        .args(["-c", "import sys; print(sys.executable, end='')"])
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
-    let path = String::from_utf8(output.stdout).ok()?;
-    (output.status.success() && !path.is_empty()).then(|| path.into())
+fn python() -> io::Result<String> {
+    let mut python = Command::new("python3");
+    python.args(["-c", "import sys; print(sys.executable, end='')"]);
+    Ok(String::from_utf8_lossy(&python.output()?.stdout).into_owned())
 }
 
-fn c_echo(folder: &Path) -> Option<PathBuf> {
-    let (source, program) = (folder.join("echo.c"), folder.join("echo"));
-    std::fs::write(&source, include_str!("echo.c")).ok()?;
+/// The program in C, compiled to stand beside this one; nothing if there is no
+/// compiler.
+static C_ECHO: LazyLock<PathBuf> = LazyLock::new(|| {
+    let program = env::current_exe().unwrap_or_default();
+    let program = program.with_file_name("peers-echo");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/echo.c");
     let mut compiler = Command::new("cc");
-    compiler.args(["-O2", "-o"]).args([&program, &source]);
-    compiler.status().ok()?.success().then_some(program)
-}
+    let compiled = compiler.args(["-O2", source, "-o"]).arg(&program).status();
+    if let Err(error) = compiled {
+        eprintln!("peers: cc: {error}");
+    }
+    program
+});

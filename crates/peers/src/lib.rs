@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo bench --bench peers                       # all there is: a quarter of an hour
-//! cargo bench --bench peers -- --list             # which servers and scenarios there are
+//! cargo bench --bench peers -- --help             # which servers there are
 //! cargo bench --bench peers -- --scenario 500x1-wait1ms --only ours,std-pool --rounds 3
 //! cargo bench --bench peers -- --targets          # what has a target, and whether it is met
 //! cargo bench --bench peers -- --publish          # the README's figures
@@ -25,19 +25,16 @@
 //! | `one`, `idle` | no datagrams while it is measured; before, one that is still being handled, or one that was answered |
 //! | `-wait1ms` | handlers sleep for so long: `200us`, `10ms`, `60s` |
 //! | `-cpu20us` | handlers compute for so long |
-//! | `-redis` | handlers ask Redis, which is 0.7 ms away |
+//! | `-redis` | handlers ask Redis, 0.7 ms away: they sleep for so long, and then ask |
 //! | `-10%` | only one handler in ten does, and latency is that of the others |
 //!
 //! The scenario `64x1-redis` takes a `redis-server`: `apt-get install
 //! redis-server`, or whatever the system has instead. The servers in Python take
-//! `python3`, the one in C takes `cc`. Who lacks what is left out, with a word.
-//!
-//! Every sample is put into `target/peers/peers.csv`.
+//! `python3`, the one in C takes `cc`. Where a program is lacking, the table says so.
 #![cfg(target_os = "linux")]
 
 mod contestant;
 mod options;
-mod output;
 mod process;
 mod publish;
 mod redis;

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use load_generator::Work;
 
-use crate::contestant::{self, Contestant};
+use crate::contestant::{self, BEFORE, Contestant};
 use crate::scenario::{self, Scenario};
-use crate::serve::Job;
 use crate::{publish, targets};
 
 /// Measures this crate's servers and others, side by side.
@@ -22,9 +22,9 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) publish: bool,
     /// These servers, separated by commas, wherever they are able
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = server)]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = servers())]
     only: Vec<String>,
-    /// These scenarios, separated by commas; also others than are listed
+    /// These scenarios, separated by commas
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     scenario: Vec<Scenario>,
     /// How often each server is measured in each scenario
@@ -36,9 +36,6 @@ pub(crate) struct Options {
     /// Another build of this program, whose `ours` takes part as `before`
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) before: Option<PathBuf>,
-    /// Say what there is to measure, and end
-    #[arg(long)]
-    pub(crate) list: bool,
     /// Passed by `cargo bench`
     #[arg(long, hide = true)]
     bench: bool,
@@ -51,9 +48,9 @@ pub(crate) struct Options {
     /// For how long it computes
     #[arg(long, hide = true, default_value_t = 0)]
     compute_us: u64,
-    /// The port of the Redis that it asks
+    /// The socket of the Redis that it asks
     #[arg(long, hide = true)]
-    redis: Option<u16>,
+    pub(crate) redis: Option<PathBuf>,
     /// The program to become with `--serve exec`
     #[arg(hide = true, last = true)]
     pub(crate) command: Vec<String>,
@@ -70,7 +67,7 @@ impl Options {
     /// What was asked for; `None` if this program was started as a test.
     pub(crate) fn parse() -> Option<Self> {
         // `cargo test` passes what is none of this program's business.
-        let knows = |arg: String| ["--bench", "--serve", "--list", "--help"].contains(&&*arg);
+        let knows = |arg: String| ["--bench", "--serve", "--help"].contains(&&*arg);
         env::args().any(knows).then(<Self as Parser>::parse)
     }
 
@@ -99,23 +96,24 @@ impl Options {
             [] => server.takes_part(scenario),
             names => names.iter().any(|name| name == server.name) && server.is_able(scenario),
         };
-        takes_part && (!self.targets || targets::need(scenario, server.name))
+        takes_part
+            && (!self.targets || targets::need(scenario, server.name))
+            && (self.before.is_some() || server.name != BEFORE)
     }
 
     /// What the handlers of the server to be do.
-    pub(crate) fn job(&self) -> Job {
-        let work = Work {
+    pub(crate) fn work(&self) -> Work {
+        Work {
             wait: Duration::from_micros(self.wait_us),
             compute: Duration::from_micros(self.compute_us),
-        };
-        let redis = self.redis;
-        Job { work, redis }
+        }
     }
 }
 
-fn server(name: &str) -> Result<String, String> {
-    let known = contestant::find(name).map(|_| name.to_owned());
-    known.ok_or_else(|| "no such server; --list says which there are".to_owned())
+fn servers() -> PossibleValuesParser {
+    let servers = contestant::ALL.iter();
+    let values = servers.map(|one| PossibleValue::new(one.name).help(one.what));
+    PossibleValuesParser::new(values)
 }
 
 #[cfg(test)]
@@ -139,6 +137,7 @@ mod tests {
         assert_eq!(everything.len(), scenario::all().len());
         assert!(everything[0].1.contains(&"asyncio"));
         assert!(everything.iter().all(|(_, servers)| servers[0] == "ours"));
+        assert!(everything.iter().all(|(_, servers)| servers[1] != BEFORE));
         let asked = cells("--only ours,c-mmsg --scenario 7x1-wait5ms,64x1-cpu20us");
         let expected = [("7x1-wait5ms", "ours c-mmsg"), ("64x1-cpu20us", "ours")];
         let expected = expected.map(|(name, servers)| (name.into(), servers.split(' ').collect()));
@@ -148,6 +147,8 @@ mod tests {
             panic!("nothing is promised of 5,000 a second: {compared:?}");
         };
         assert!(servers.contains(&"c-mmsg") && !servers.contains(&"asyncio"));
+        let before = cells("--before x --only ours,before --scenario 64x1").expect("they exist");
+        assert_eq!(before[0].1, ["ours", BEFORE]);
         assert!(cells("--only ours,netty").is_err());
         assert!(cells("--scenario 64x1-wait5").is_err());
     }

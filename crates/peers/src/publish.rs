@@ -3,12 +3,14 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
-use std::fs;
 use std::path::Path;
 use std::time::Duration;
+use std::{env, fs, thread};
+
+use procfs::sys::kernel::Version;
+use procfs::{CpuInfo, Current as _};
 
 use crate::contestant::{Contestant, FORKING, OURS};
-use crate::output;
 use crate::results::{Figure, Row, find};
 use crate::scenario::Scenario;
 
@@ -74,13 +76,24 @@ pub(crate) fn publish(
     let how = format!(
         "Medians of {rounds} × {duration:?}, one datagram in flight per client. Server and load \
          share {}.\nWhere handlers wait, tokio and asyncio wait without a thread.",
-        output::machine()?
+        machine()?
     );
     let text = replace(&fs::read_to_string(&path)?, &section(rows, &how)?)?;
     fs::write(package.join(PICTURE), picture(rows)?)?;
     fs::write(&path, text)?;
     println!("README.md and {PICTURE} are written anew");
     Ok(())
+}
+
+/// In a few words: how many CPUs of which kind, and which kernel.
+fn machine() -> Result<String, Box<dyn Error>> {
+    let cpus = thread::available_parallelism()?;
+    let cpu = CpuInfo::current()?;
+    // Not all architectures tell.
+    let model = cpu.model_name(0).unwrap_or(env::consts::ARCH);
+    let model = model.replace("(R)", "").replace("(TM)", "");
+    let Version { major, minor, .. } = Version::current()?;
+    Ok(format!("{cpus} CPUs ({model}), Linux {major}.{minor}"))
 }
 
 /// The picture, as SVG. Fails if something it compares was not measured.
@@ -258,6 +271,8 @@ mod tests {
         let line = "| C, loop over recvmmsg | 0.33 | 3.00 | 0.33 | 0.33 | 1.00 |";
         assert!(section.contains(line), "{section}");
         assert!(section.ends_with("\n\nOn this machine.\n"), "{section}");
+        let machine = machine().expect("proc is mounted");
+        assert!(machine.contains("CPUs (") && machine.contains("Linux "));
         rows.pop();
         let why = "asyncio was not measured in 64x1-wait10ms-10%";
         assert_eq!(picture(&rows), Err(why.to_owned()));

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use load_generator::Tally;
 
+use crate::contestant::OURS;
 use crate::process::Usage;
 
 /// One figure of a server under a load.
@@ -139,6 +141,55 @@ pub(crate) fn find<'a>(rows: &'a [Row], scenario: &str, server: &str) -> Option<
         .find(|row| row.scenario == scenario && row.server == server)
 }
 
+/// A table with these titles, columns from the `right`th on aligned right.
+pub(crate) fn empty_table(titles: &[&str], right: usize) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::ASCII_MARKDOWN)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(titles);
+    for column in table.column_iter_mut().skip(right) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// The medians of one scenario, each with its ratio to ours and how far the
+/// rounds lie apart.
+pub(crate) fn table(rows: &[Row]) -> Table {
+    let mut titles = vec!["server"];
+    titles.extend(Figure::ALL.map(|(_, title)| title));
+    let mut table = empty_table(&titles, 1);
+    let ours = rows.iter().find(|row| row.server == OURS);
+    for row in rows {
+        let mut cells = vec![row.server.to_owned()];
+        match row.rounds.iter().find_map(|round| round.as_ref().err()) {
+            Some(problem) => cells.push(problem.clone()),
+            None => cells.extend(Figure::ALL.map(|(figure, _)| cell(row, figure, ours))),
+        }
+        table.add_row(cells);
+    }
+    table
+}
+
+fn cell(row: &Row, figure: Figure, ours: Option<&Row>) -> String {
+    let Some(median) = row.of(figure).map(|spread| spread.median) else {
+        return "-".to_owned();
+    };
+    let value = match figure {
+        Figure::Loss | Figure::Cpu => format!("{median:.2}"),
+        _ => format!("{median:.0}"),
+    };
+    match ours.and_then(|ours| row.ratio(figure, ours)) {
+        Some(ratio) if figure != Figure::Threads && figure != Figure::WakeUps => {
+            let span = ratio.greatest - ratio.least;
+            let half = 50.0 * span / ratio.median.max(f64::EPSILON);
+            format!("{value} ×{:<5.2}±{half:>2.0}%", ratio.median)
+        }
+        _ => value,
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -194,5 +245,25 @@ pub(crate) mod tests {
         tally.latency.record(50_000).expect("in bounds");
         let mixed = sample(Some(&tally), tally.sending, used);
         assert!((mixed[Figure::P99 as usize] - 50.0).abs() < 1.0);
+    }
+
+    #[test]
+    fn table_has_medians_ratios_and_spreads() {
+        let mut failed = row("64x1", "asyncio", &[], 0.0);
+        failed.rounds.push(Err("no reply".to_owned()));
+        let rows = [
+            row("64x1", OURS, &[1_000.0, 1_100.0, 900.0], 4.0),
+            row("64x1", "c-mmsg", &[500.0, 660.0, 450.0], 8.0),
+            failed,
+        ];
+        let table = table(&rows).to_string();
+        for part in [
+            "1000 ×1.00 ± 0%",
+            "500 ×0.50 ±10%",
+            "8.00 ×2.00",
+            "no reply",
+        ] {
+            assert!(table.contains(part), "{part} in\n{table}");
+        }
     }
 }

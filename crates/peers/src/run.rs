@@ -1,22 +1,21 @@
 //! The order in which all is measured.
 
-use std::env;
 use std::error::Error;
-use std::fs;
 use std::net::UdpSocket;
-use std::path::PathBuf;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use load_generator::{Plan, Wish};
+use procfs::{Current as _, LoadAverage};
 
-use crate::contestant::{BEFORE, Contestant, Tools};
+use crate::contestant::Contestant;
 use crate::options::{Cell, Options};
 use crate::process::Server;
 use crate::redis::Redis;
-use crate::results::{Row, Sample, sample};
+use crate::results::{self, Row, Sample, sample};
 use crate::scenario::{Kind, Scenario};
-use crate::{output, publish, serve, targets};
+use crate::{publish, serve, targets};
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
@@ -25,39 +24,34 @@ type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 /// # Errors
 /// If nothing of what it asks for can be measured, or the result not be written.
 pub fn main() -> Outcome {
-    let Some(options) = Options::parse() else {
+    let Some(mut options) = Options::parse() else {
         return Ok(());
     };
-    if let Some(name) = &options.serve {
-        return serve::serve(name, options.job(), &options.command);
+    if let Some(name) = options.serve.take() {
+        return serve::serve(&name, options);
     }
-    if options.list {
-        print!("{}", output::legend());
-        return Ok(());
-    }
-    let (folder, mut cells) = (folder()?, options.cells());
-    let redis = start_redis(&cells);
-    let port = redis.as_ref().map(|redis| redis.port);
-    let tools = Tools::find(&folder, options.before.clone(), port)?;
-    leave_out(&mut cells, &tools);
+    let cells = options.cells();
     if cells.is_empty() {
         return Err("nothing to measure: no such server in such a scenario".into());
     }
-    let load = output::load_average()?;
+    let load = LoadAverage::current()?.one;
     let mut rows = Vec::new();
     for (index, cell) in cells.iter().enumerate() {
-        let measured = measure_in_turn(cell, &tools, &options);
         let name = &cell.scenario.name;
         println!("\n{name} ({} of {})", index + 1, cells.len());
-        println!("{}", output::table(&measured));
-        rows.extend(measured);
-        fs::write(folder.join("peers.csv"), output::csv(&rows))?;
+        match measure_in_turn(cell, &options) {
+            Ok(measured) => {
+                println!("{}", results::table(&measured));
+                rows.extend(measured);
+            }
+            Err(error) => println!("without Redis: is redis-server installed? {error}"),
+        }
     }
     let (rounds, duration) = (options.rounds, options.duration());
     println!(
         "\nMedians of {rounds} × {duration:?}; × is the ratio to ours in the same round, ± half of \
          what these ratios span.\nLoad average {load} before and {} after.",
-        output::load_average()?
+        LoadAverage::current()?.one
     );
     if let Some(table) = targets::table(&rows) {
         println!("\nWhat this crate is held to:\n{table}");
@@ -68,45 +62,12 @@ pub fn main() -> Outcome {
     Ok(())
 }
 
-/// `target/peers`, wherever `target` is.
-fn folder() -> Outcome<PathBuf> {
-    // The program is in target/release/deps.
-    let program = env::current_exe()?;
-    let target = program.ancestors().nth(3).ok_or("not in a target folder")?;
-    let folder = target.join("peers");
-    fs::create_dir_all(&folder)?;
-    Ok(folder)
-}
-
-/// Only if it is needed; says why if it cannot be had.
-fn start_redis(cells: &[Cell]) -> Option<Redis> {
-    let is_needed = cells.iter().any(|cell| cell.scenario.redis);
-    let failed = |error| eprintln!("peers: without Redis: is redis-server installed? {error}");
-    is_needed.then(|| Redis::start().map_err(failed).ok())?
-}
-
-/// Leaves out what this machine lacks something for, and says so.
-fn leave_out(cells: &mut Vec<Cell>, tools: &Tools) {
-    let mut lacking = Vec::new();
-    for Cell { scenario, servers } in &mut *cells {
-        servers.retain(|one| {
-            let can_be_had = one.command(tools, scenario).is_some();
-            let is_known = lacking.contains(&one.name) || one.name == BEFORE || scenario.redis;
-            if !can_be_had && !is_known {
-                lacking.push(one.name);
-            }
-            can_be_had
-        });
-    }
-    cells.retain(|cell| !cell.servers.is_empty());
-    if !lacking.is_empty() {
-        eprintln!("peers: without {}: not installed", lacking.join(", "));
-    }
-}
-
-/// Measures each server in turn, as many rounds as were asked for.
-fn measure_in_turn(cell: &Cell, tools: &Tools, options: &Options) -> Vec<Row> {
+/// Measures each server in turn, as many rounds as were asked for. Fails if there
+/// is no Redis for a scenario that needs one.
+fn measure_in_turn(cell: &Cell, options: &Options) -> std::io::Result<Vec<Row>> {
     let Cell { scenario, servers } = cell;
+    let redis = scenario.redis.then(Redis::start).transpose()?;
+    let redis = redis.as_ref().map(|redis| &*redis.socket);
     let row = |server: &&'static Contestant| Row {
         scenario: scenario.name.clone(),
         server: server.name,
@@ -117,23 +78,23 @@ fn measure_in_turn(cell: &Cell, tools: &Tools, options: &Options) -> Vec<Row> {
         for place in 0..servers.len() {
             // Nobody is always the first.
             let place = (place + round) % servers.len();
-            let result = measure(scenario, servers[place], tools, options.duration());
+            let result = measure(scenario, servers[place], redis, options);
             let result = result.map_err(|error| error.to_string());
             rows[place].rounds.push(result);
         }
     }
-    rows
+    Ok(rows)
 }
 
 /// Measures one server once.
 fn measure(
     scenario: &Scenario,
     server: &Contestant,
-    tools: &Tools,
-    duration: Duration,
+    redis: Option<&Path>,
+    options: &Options,
 ) -> Outcome<Sample> {
-    let command = server.command(tools, scenario).ok_or("not installed")?;
-    let server = Server::start(command)?;
+    let command = server.command(scenario, options.before.as_deref(), redis)?;
+    let (server, duration) = (Server::start(command)?, options.duration());
     let plan = scenario.plan(server.addr, WARM_UP);
     if scenario.kind() == Kind::Quiet {
         return quiet(&plan, &server, duration.max(SHORTEST_SILENCE));

@@ -7,6 +7,7 @@ use std::io::{self, IoSliceMut, Write};
 use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
@@ -21,33 +22,32 @@ use socketserver::{
 };
 
 use crate::contestant::{POOL, RECEIVE_BUFFER};
+use crate::options::Options;
 use crate::redis;
 
 type Served = Result<(), Box<dyn Error>>;
 
-/// What handlers do.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Job {
-    pub(crate) work: Work,
-    /// Where Redis is, if they ask it.
-    pub(crate) redis: Option<u16>,
-}
+/// What handlers do, and the socket of the Redis that they ask, if any.
+type Job = (Work, Option<&'static Path>);
 
 /// Serves as `name` says, until the process is ended; so it is when the process
 /// that started it ends.
-pub(crate) fn serve(name: &str, job: Job, rest: &[String]) -> Served {
+pub(crate) fn serve(name: &str, options: Options) -> Served {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
+    let work = options.work();
+    let redis = options.redis.map(|redis| &*redis.leak());
+    let job = (work, redis);
     match name {
         "ours" => threading(|builder| builder, job),
         "ours-1" => threading(|builder| builder.workers(1), job),
         "ours-guarded" => threading(guarded, job),
         "ours-forking" => forking(job),
-        "std-loop" => std_loop(job),
+        "std-loop" => std_threads(1, job),
         "std-pool" => std_pool(job),
-        "std-threads" => std_threads(job),
+        "std-threads" => std_threads(POOL, job),
         "mmsg-pool" => mmsg_pool(job),
-        "tokio-task" => tokio_task(job.work),
-        "exec" => exec(rest),
+        "tokio-task" => tokio_task(work),
+        "exec" => exec(&options.command),
         _ => Err(format!("no server called {name}").into()),
     }
 }
@@ -74,15 +74,14 @@ impl Upper {
 
     /// What precedes the reply.
     fn work(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.job.work.run(bytes);
-        match self.job.redis {
-            Some(port) if Work::is_for(bytes) => {
-                if self.redis.is_none() {
-                    self.redis = Some(redis::Client::connect(port)?);
-                }
-                self.redis.as_mut().map_or(Ok(()), redis::Client::get)
-            }
-            _ => Ok(()),
+        let (work, redis) = self.job;
+        work.run(bytes);
+        let Some(socket) = redis.filter(|_| Work::is_for(bytes)) else {
+            return Ok(());
+        };
+        match &mut self.redis {
+            Some(client) => client.get(),
+            none => none.insert(redis::Client::connect(socket)?).get(),
         }
     }
 
@@ -139,15 +138,10 @@ fn forking(job: Job) -> Served {
     Ok(())
 }
 
-/// What one writes first: receive, work, send.
-fn std_loop(job: Job) -> Served {
-    receive_and_reply(&bind()?, job)
-}
-
-/// What one writes next: the same in many threads.
-fn std_threads(job: Job) -> Served {
+/// What one writes first, receive, work, send, or next: the same in many threads.
+fn std_threads(count: usize, job: Job) -> Served {
     let socket = Arc::new(bind()?);
-    for _ in 1..POOL {
+    for _ in 1..count {
         let socket = Arc::clone(&socket);
         thread::spawn(move || receive_and_reply(&socket, job).map_err(drop));
     }
@@ -232,7 +226,9 @@ fn tokio_task(work: Work) -> Served {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let socket = Arc::new(tokio_socket()?);
+        let socket = bind()?;
+        socket.set_nonblocking(true)?;
+        let socket = Arc::new(tokio::net::UdpSocket::from_std(socket)?);
         let mut bytes = vec![0; LONGEST];
         loop {
             if let Ok((len, peer)) = socket.recv_from(&mut bytes).await {
@@ -255,12 +251,6 @@ async fn work_async(work: Work, bytes: &mut [u8]) {
         work.compute();
     }
     bytes.make_ascii_uppercase();
-}
-
-fn tokio_socket() -> io::Result<tokio::net::UdpSocket> {
-    let socket = bind()?;
-    socket.set_nonblocking(true)?;
-    tokio::net::UdpSocket::from_std(socket)
 }
 
 /// A socket that has told its port.

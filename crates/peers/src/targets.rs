@@ -3,25 +3,15 @@
 use std::thread;
 
 use crate::contestant::{BEFORE, FORKING, OURS, POOLS};
-use crate::output::empty_table;
 use crate::results::Figure::{self, Cpu, P50, P99, Rate, Threads, WakeUps};
-use crate::results::{Row, Spread, find};
+use crate::results::{Row, Spread, empty_table, find};
 use crate::scenario::{Kind, Scenario};
 
 /// A scenario, a figure of one of our servers there, and where it should lie
-/// after it was divided by something.
-type Target = (&'static str, &'static str, Figure, To, Bound);
-
-/// What the figure is divided by.
-#[derive(Debug, Clone, Copy)]
-enum To {
-    /// The same figure of another server.
-    Server(&'static str),
-    /// The same of the one of them that answers most.
-    Best(&'static [&'static str]),
-    /// Nothing.
-    Itself,
-}
+/// after it was divided by that of the rival that answers most; or by nothing, if
+/// there is none.
+type Target = (&'static str, &'static str, Figure, Rivals, Bound);
+type Rivals = &'static [&'static str];
 
 #[derive(Debug, Clone, Copy)]
 enum Bound {
@@ -30,62 +20,50 @@ enum Bound {
 }
 
 use Bound::{AtLeast, AtMost};
-use To::{Best, Itself, Server};
 
 /// Those of single scenarios; [`waiting`] has what is promised of many together.
 fn all() -> Vec<Target> {
-    let c = Server("c-mmsg");
-    let mut all = vec![
-        ("64x1", OURS, Cpu, c, AtMost(1.05)),
-        ("16x16", OURS, Cpu, c, AtMost(0.88)),
-        ("1x1", OURS, P50, c, AtMost(1.1)),
-        ("64x1", OURS, Rate, Server("tokio-task"), AtLeast(1.15)),
-        ("64x1", "ours-guarded", Rate, Server(OURS), AtLeast(0.9)),
-        ("500x1-wait1ms", OURS, Rate, Server(BEFORE), AtLeast(5.0)),
+    let mut all: Vec<Target> = vec![
+        ("64x1", OURS, Cpu, &["c-mmsg"], AtMost(1.05)),
+        ("16x16", OURS, Cpu, &["c-mmsg"], AtMost(0.88)),
+        ("1x1", OURS, P50, &["c-mmsg"], AtMost(1.1)),
+        ("64x1", OURS, Rate, &["tokio-task"], AtLeast(1.15)),
+        ("64x1", "ours-guarded", Rate, &[OURS], AtLeast(0.9)),
+        ("500x1-wait1ms", OURS, Rate, &[BEFORE], AtLeast(5.0)),
     ];
     for mix in ["64x1-wait1ms-10%", "64x1-wait10ms-10%", "64x1-wait100ms-1%"] {
-        all.push((mix, OURS, P99, Server("std-pool"), AtMost(1.0)));
+        all.push((mix, OURS, P99, &["std-pool"], AtMost(1.0)));
     }
     // Two workers more than processors, and the thread that looks after them.
     let threads = thread::available_parallelism().map_or(1.0, |cpus| cpus.get() as f64) + 3.0;
     for computing in ["64x1-cpu20us", "64x1-cpu200us", "64x1-cpu2ms"] {
-        all.push((computing, OURS, Rate, Best(COMPUTING), AtLeast(1.0)));
-        all.push((computing, OURS, Threads, Itself, AtMost(threads)));
+        all.push((computing, OURS, Rate, COMPUTING, AtLeast(1.0)));
+        all.push((computing, OURS, Threads, &[], AtMost(threads)));
     }
     for light in ["64@100", "64@1000"] {
-        all.push((light, OURS, Cpu, Server("std-loop"), AtMost(1.5)));
-        all.push((light, OURS, P99, Server("std-loop"), AtMost(1.2)));
+        all.push((light, OURS, Cpu, &["std-loop"], AtMost(1.5)));
+        all.push((light, OURS, P99, &["std-loop"], AtMost(1.2)));
     }
     for ours in [OURS, FORKING] {
-        all.push(("one-wait60s", ours, WakeUps, Itself, AtMost(5.0)));
+        all.push(("one-wait60s", ours, WakeUps, &[], AtMost(5.0)));
         // Microseconds in a second: a tick of the system's clock in a hundred.
-        all.push(("idle", ours, Cpu, Itself, AtMost(100.0)));
+        all.push(("idle", ours, Cpu, &[], AtMost(100.0)));
     }
     all
 }
 
 /// The rivals where handlers compute.
-const COMPUTING: &[&str] = &[
-    "std-loop",
-    "std-pool",
-    "std-threads",
-    "mmsg-pool",
-    "tokio-task",
-];
+#[rustfmt::skip]
+const COMPUTING: Rivals = &["std-loop", "std-pool", "std-threads", "mmsg-pool", "tokio-task"];
 
 /// Whether any target is about this server in this scenario.
 pub(crate) fn need(scenario: &Scenario, server: &str) -> bool {
-    let server = if server == BEFORE { OURS } else { server };
     if scenario.kind() == Kind::Waiting {
-        return POOLS.contains(&server) || [OURS, FORKING].contains(&server);
+        return POOLS.contains(&server) || [OURS, FORKING, BEFORE].contains(&server);
     }
-    all().iter().any(|(name, ours, _, to, _)| {
-        let is_rival = match to {
-            Server(other) => *other == server,
-            Best(others) => others.contains(&server),
-            Itself => false,
-        };
-        *name == scenario.name && (is_rival || *ours == server)
+    let server = if server == BEFORE { OURS } else { server };
+    all().iter().any(|(name, ours, _, rivals, _)| {
+        *name == scenario.name && (*ours == server || rivals.contains(&server))
     })
 }
 
@@ -116,10 +94,14 @@ pub(crate) fn table(rows: &[Row]) -> Option<String> {
             [measured.median, measured.least, measured.greatest].map(|value| format!("{value:.2}"));
         table.add_row([scenario, &what, &measured, &from, &to, &bound, met]);
     };
-    for (scenario, ours, figure, to, bound) in all() {
-        if let Some((rival, measured)) = compare(rows, scenario, ours, figure, to) {
-            let what = format!("{}: {ours}{rival}", figure.title());
-            add(scenario, what, measured, bound);
+    for (scenario, ours, figure, rivals, bound) in all() {
+        if let Some((servers, measured)) = compare(rows, scenario, ours, figure, rivals) {
+            add(
+                scenario,
+                format!("{}: {servers}", figure.title()),
+                measured,
+                bound,
+            );
         }
     }
     let mut cells = empty_table(&["scenario", "measured is", "rate", "CPU", "p99"], 2);
@@ -136,17 +118,19 @@ pub(crate) fn table(rows: &[Row]) -> Option<String> {
             Some(Spread { count, ..spread })
         };
         if let (Some(rate), Some(cpu)) = (together(0), together(1)) {
-            let name = format!("all {} that wait", waiting.len());
-            let what = |what: &str| format!("{what}: {ours} / best pool");
+            let mut add = |what, measured, bound| {
+                let name = format!("all {} that wait", waiting.len());
+                add(
+                    &name,
+                    format!("{what}: {ours} / best pool"),
+                    measured,
+                    bound,
+                );
+            };
             let median = rate.least;
-            add(&name, what("rate/s"), rate, AtLeast(1.0));
-            add(
-                &name,
-                what("least rate/s"),
-                Spread { median, ..rate },
-                AtLeast(0.95),
-            );
-            add(&name, what("CPU µs"), cpu, AtMost(1.0));
+            add("rate/s", rate, AtLeast(1.0));
+            add("least rate/s", Spread { median, ..rate }, AtLeast(0.95));
+            add("CPU µs", cpu, AtMost(1.0));
         }
     }
     match (cells.row_count(), table.row_count()) {
@@ -165,34 +149,35 @@ fn waiting<'a>(
     let rows_of_ours = rows.iter().filter(move |row| row.server == ours);
     rows_of_ours.filter_map(move |row| {
         let scenario: Scenario = row.scenario.parse().ok()?;
-        let ratio = |figure| compare(rows, &row.scenario, ours, figure, Best(POOLS));
-        let ((rival, rate), (_, cpu), (_, p99)) = (ratio(Rate)?, ratio(Cpu)?, ratio(P99)?);
+        let ratio = |figure| compare(rows, &row.scenario, ours, figure, POOLS);
+        let ((servers, rate), (_, cpu), (_, p99)) = (ratio(Rate)?, ratio(Cpu)?, ratio(P99)?);
         let is_one = scenario.kind() == Kind::Waiting;
-        is_one.then(|| (&*row.scenario, format!("{ours}{rival}"), [rate, cpu, p99]))
+        is_one.then(|| (&*row.scenario, servers, [rate, cpu, p99]))
     })
 }
 
-/// The figure over the rival's, if both were measured, and ` / ` the rival.
+/// Who is compared, and the figure over that of the rival that answers most, if
+/// both were measured.
 fn compare(
     rows: &[Row],
     scenario: &str,
     ours: &str,
     figure: Figure,
-    to: To,
+    rivals: &[&str],
 ) -> Option<(String, Spread)> {
-    let ours = find(rows, scenario, ours)?;
-    let rival = match to {
-        Itself => return Some((String::new(), ours.of(figure)?)),
-        Server(other) => find(rows, scenario, other)?,
-        Best(others) => {
-            let others = others
-                .iter()
-                .filter_map(|other| find(rows, scenario, other));
-            let rates = others.filter_map(|row| Some((row, row.of(Rate)?.median)));
-            rates.max_by(|a, b| a.1.total_cmp(&b.1))?.0
-        }
-    };
-    Some((format!(" / {}", rival.server), ours.ratio(figure, rival)?))
+    let row = find(rows, scenario, ours)?;
+    if rivals.is_empty() {
+        return Some((ours.to_owned(), row.of(figure)?));
+    }
+    let rivals = rivals
+        .iter()
+        .filter_map(|rival| find(rows, scenario, rival));
+    let rates = rivals.filter_map(|row| Some((row, row.of(Rate)?.median)));
+    let (best, _) = rates.max_by(|a, b| a.1.total_cmp(&b.1))?;
+    Some((
+        format!("{ours} / {}", best.server),
+        row.ratio(figure, best)?,
+    ))
 }
 
 #[cfg(test)]
@@ -205,14 +190,9 @@ mod tests {
     #[test]
     fn every_target_can_be_measured() {
         let scenarios = scenario::all();
-        for (name, ours, _, to, _) in all() {
+        for (name, ours, _, rivals, _) in all() {
             let scenario = scenarios.iter().find(|one| one.name == name);
             let scenario = scenario.expect("a scenario that is measured");
-            let rivals = match &to {
-                Server(other) => std::slice::from_ref(other),
-                Best(others) => others,
-                Itself => &[],
-            };
             for server in rivals.iter().chain([&ours]) {
                 let one = contestant::find(server).expect("a server that exists");
                 assert!(
