@@ -127,11 +127,11 @@ unsafe fn read_message(header: &libc::msghdr) -> (SocketAddr, Vec<Vec<u8>>) {
 
 /// What a queue has told.
 #[derive(Default)]
-struct Told {
-    sent: u64,
-    bytes: u64,
-    calls: u64,
-    failed: Vec<(usize, SocketAddr)>,
+pub(super) struct Told {
+    pub(super) sent: u64,
+    pub(super) bytes: u64,
+    pub(super) calls: u64,
+    pub(super) failed: Vec<(usize, SocketAddr)>,
 }
 
 impl SendReport for Told {

@@ -9,8 +9,8 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use socketserver::{
-    AmplificationLimit, Builder, DatagramHandler, ForkingStyleUdpServer, HandlerError, RateLimit,
-    ReplyLoops, RunningServer, SocketHandle, ThreadingUdpServer,
+    AmplificationLimit, Builder, DatagramHandler, Error, ForkingStyleUdpServer, HandlerError,
+    RateLimit, ReplyLoops, RunningServer, SocketHandle, ThreadingUdpServer,
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -30,168 +30,77 @@ struct Case {
     expected: usize,
 }
 
+/// One that costs nothing, with so many clients and datagrams in flight for each.
+const fn case(name: &'static str, load: [usize; 2], start: fn() -> RunningServer) -> Case {
+    let [clients, in_flight] = load;
+    Case {
+        name,
+        start,
+        clients,
+        in_flight,
+        datagrams: DATAGRAMS,
+        expected: 0,
+    }
+}
+
 const CASES: &[Case] = &[
-    Case {
-        name: "a datagram at a time",
-        start: || threading("127.0.0.1:0"),
-        clients: 1,
-        in_flight: 1,
-        datagrams: DATAGRAMS,
-        expected: 0,
-    },
-    Case {
-        name: "replies that are coalesced",
-        start: || threading("127.0.0.1:0"),
-        clients: 1,
-        in_flight: 16,
-        datagrams: DATAGRAMS,
-        expected: 0,
-    },
-    Case {
-        name: "many clients",
-        start: || threading("127.0.0.1:0"),
-        clients: 16,
-        in_flight: 2,
-        datagrams: DATAGRAMS,
-        expected: 0,
-    },
-    Case {
-        name: "a wildcard address, replies from where the clients wrote to",
-        start: || threading("0.0.0.0:0"),
-        clients: 4,
-        in_flight: 4,
-        datagrams: DATAGRAMS,
-        expected: 0,
-    },
-    Case {
-        name: "a closure",
-        start: || {
-            let server =
-                threads().bind_fn("127.0.0.1:0", |bytes, _, socket| Ok(socket.reply(bytes)?));
-            server.expect("a free port on loopback").spawn()
-        },
-        clients: 4,
-        in_flight: 4,
-        datagrams: DATAGRAMS,
-        expected: 0,
-    },
-    Case {
-        name: "a reply that is written piece by piece",
-        start: || {
-            let server = threads().bind("127.0.0.1:0", || Written);
-            server.expect("a free port on loopback").spawn()
-        },
-        clients: 4,
-        in_flight: 4,
-        datagrams: DATAGRAMS,
-        expected: 0,
-    },
-    Case {
-        name: "forking style, an instance without state",
-        start: || {
-            let server = children().bind("127.0.0.1:0", || Echo);
-            server.expect("a free port on loopback").spawn()
-        },
-        clients: 4,
-        in_flight: 4,
-        datagrams: DATAGRAMS,
-        expected: 0,
-    },
-    Case {
-        name: "order per peer",
-        start: || {
-            let builder = threads().order_per_peer(true);
-            let server = builder.bind("127.0.0.1:0", || Echo);
-            server.expect("a free port on loopback").spawn()
-        },
-        clients: 16,
-        in_flight: 2,
-        datagrams: DATAGRAMS,
-        expected: 0,
-    },
-    Case {
-        name: "every guard",
-        start: || {
-            let builder = threads()
-                .refuse_responder_ports(true)
-                .deny_networks(["192.0.2.0/24", "2001:db8::/32"])
-                .rate_limit(RateLimit::per_second(1_000_000))
-                .break_reply_loops(ReplyLoops::default())
-                .amplification_limit(AmplificationLimit::default());
-            let server = builder.bind("127.0.0.1:0", || Echo);
-            server.expect("a free port on loopback").spawn()
-        },
-        clients: 16,
-        in_flight: 2,
-        datagrams: DATAGRAMS,
-        expected: 0,
-    },
-    Case {
-        name: "receives that may be coalesced",
-        start: || {
-            let builder = threads().coalesce_receives(true);
-            let server = builder.bind("127.0.0.1:0", || Echo);
-            server.expect("a free port on loopback").spawn()
-        },
-        clients: 4,
-        in_flight: 4,
-        datagrams: DATAGRAMS,
-        expected: 0,
-    },
+    case("a datagram at a time", [1, 1], || echoing(threads())),
+    case("replies that are coalesced", [1, 16], || echoing(threads())),
+    case("many clients", [16, 2], || echoing(threads())),
+    case(
+        "a wildcard address, replies from where the clients wrote to",
+        [4, 4],
+        || spawn(threads().bind("0.0.0.0:0", || Echo)),
+    ),
+    case("a closure", [4, 4], || {
+        spawn(threads().bind_fn(ANY_PORT, |bytes, _, socket| Ok(socket.reply(bytes)?)))
+    }),
+    case("a reply that is written piece by piece", [4, 4], || {
+        spawn(threads().bind(ANY_PORT, || Written))
+    }),
+    case("forking style, an instance without state", [4, 4], || {
+        children().bind(ANY_PORT, || Echo).expect(BOUND).spawn()
+    }),
+    case("order per peer", [16, 2], || {
+        echoing(threads().order_per_peer(true))
+    }),
+    case("every guard", [16, 2], || {
+        let builder = threads()
+            .refuse_responder_ports(true)
+            .deny_networks(["192.0.2.0/24", "2001:db8::/32"])
+            .rate_limit(RateLimit::per_second(1_000_000))
+            .break_reply_loops(ReplyLoops::default())
+            .amplification_limit(AmplificationLimit::default());
+        echoing(builder)
+    }),
+    case("receives that may be coalesced", [4, 4], || {
+        echoing(threads().coalesce_receives(true))
+    }),
     #[cfg(all(target_os = "linux", not(socketserver_portable)))]
-    Case {
-        name: "two sockets",
-        start: || {
-            let builder = threads().shards(2);
-            let server = builder.bind("127.0.0.1:0", || Echo);
-            server.expect("a free port on loopback").spawn()
-        },
-        clients: 16,
-        in_flight: 2,
-        datagrams: DATAGRAMS,
-        expected: 0,
-    },
-    Case {
-        name: "an age above which datagrams are shed",
-        start: || {
-            let builder = threads().shed_older_than(Duration::from_secs(60));
-            let server = builder.bind("127.0.0.1:0", || Echo);
-            server.expect("a free port on loopback").spawn()
-        },
-        clients: 4,
-        in_flight: 4,
-        datagrams: DATAGRAMS,
-        expected: 0,
-    },
+    case("two sockets", [16, 2], || echoing(threads().shards(2))),
+    case("an age above which datagrams are shed", [4, 4], || {
+        echoing(threads().shed_older_than(Duration::from_secs(60)))
+    }),
     // Handlers are quick, but for one in a hundred: the supervisor looks more
     // closely at who is in that one.
     Case {
-        name: "a handler that waits now and then",
-        start: || {
-            let server = threads().bind_fn("127.0.0.1:0", |bytes, _, socket| {
+        datagrams: 4_000,
+        ..case("a handler that waits now and then", [1, 1], || {
+            spawn(threads().bind_fn(ANY_PORT, |bytes, _, socket| {
                 if number_of(bytes) % 100 == 0 {
                     std::thread::sleep(Duration::from_millis(5));
                 }
                 Ok(socket.reply(bytes)?)
-            });
-            server.expect("a free port on loopback").spawn()
-        },
-        clients: 1,
-        in_flight: 1,
-        datagrams: 4_000,
-        expected: 0,
+            }))
+        })
     },
     // This also shows that what allocates is noticed.
     Case {
-        name: "forking style, an instance with state",
-        start: || {
-            let server = children().bind("127.0.0.1:0", || Counting { calls: 0 });
-            server.expect("a free port on loopback").spawn()
-        },
-        clients: 4,
-        in_flight: 4,
-        datagrams: DATAGRAMS,
         expected: 1,
+        ..case("forking style, an instance with state", [4, 4], || {
+            let server = children().bind(ANY_PORT, || Counting { calls: 0 });
+            server.expect(BOUND).spawn()
+        })
     },
 ];
 
@@ -249,9 +158,16 @@ fn children() -> Builder<ForkingStyleUdpServer> {
     ForkingStyleUdpServer::builder().max_children(WORKERS)
 }
 
-fn threading(addr: &str) -> RunningServer {
-    threads().bind(addr, || Echo).expect("a free port").spawn()
+fn echoing(builder: Builder<ThreadingUdpServer>) -> RunningServer {
+    spawn(builder.bind(ANY_PORT, || Echo))
 }
+
+fn spawn(server: Result<ThreadingUdpServer, Error>) -> RunningServer {
+    server.expect(BOUND).spawn()
+}
+
+const ANY_PORT: &str = "127.0.0.1:0";
+const BOUND: &str = "a free port on loopback";
 
 /// Sends back what it is sent.
 struct Echo;

@@ -29,13 +29,7 @@ pub(crate) fn cases() -> Vec<Case> {
 fn a_handler_blocked_for_seconds_delays_no_other_client() {
     const GOOD: Duration = Duration::from_millis(10);
     let gate = Gate::new();
-    let held = gate.clone();
-    let server = ThreadingUdpServer::serving(move |bytes, _, socket| {
-        if bytes == b"block" {
-            held.pass();
-        }
-        Ok(socket.reply(bytes)?)
-    });
+    let server = ThreadingUdpServer::serving(gate.holding(b"block"));
     let _open = gate.open_on_drop();
     let clientele = Clientele::of(server.local_addr(), 64);
     let blocked = Client::of(server.local_addr());
@@ -105,15 +99,9 @@ fn a_handler_that_waits_for_long_costs_nobody_a_wake_up() {
 /// stuck gets its replies out.
 fn replies_computed_before_a_blocked_handler_leave_at_once() {
     let gate = Gate::new();
-    let held = gate.clone();
     let server = ThreadingUdpServer::builder()
         .workers(1)
-        .bound(move |bytes, _, socket| {
-            if bytes == b"block" {
-                held.pass();
-            }
-            Ok(socket.reply(bytes)?)
-        });
+        .bound(gate.holding(b"block"));
     let client = Client::of(server.local_addr());
     for bytes in [b"one".as_slice(), b"two", b"three", b"block", b"behind"] {
         client.send(bytes);

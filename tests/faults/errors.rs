@@ -65,11 +65,7 @@ fn receives_that_always_fail_neither_spin_nor_keep_from_ending() {
         };
         assert!((5..most).contains(&injected), "{error}: {end:?}");
         assert_eq!(end.count("receive errors"), injected, "{error}: {end:?}");
-        let warned = end
-            .stderr
-            .iter()
-            .any(|line| line.contains("receive failed"));
-        assert!(warned, "{error} is in the log: {end:?}");
+        end.assert_said("receive failed");
     }
 }
 
@@ -86,15 +82,7 @@ fn errors_that_tell_of_others_cost_nobody_a_pause_however_many_in_a_row() {
 
 fn a_receive_error_that_does_not_end_ends_the_server_with_it() {
     for error in ["ENOTCONN", "EIO"] {
-        let server = Injection::of(error, "recvmmsg", "5+");
-        server.ask_some(5);
-        let end = server.end_by_itself();
-        assert!(!end.status.success(), "{error}: {end:?}");
-        let told = end
-            .stderr
-            .iter()
-            .any(|line| line.starts_with("uppercase_echo: cannot receive on "));
-        assert!(told, "{error}: {end:?}");
+        ends_with_the_reason(error, "5+");
     }
 }
 
@@ -153,21 +141,23 @@ fn sends_that_always_fail_are_counted_and_do_not_spin() {
         assert!(used <= 10, "{error}: {used} ticks at rest: {end:?}");
         assert_eq!(end.count(reason), 5, "{error}: {end:?}");
         assert_eq!(end.injected("sendmmsg"), 1 + 5 * tries, "{error}: {end:?}");
-        let warned = end.stderr.iter().any(|line| line.contains("cannot send"));
-        assert!(warned, "{error} is in the log: {end:?}");
+        end.assert_said("cannot send");
     }
 }
 
 fn a_socket_that_is_gone_ends_the_server_with_the_reason() {
     for error in ["EBADF", "ENOTSOCK"] {
-        let server = Injection::of(error, "recvmmsg", "3+");
-        server.ask_some(5);
-        let end = server.end_by_itself();
-        assert!(!end.status.success(), "{error}: {end:?}");
-        let told = end
-            .stderr
-            .iter()
-            .any(|line| line.starts_with("uppercase_echo: cannot receive on "));
-        assert!(told, "{error}: {end:?}");
+        ends_with_the_reason(error, "3+");
     }
+}
+
+/// A server whose receives fail from some call on ends by itself and says why.
+fn ends_with_the_reason(error: &str, calls: &str) {
+    let server = Injection::of(error, "recvmmsg", calls);
+    server.ask_some(5);
+    let end = server.end_by_itself();
+    assert!(!end.status.success(), "{error}: {end:?}");
+    let reason = "uppercase_echo: cannot receive on ";
+    let told = end.stderr.iter().any(|line| line.starts_with(reason));
+    assert!(told, "{error}: {end:?}");
 }

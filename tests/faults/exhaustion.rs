@@ -48,15 +48,9 @@ fn without_descriptors_a_running_server_serves_and_grows() {
         return;
     }
     let gate = Gate::new();
-    let held = gate.clone();
     let server = ThreadingUdpServer::builder()
         .workers(1..=8)
-        .serving(move |bytes, _, socket| {
-            if bytes == b"block" {
-                held.pass();
-            }
-            Ok(socket.reply(bytes)?)
-        });
+        .serving(gate.holding(b"block"));
     let _open = gate.open_on_drop();
     let client = Client::of(server.local_addr());
     client.ask(b"warm up");
@@ -246,15 +240,9 @@ fn growth_without_threads_is_counted_and_logged_and_serving_goes_on() {
     allow_threads(3);
     let panics = count_panics();
     let gate = Gate::new();
-    let held = gate.clone();
     let server = ThreadingUdpServer::builder()
         .workers(2..=8)
-        .serving(move |bytes, _, socket| {
-            if bytes == b"block" {
-                held.pass();
-            }
-            Ok(socket.reply(bytes)?)
-        });
+        .serving(gate.holding(b"block"));
     let _open = gate.open_on_drop();
     let client = Client::of(server.local_addr());
     client.send(b"block");

@@ -5,6 +5,8 @@ use std::process::Command;
 
 use libtest_mimic::{Completion, Trial};
 
+use crate::support::assert_passes;
+
 /// What a test cannot do without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(dead_code, reason = "not every need has its test on every platform")]
@@ -119,18 +121,10 @@ pub(crate) fn alone_under(test: &str, starter: &[&str]) -> bool {
             command
         }
     };
-    let output = command
+    command
         .args(["--exact", test, "--test-threads", "1", "--nocapture"])
-        .env(ALONE, "1")
-        .output()
-        .expect("a process for the test");
-    let said = String::from_utf8_lossy(&output.stdout);
-    let cried = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && said.contains("1 passed"),
-        "alone, {test} ended with {}:\n{said}\n{cried}",
-        output.status
-    );
+        .env(ALONE, "1");
+    assert_passes(&mut command);
     false
 }
 

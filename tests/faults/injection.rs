@@ -27,7 +27,7 @@ pub(crate) struct Ended {
     /// The stats that it printed, by the first words of each line.
     stats: BTreeMap<String, u64>,
     /// What it said on stderr.
-    pub(crate) stderr: Vec<String>,
+    stderr: Vec<String>,
 }
 
 impl Injection {
@@ -132,6 +132,13 @@ impl Ended {
     /// A line of the stats; 0 if it was left out.
     pub(crate) fn count(&self, name: &str) -> u64 {
         self.stats.get(name).copied().unwrap_or(0)
+    }
+
+    /// It said so.
+    #[track_caller]
+    pub(crate) fn assert_said(&self, text: &str) {
+        let said = self.stderr.iter().any(|line| line.contains(text));
+        assert!(said, "{text}: {self:?}");
     }
 }
 

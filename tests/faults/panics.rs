@@ -82,15 +82,9 @@ fn a_logger_that_panics_costs_no_thread() {
     log::set_max_level(log::LevelFilter::Debug);
     let before = threads();
     let gate = Gate::new();
-    let held = gate.clone();
     let server = ThreadingUdpServer::builder()
         .workers(1..=8)
-        .serving(move |bytes, _, socket| {
-            if bytes == b"block" {
-                held.pass();
-            }
-            Ok(socket.reply(bytes)?)
-        });
+        .serving(gate.holding(b"block"));
     let _open = gate.open_on_drop();
     let client = Client::of(server.local_addr());
     for number in 1..=3 {

@@ -90,22 +90,8 @@ fn what_counts_as_sent_over_a_slow_link_arrives() {
 fn replies_to_absent_hosts_leave_room_for_those_to_present_ones() {
     const ASKED: u8 = 50;
     let (here, there) = Namespace::pair();
-    let server = here.run(|| {
-        ThreadingUdpServer::builder()
-            .workers(1)
-            .bind_fn("10.0.0.1:0", |bytes, _, socket| match bytes {
-                b"many" => absent(100)
-                    .try_for_each(|host| socket.send_to(&[0; 1_000], host))
-                    .map_err(Into::into),
-                _ => Ok(socket.reply(bytes)?),
-            })
-            .expect("bound")
-    });
+    let (server, client) = sending_to_absent(100, 100, &here, &there);
     let addr = server.local_addr();
-    let server = here.run(|| TestServer::spawn(server));
-    let client = there.run(move || Client::at("10.0.0.2:0", addr));
-    assert_eq!(client.ask(b"known"), b"known", "before all that");
-    client.send(b"many");
     there.run(move || {
         let forger = Forger::new();
         for source in absent(200) {
@@ -133,13 +119,29 @@ fn absent_hosts_hold_no_more_of_the_send_buffer_than_their_share() {
     // The kernel doubles what it grants.
     let hosts = 2 * limit.min(4 << 20) / SHARE - 1;
     let (here, there) = Namespace::pair();
+    let (server, client) = sending_to_absent(hosts as u8, EACH * hosts, &here, &there);
+    assert_eq!(client.ask(b"here"), b"here", "there is room");
+    let stats = server.stop().stats;
+    assert_eq!(stats.replies.failed.total(), 0, "{stats}");
+    let sent = (EACH * hosts + 2) as u64;
+    assert_eq!(stats.replies.sent, sent, "{stats}");
+}
+
+/// A server that was made to send so many datagrams to so many hosts that are not
+/// there, in turn, and the client who did that.
+fn sending_to_absent(
+    hosts: u8,
+    count: usize,
+    here: &Namespace,
+    there: &Namespace,
+) -> (TestServer, Client) {
     let server = here.run(move || {
         ThreadingUdpServer::builder()
             .workers(1)
             .bind_fn("10.0.0.1:0", move |bytes, _, socket| match bytes {
-                b"many" => absent(hosts as u8)
+                b"many" => absent(hosts)
                     .cycle()
-                    .take(EACH * hosts)
+                    .take(count)
                     .try_for_each(|host| socket.send_to(&[0; 1_000], host))
                     .map_err(Into::into),
                 _ => Ok(socket.reply(bytes)?),
@@ -151,11 +153,7 @@ fn absent_hosts_hold_no_more_of_the_send_buffer_than_their_share() {
     let client = there.run(move || Client::at("10.0.0.2:0", addr));
     assert_eq!(client.ask(b"known"), b"known", "before all that");
     client.send(b"many");
-    assert_eq!(client.ask(b"here"), b"here", "there is room");
-    let stats = server.stop().stats;
-    assert_eq!(stats.replies.failed.total(), 0, "{stats}");
-    let sent = (EACH * hosts + 2) as u64;
-    assert_eq!(stats.replies.sent, sent, "{stats}");
+    (server, client)
 }
 
 /// So many hosts on the link that are not there.

@@ -128,16 +128,9 @@ fn a_stuck_handler_costs_shutdown_its_deadline_and_no_more() {
         return;
     }
     let gate = Gate::new();
-    let held = gate.clone();
-    let server = ThreadingUdpServer::builder().drain_timeout(DRAIN).bind_fn(
-        OWN[3],
-        move |bytes, _, socket| {
-            if bytes == b"stick" {
-                held.pass();
-            }
-            Ok(socket.reply(bytes)?)
-        },
-    );
+    let server = ThreadingUdpServer::builder()
+        .drain_timeout(DRAIN)
+        .bind_fn(OWN[3], gate.holding(b"stick"));
     let server = TestServer::spawn(server.expect("bound"));
     let _open = gate.open_on_drop();
     let addr = server.local_addr();

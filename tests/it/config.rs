@@ -10,7 +10,7 @@ use socketserver::{
 };
 
 use crate::support::{
-    ANY_PORT, Client, ServerBuilder, TestServer, UdpServer, echo, for_both_servers, keep_log,
+    ANY_PORT, Client, Gate, ServerBuilder, TestServer, UdpServer, echo, for_both_servers, keep_log,
     logged, wait_until,
 };
 
@@ -260,14 +260,10 @@ fn a_server_starts_with_as_many_workers_as_it_was_told() {
 
 #[test]
 fn block_on_close_is_another_name_for_drain_timeout() {
-    let gate = crate::support::Gate::new();
-    let held = gate.clone();
+    let gate = Gate::new();
     let server = ThreadingUdpServer::builder()
         .block_on_close(Duration::ZERO)
-        .serving(move |_, _, _| {
-            held.pass();
-            Ok(())
-        });
+        .serving(gate.holding_all());
     let _open = gate.open_on_drop();
     Client::of(server.local_addr()).send(b"stick");
     gate.wait_for(1);

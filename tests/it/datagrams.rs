@@ -208,14 +208,10 @@ fn the_handler_is_told_who_asked<S: UdpServer>() {
 fn what_a_full_pool_makes_the_kernel_drop_is_counted_to_the_last() {
     const SENT: u64 = 500;
     let gate = Gate::new();
-    let held = gate.clone();
     let server = ThreadingUdpServer::builder()
         .workers(1..=2)
         .receive_buffer(20_000)
-        .serving(move |_, _, _| {
-            held.pass();
-            Ok(())
-        });
+        .serving(gate.holding_all());
     let _open = gate.open_on_drop();
     let client = Client::of(server.local_addr());
     client.send(b"1");

@@ -113,13 +113,9 @@ fn what_was_not_read_is_dropped_with_the_socket_and_reported<S: UdpServer>() {
 
 fn the_port_is_free_when_serve_forever_returns_though_a_handler_is_stuck<S: UdpServer>() {
     let gate = Gate::new();
-    let held = gate.clone();
     let server = S::builder()
         .drain_timeout(Duration::from_millis(50))
-        .bound(move |_, _, _| {
-            held.pass();
-            Ok(())
-        });
+        .bound(gate.holding_all());
     let handle = server.handle();
     let addr = server.local_addr();
     let serving = thread::spawn(|| server.serve_forever());
@@ -134,15 +130,9 @@ fn the_port_is_free_when_serve_forever_returns_though_a_handler_is_stuck<S: UdpS
 
 fn handlers_beyond_the_drain_timeout_are_counted_as_abandoned<S: UdpServer>() {
     let gate = Gate::new();
-    let held = gate.clone();
     let server = S::builder()
         .drain_timeout(Duration::from_millis(50))
-        .serving(move |bytes, _, socket| {
-            if bytes == b"stick" {
-                held.pass();
-            }
-            Ok(socket.reply(bytes)?)
-        });
+        .serving(gate.holding(b"stick"));
     let _open = gate.open_on_drop();
     let client = Client::of(server.local_addr());
     client.ask(b"quick");
@@ -168,15 +158,11 @@ fn handlers_beyond_the_drain_timeout_are_counted_as_abandoned<S: UdpServer>() {
 #[test]
 fn an_abandoned_thread_ends_when_its_handler_returns() {
     let gate = Gate::new();
-    let held = gate.clone();
     let server = ThreadingUdpServer::builder()
         .workers(2)
         .thread_name("left")
         .drain_timeout(Duration::ZERO)
-        .serving(move |_, _, _| {
-            held.pass();
-            Ok(())
-        });
+        .serving(gate.holding_all());
     let _open = gate.open_on_drop();
     Client::of(server.local_addr()).send(b"stick");
     gate.wait_for(1);
@@ -190,15 +176,11 @@ fn an_abandoned_thread_ends_when_its_handler_returns() {
 fn abandoned_threads_are_named_in_the_log<S: UdpServer>() {
     keep_log();
     let gate = Gate::new();
-    let held = gate.clone();
     let server = S::builder()
         .at_most(1)
         .thread_name("culprit")
         .drain_timeout(Duration::ZERO)
-        .serving(move |_, _, _| {
-            held.pass();
-            Ok(())
-        });
+        .serving(gate.holding_all());
     let _open = gate.open_on_drop();
     let addr = server.local_addr();
     Client::of(addr).send(b"stick");
@@ -212,13 +194,9 @@ fn abandoned_threads_are_named_in_the_log<S: UdpServer>() {
 
 fn a_drain_timeout_of_zero_waits_for_nobody<S: UdpServer>() {
     let gate = Gate::new();
-    let held = gate.clone();
     let server = S::builder()
         .drain_timeout(Duration::ZERO)
-        .serving(move |_, _, _| {
-            held.pass();
-            Ok(())
-        });
+        .serving(gate.holding_all());
     let _open = gate.open_on_drop();
     Client::of(server.local_addr()).send(b"stick");
     gate.wait_for(1);
@@ -272,11 +250,7 @@ fn a_reply_after_the_end_fails_as_closed<S: UdpServer>() {
 
 fn active_children_counts_handlers_at_work_and_is_zero_after_closing<S: UdpServer>() {
     let gate = Gate::new();
-    let held = gate.clone();
-    let server = S::bound(move |_, _, _| {
-        held.pass();
-        Ok(())
-    });
+    let server = S::bound(gate.holding_all());
     let handle = server.handle();
     assert_eq!(handle.active_children(), 0, "none before serving");
     let server = TestServer::spawn(server);

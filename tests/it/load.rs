@@ -144,13 +144,7 @@ fn three_stuck_handlers_of_four_do_not_delay_the_rest_of_their_batch<S: UdpServe
 
 fn one_stuck_handler_of_two_does_not_stop_the_server<S: UdpServer>() {
     let gate = Gate::new();
-    let held = gate.clone();
-    let server = S::builder().at_most(2).serving(move |bytes, _, socket| {
-        if bytes == b"stick" {
-            held.pass();
-        }
-        Ok(socket.reply(bytes)?)
-    });
+    let server = S::builder().at_most(2).serving(gate.holding(b"stick"));
     let _open = gate.open_on_drop();
     let client = Client::of(server.local_addr());
     client.send(b"stick");
@@ -164,13 +158,7 @@ fn one_stuck_handler_of_two_does_not_stop_the_server<S: UdpServer>() {
 
 fn twenty_stuck_handlers_do_not_stop_a_server_with_default_options<S: UdpServer>() {
     let gate = Gate::new();
-    let held = gate.clone();
-    let server = S::serving(move |bytes, _, socket| {
-        if bytes == b"stick" {
-            held.pass();
-        }
-        Ok(socket.reply(bytes)?)
-    });
+    let server = S::serving(gate.holding(b"stick"));
     let _open = gate.open_on_drop();
     let (stuck, client) = (
         Client::of(server.local_addr()),
@@ -194,17 +182,13 @@ fn service_actions_goes_on_while_every_worker_is_stuck<S: UdpServer>() {
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
     let gate = Gate::new();
-    let held = gate.clone();
     let server = S::builder()
         .at_most(2)
         .poll_interval(Duration::from_millis(2))
         .service_actions(move |_| {
             counted.fetch_add(1, SeqCst);
         })
-        .serving(move |_, _, _| {
-            held.pass();
-            Ok(())
-        });
+        .serving(gate.holding_all());
     let _open = gate.open_on_drop();
     let client = Client::of(server.local_addr());
     for _ in 0..10 {

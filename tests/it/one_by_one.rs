@@ -45,13 +45,7 @@ fn handle_request_handles_exactly_one_datagram<S: UdpServer>() {
 }
 
 fn handle_request_calls_handle_timeout_and_returns_false<S: UdpServer>() {
-    let calls = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&calls);
-    let mut server = S::builder()
-        .handle_timeout(move || {
-            counted.fetch_add(1, SeqCst);
-        })
-        .bound(echo);
+    let (mut server, calls) = counting_timeouts::<S>();
     let timeout = Duration::from_millis(20);
     let began = Instant::now();
     assert!(!server.handle_request(Some(timeout)).expect("no error"));
@@ -69,16 +63,19 @@ fn handle_request_calls_handle_timeout_and_returns_false<S: UdpServer>() {
 }
 
 fn handle_request_after_shutdown_returns_false_at_once<S: UdpServer>() {
-    let calls = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&calls);
-    let mut server = S::builder()
-        .handle_timeout(move || {
-            counted.fetch_add(1, SeqCst);
-        })
-        .bound(echo);
+    let (mut server, calls) = counting_timeouts::<S>();
     server.handle().shutdown();
     assert!(!server.handle_request(None).expect("no error"), "at once");
     assert_eq!(calls.load(SeqCst), 0, "that is no timeout");
+}
+
+fn counting_timeouts<S: UdpServer>() -> (S, Arc<AtomicUsize>) {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let count = move || {
+        counted.fetch_add(1, SeqCst);
+    };
+    (S::builder().handle_timeout(count).bound(echo), calls)
 }
 
 fn handle_request_hears_a_shutdown_while_it_waits<S: UdpServer>() {

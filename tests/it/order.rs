@@ -87,13 +87,7 @@ fn one_peers_datagrams_are_handled_and_answered_in_order_while_workers_come_and_
 #[test]
 fn a_peer_whose_handler_is_stuck_holds_up_only_itself() {
     let gate = Gate::new();
-    let held = gate.clone();
-    let server = ordered(2).bind_fn(ANY_PORT, move |bytes, _, socket| {
-        if bytes == b"stick" {
-            held.pass();
-        }
-        Ok(socket.reply(bytes)?)
-    });
+    let server = ordered(2).bind_fn(ANY_PORT, gate.holding(b"stick"));
     let server = TestServer::spawn(server.expect("bound"));
     let _open = gate.open_on_drop();
     let stuck = Client::of(server.local_addr());
@@ -120,11 +114,7 @@ fn a_peer_whose_handler_is_stuck_holds_up_only_itself() {
 #[test]
 fn what_finds_its_lane_full_is_shed_and_counted() {
     let gate = Gate::new();
-    let held = gate.clone();
-    let server = ordered(4).bind_fn(ANY_PORT, move |_, _, _| {
-        held.pass();
-        Ok(())
-    });
+    let server = ordered(4).bind_fn(ANY_PORT, gate.holding_all());
     let server = TestServer::spawn(server.expect("bound"));
     let _open = gate.open_on_drop();
     let client = Client::of(server.local_addr());

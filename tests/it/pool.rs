@@ -29,11 +29,7 @@ fn a_flood_never_makes_more_workers_than_allowed<S: UdpServer>() {
     const MOST: usize = 4;
     const SENT: u64 = 300;
     let gate = Gate::new();
-    let held = gate.clone();
-    let server = S::builder().at_most(MOST).serving(move |_, _, _| {
-        held.pass();
-        Ok(())
-    });
+    let server = S::builder().at_most(MOST).serving(gate.holding_all());
     let _open = gate.open_on_drop();
     let client = Client::of(server.local_addr());
     for _ in 0..SENT {
@@ -61,13 +57,7 @@ fn requests_one_after_the_other_pile_up_no_threads<S: UdpServer>() {
 fn nobody_free_for_a_second_is_told_and_so_is_the_end_of_it<S: UdpServer>() {
     keep_log();
     let gate = Gate::new();
-    let held = gate.clone();
-    let server = S::builder().at_most(2).serving(move |bytes, _, socket| {
-        if bytes == b"block" {
-            held.pass();
-        }
-        Ok(socket.reply(bytes)?)
-    });
+    let server = S::builder().at_most(2).serving(gate.holding(b"block"));
     let _open = gate.open_on_drop();
     let (addr, client) = (server.local_addr(), Client::of(server.local_addr()));
     for _ in 0..2 {
@@ -87,11 +77,7 @@ fn nobody_free_for_a_second_is_told_and_so_is_the_end_of_it<S: UdpServer>() {
 
 fn the_stats_say_who_is_busy_and_for_how_long<S: UdpServer>() {
     let gate = Gate::new();
-    let held = gate.clone();
-    let server = S::builder().at_most(4).serving(move |_, _, _| {
-        held.pass();
-        Ok(())
-    });
+    let server = S::builder().at_most(4).serving(gate.holding_all());
     let _open = gate.open_on_drop();
     wait_until("all rest", || server.stats().busy_workers == 0);
     assert_eq!(server.stats().max_workers, 4);
@@ -170,14 +156,10 @@ fn handlers_that_never_end_starve_nobody_as_long_as_there_may_be_more() {
 #[test]
 fn all_workers_of_a_burst_are_gone_after_shutdown() {
     let gate = Gate::new();
-    let held = gate.clone();
     let server = ThreadingUdpServer::builder()
         .workers(1..=32)
         .thread_name("burst")
-        .serving(move |_, _, _| {
-            held.pass();
-            Ok(())
-        });
+        .serving(gate.holding_all());
     let _open = gate.open_on_drop();
     let client = Client::of(server.local_addr());
     for _ in 0..32 {

@@ -89,18 +89,12 @@ fn workers_that_cannot_be_started_break_neither_serving_nor_closing() {
         return;
     }
     let gate = Gate::new();
-    let held = gate.clone();
     let server = ThreadingUdpServer::builder()
         .workers(1..=8)
         .stack_size(1 << 30)
         .max_packet_size(64)
         .batch_size(1)
-        .serving(move |bytes, _, socket| {
-            if bytes == b"stick" {
-                held.pass();
-            }
-            Ok(socket.reply(bytes)?)
-        });
+        .serving(gate.holding(b"stick"));
     let _open = gate.open_on_drop();
     let client = Client::of(server.local_addr());
     client.send(b"stick");

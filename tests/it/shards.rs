@@ -37,14 +37,8 @@ fn peers_are_spread_over_the_sockets_and_all_are_served<S: UdpServer>() {
 #[test]
 fn a_free_worker_serves_all_sockets_while_the_others_are_stuck() {
     let gate = Gate::new();
-    let held = gate.clone();
     let server = ThreadingUdpServer::builder().workers(4).shards(4);
-    let server = server.bind_fn(ANY_PORT, move |bytes, _, socket| {
-        if bytes == b"stick" {
-            held.pass();
-        }
-        Ok(socket.reply(bytes)?)
-    });
+    let server = server.bind_fn(ANY_PORT, gate.holding(b"stick"));
     let server = TestServer::spawn(server.expect("bound"));
     let _open = gate.open_on_drop();
     let stuck: Vec<_> = (0..3).map(|_| Client::of(server.local_addr())).collect();

@@ -12,7 +12,7 @@ use command_fds::{CommandFdExt, FdMapping};
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use socketserver::{Error, HandlerError, SocketHandle, ThreadingUdpServer, activated_sockets};
 
-use crate::support::{ANY_PORT, Client, TestServer, echo};
+use crate::support::{ANY_PORT, Client, TestServer, assert_passes, echo};
 
 type Handler = fn(&[u8], SocketAddr, &SocketHandle) -> Result<(), HandlerError>;
 
@@ -116,13 +116,7 @@ fn is_passed<const N: usize>(
         .env(CHILD, "yes")
         .fd_mappings(mappings.collect())
         .expect("no two are the same");
-    let output = command.output().expect("a process for the test");
-    let said = String::from_utf8_lossy(&output.stdout);
-    let cried = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && said.contains("1 passed"),
-        "in a process of its own, the test failed:\n{said}\n{cried}"
-    );
+    assert_passes(&mut command);
     false
 }
 

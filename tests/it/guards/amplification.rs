@@ -8,12 +8,9 @@ use socketserver::{
     AmplificationLimit, Error, HandlerError, SocketHandle, Stats, ThreadingUdpServer,
 };
 
-use crate::support::{ANY_PORT, Client, DEADLINE, ServerBuilder, TestServer, wait_until};
+use crate::support::{ANY_PORT, Client, DEADLINE, Handle, ServerBuilder, TestServer, wait_until};
 
-fn serving<F>(limit: AmplificationLimit, handler: F) -> TestServer
-where
-    F: Fn(&[u8], SocketAddr, &SocketHandle) -> Result<(), HandlerError> + Send + Sync + 'static,
-{
+fn serving(limit: AmplificationLimit, handler: impl Handle) -> TestServer {
     ThreadingUdpServer::builder()
         .workers(1)
         .amplification_limit(limit)

@@ -1,17 +1,20 @@
 //! The vocabulary of the tests.
 
+mod gate;
 #[cfg(target_os = "linux")]
 pub(crate) mod process;
 mod servers;
 
-pub(crate) use servers::{ServerBuilder, UdpServer, for_both_servers};
+pub(crate) use gate::Gate;
+pub(crate) use servers::{Handle, ServerBuilder, UdpServer, for_both_servers};
 
 use std::cell::Cell;
 use std::fmt::Display;
 use std::net::{SocketAddr, UdpSocket};
 use std::ops::Deref;
+use std::process::Command;
 use std::rc::Rc;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
@@ -225,88 +228,17 @@ pub(crate) fn wait_until(what: impl Display, mut condition: impl FnMut() -> bool
     }
 }
 
-/// Holds handlers until it is opened, for good.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Gate(Arc<GateState>);
-
-#[derive(Debug, Default)]
-struct GateState {
-    inside: Mutex<Inside>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Inside {
-    is_open: bool,
-    waiting: usize,
-}
-
-impl Gate {
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
-    /// Waits until the gate is open. Gives up after a while, so that a test
-    /// that fails does not hang.
-    pub(crate) fn pass(&self) {
-        let mut inside = self.inside();
-        inside.waiting += 1;
-        self.0.changed.notify_all();
-        let (mut inside, _) = self
-            .0
-            .changed
-            .wait_timeout_while(inside, 3 * DEADLINE, |inside| !inside.is_open)
-            .unwrap_or_else(PoisonError::into_inner);
-        inside.waiting -= 1;
-    }
-
-    /// Lets everyone pass, from now on.
-    pub(crate) fn open(&self) {
-        self.inside().is_open = true;
-        self.0.changed.notify_all();
-    }
-
-    /// Waits until `count` handlers are held.
-    #[track_caller]
-    pub(crate) fn wait_for(&self, count: usize) {
-        let (inside, _) = self
-            .0
-            .changed
-            .wait_timeout_while(self.inside(), DEADLINE, |inside| inside.waiting < count)
-            .unwrap_or_else(PoisonError::into_inner);
-        let waiting = inside.waiting;
-        drop(inside);
-        assert!(
-            waiting >= count,
-            "{count} handlers should be at the gate, {waiting} are"
-        );
-    }
-
-    /// Handlers that are held.
-    pub(crate) fn waiting(&self) -> usize {
-        self.inside().waiting
-    }
-
-    /// Opens it at the end of the test, also when that fails. Made after the
-    /// server, it opens before the server is joined.
-    #[must_use = "dropping it opens the gate"]
-    pub(crate) fn open_on_drop(&self) -> OpenOnDrop {
-        OpenOnDrop(self.clone())
-    }
-
-    fn inside(&self) -> MutexGuard<'_, Inside> {
-        self.0.inside.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Opens its gate when dropped.
-#[derive(Debug)]
-pub(crate) struct OpenOnDrop(Gate);
-
-impl Drop for OpenOnDrop {
-    fn drop(&mut self) {
-        self.0.open();
-    }
+/// Runs one test in a process of its own, where it passes.
+#[track_caller]
+pub(crate) fn assert_passes(command: &mut Command) {
+    let output = command.output().expect("a process for the test");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let cried = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "in a process of its own, the test ended with {}:\n{said}\n{cried}",
+        output.status
+    );
 }
 
 /// What happened, in order, from whichever thread.

@@ -68,22 +68,16 @@ pub(crate) fn is_alone(module: &str, test: &str, memory: Option<u64>) -> bool {
     }
     let module = module.split_once("::").map_or("", |(_, module)| module);
     let limit = memory.map_or("unlimited".to_owned(), |kib| kib.to_string());
-    let output = Command::new("sh")
+    let mut command = Command::new("sh");
+    command
         .args([
             "-c",
             "ulimit -v \"$1\" && exec \"$0\" \"$2\" --exact --nocapture",
         ])
         .arg(std::env::current_exe().expect("this test"))
         .args([limit, format!("{module}::{test}")])
-        .env(ALONE, "yes")
-        .output()
-        .expect("a process for the test");
-    let said = String::from_utf8_lossy(&output.stdout);
-    let cried = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && said.contains("1 passed"),
-        "alone, the test failed:\n{said}\n{cried}"
-    );
+        .env(ALONE, "yes");
+    super::assert_passes(&mut command);
     false
 }
 

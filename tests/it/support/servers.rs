@@ -11,6 +11,17 @@ use socketserver::{
 
 use super::{ANY_PORT, TestServer};
 
+/// A closure that handles datagrams.
+pub(crate) trait Handle:
+    Fn(&[u8], SocketAddr, &SocketHandle) -> Result<(), HandlerError> + Send + Sync + 'static
+{
+}
+
+impl<F> Handle for F where
+    F: Fn(&[u8], SocketAddr, &SocketHandle) -> Result<(), HandlerError> + Send + Sync + 'static
+{
+}
+
 /// A server that can be bound, served and asked.
 pub(crate) trait UdpServer: Sized + Send + 'static {
     type Builder: ServerBuilder<Server = Self>;
@@ -24,19 +35,13 @@ pub(crate) trait UdpServer: Sized + Send + 'static {
 
     /// Binds `f` to a free port with default options.
     #[track_caller]
-    fn bound<F>(f: F) -> Self
-    where
-        F: Fn(&[u8], SocketAddr, &SocketHandle) -> Result<(), HandlerError> + Send + Sync + 'static,
-    {
+    fn bound(f: impl Handle) -> Self {
         Self::builder().bound(f)
     }
 
     /// Serves `f` on a free port with default options.
     #[track_caller]
-    fn serving<F>(f: F) -> TestServer
-    where
-        F: Fn(&[u8], SocketAddr, &SocketHandle) -> Result<(), HandlerError> + Send + Sync + 'static,
-    {
+    fn serving(f: impl Handle) -> TestServer {
         Self::builder().serving(f)
     }
 }
@@ -68,23 +73,15 @@ pub(crate) trait ServerBuilder: Sized {
     where
         H: DatagramHandler + 'static,
         F: Fn() -> H + Send + Sync + 'static;
-    fn bind_fn<F>(self, addr: &str, f: F) -> Result<Self::Server, Error>
-    where
-        F: Fn(&[u8], SocketAddr, &SocketHandle) -> Result<(), HandlerError> + Send + Sync + 'static;
+    fn bind_fn(self, addr: &str, f: impl Handle) -> Result<Self::Server, Error>;
 
     #[track_caller]
-    fn bound<F>(self, f: F) -> Self::Server
-    where
-        F: Fn(&[u8], SocketAddr, &SocketHandle) -> Result<(), HandlerError> + Send + Sync + 'static,
-    {
+    fn bound(self, f: impl Handle) -> Self::Server {
         self.bind_fn(ANY_PORT, f).expect("a free port is bound")
     }
 
     #[track_caller]
-    fn serving<F>(self, f: F) -> TestServer
-    where
-        F: Fn(&[u8], SocketAddr, &SocketHandle) -> Result<(), HandlerError> + Send + Sync + 'static,
-    {
+    fn serving(self, f: impl Handle) -> TestServer {
         TestServer::spawn(self.bound(f))
     }
 
@@ -181,13 +178,7 @@ macro_rules! implement_for {
             {
                 Builder::bind(self, addr, factory)
             }
-            fn bind_fn<F>(self, addr: &str, f: F) -> Result<$server, Error>
-            where
-                F: Fn(&[u8], SocketAddr, &SocketHandle) -> Result<(), HandlerError>
-                    + Send
-                    + Sync
-                    + 'static,
-            {
+            fn bind_fn(self, addr: &str, f: impl Handle) -> Result<$server, Error> {
                 Builder::bind_fn(self, addr, f)
             }
         }

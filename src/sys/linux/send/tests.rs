@@ -3,6 +3,7 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
+use super::scripted::Told;
 use super::*;
 use crate::sys::TakeOver;
 
@@ -25,26 +26,6 @@ fn expect(socket: &UdpSocket, expected: &[&[u8]]) {
     for (place, expected) in expected.iter().enumerate() {
         let len = socket.recv(&mut buffer).expect("it was sent");
         assert_eq!(&buffer[..len], *expected, "datagram {place}");
-    }
-}
-
-#[derive(Default)]
-struct Told {
-    sent: u64,
-    bytes: u64,
-    calls: u64,
-    failed: Vec<(usize, SocketAddr)>,
-}
-
-impl SendReport for Told {
-    fn called(&mut self, sent: u64, bytes: u64) {
-        self.sent += sent;
-        self.bytes += bytes;
-        self.calls += 1;
-    }
-
-    fn failed(&mut self, len: usize, to: SocketAddr, _error: &io::Error) {
-        self.failed.push((len, to));
     }
 }
 
