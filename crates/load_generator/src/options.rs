@@ -27,8 +27,8 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=4096))]
     window: u16,
     /// The length of a datagram in bytes
-    #[arg(long, value_name = "BYTES", default_value_t = 64, value_parser = size)]
-    size: usize,
+    #[arg(long, value_name = "BYTES", default_value_t = 64, value_parser = clap::value_parser!(u16).range(SHORTEST as i64..=LONGEST))]
+    size: u16,
     /// How long to send: 5s, 500ms, 2m
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
     duration: Duration,
@@ -73,7 +73,7 @@ impl Options {
             peers: self.peers.into(),
             window: self.window.into(),
             rate: self.rate,
-            size: self.size,
+            size: self.size.into(),
             slow_share: 0.0,
             duration: self.duration,
             timeout: self.timeout,
@@ -83,15 +83,6 @@ impl Options {
                 Reply::Any => Expect::Any,
             },
         })
-    }
-}
-
-fn size(text: &str) -> Result<usize, String> {
-    let size = text.parse().map_err(|_| "not a whole number")?;
-    if (SHORTEST..=LONGEST).contains(&size) {
-        Ok(size)
-    } else {
-        Err(format!("not between {SHORTEST} and {LONGEST}"))
     }
 }
 
@@ -126,7 +117,7 @@ fn time(text: &str) -> Result<Duration, String> {
 }
 
 /// What fits into one datagram over IPv4.
-const LONGEST: usize = 65_507;
+const LONGEST: i64 = 65_507;
 
 #[cfg(test)]
 mod tests {
