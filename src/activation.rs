@@ -71,15 +71,15 @@ pub struct ActivatedSocket {
 /// # Ok::<(), socketserver::Error>(())
 /// ```
 pub fn activated_sockets() -> Result<Vec<ActivatedSocket>, Error> {
-    let passed = Passed::read(std::process::id(), variable)?;
-    if passed.names.is_empty() {
+    let names = passed(std::process::id(), variable)?;
+    if names.is_empty() {
         return Ok(Vec::new());
     }
     static TAKEN: AtomicBool = AtomicBool::new(false);
     if TAKEN.swap(true, Relaxed) {
         return Err(activation(FDS, "an earlier call took these sockets"));
     }
-    let named = (FIRST_DESCRIPTOR..).zip(passed.names);
+    let named = (FIRST_DESCRIPTOR..).zip(names);
     named
         .map(|(descriptor, name)| match sys::take_inherited(descriptor) {
             Ok(socket) => Ok(ActivatedSocket { name, socket }),
@@ -88,49 +88,39 @@ pub fn activated_sockets() -> Result<Vec<ActivatedSocket>, Error> {
         .collect()
 }
 
-/// What was passed to this process, by name; descriptors count up from 3.
-#[derive(Debug, PartialEq, Eq)]
-struct Passed {
-    names: Vec<Option<String>>,
-}
-
-impl Passed {
-    const NOTHING: Self = Self { names: Vec::new() };
-
-    /// Reads what the variables say to the process `own_pid`.
-    fn read(
-        own_pid: u32,
-        variable: impl Fn(&'static str) -> Result<Option<String>, Error>,
-    ) -> Result<Self, Error> {
-        let Some(pid) = variable(PID)? else {
-            return Ok(Self::NOTHING);
-        };
-        match number::<u32>(&pid) {
-            Some(pid) if pid == own_pid => {}
-            Some(_) => return Ok(Self::NOTHING),
-            None => return Err(activation(PID, format!("{pid:?} is no process id"))),
-        }
-        let Some(count) = variable(FDS)? else {
-            return Ok(Self::NOTHING);
-        };
-        let count = match number::<usize>(&count) {
-            Some(sane) if (1..=MOST_DESCRIPTORS).contains(&sane) => sane,
-            _ => {
-                let problem = format!("{count:?} is not between 1 and {MOST_DESCRIPTORS}");
-                return Err(activation(FDS, problem));
-            }
-        };
-        let Some(names) = variable(NAMES)? else {
-            let names = vec![None; count];
-            return Ok(Self { names });
-        };
-        let names: Vec<_> = names.split(':').map(|name| Some(name.to_owned())).collect();
-        if names.len() != count {
-            let problem = format!("{} names for {count} sockets", names.len());
-            return Err(activation(NAMES, problem));
-        }
-        Ok(Self { names })
+/// The names of what the variables pass to the process `own_pid`; descriptors
+/// count up from 3.
+fn passed(
+    own_pid: u32,
+    variable: impl Fn(&'static str) -> Result<Option<String>, Error>,
+) -> Result<Vec<Option<String>>, Error> {
+    let Some(pid) = variable(PID)? else {
+        return Ok(Vec::new());
+    };
+    match number::<u32>(&pid) {
+        Some(pid) if pid == own_pid => {}
+        Some(_) => return Ok(Vec::new()),
+        None => return Err(activation(PID, format!("{pid:?} is no process id"))),
     }
+    let Some(count) = variable(FDS)? else {
+        return Ok(Vec::new());
+    };
+    let count = match number::<usize>(&count) {
+        Some(sane) if (1..=MOST_DESCRIPTORS).contains(&sane) => sane,
+        _ => {
+            let problem = format!("{count:?} is not between 1 and {MOST_DESCRIPTORS}");
+            return Err(activation(FDS, problem));
+        }
+    };
+    let Some(names) = variable(NAMES)? else {
+        return Ok(vec![None; count]);
+    };
+    let names: Vec<_> = names.split(':').map(|name| Some(name.to_owned())).collect();
+    if names.len() != count {
+        let problem = format!("{} names for {count} sockets", names.len());
+        return Err(activation(NAMES, problem));
+    }
+    Ok(names)
 }
 
 fn variable(name: &'static str) -> Result<Option<String>, Error> {
@@ -168,17 +158,16 @@ mod tests {
     use super::*;
 
     /// What process 7 reads.
-    fn read(variables: &[(&str, &str)]) -> Result<Passed, String> {
+    fn read(variables: &[(&str, &str)]) -> Result<Vec<Option<String>>, String> {
         let look_up = |name: &str| {
             let found = variables.iter().find(|(variable, _)| *variable == name);
             Ok(found.map(|(_, value)| (*value).to_owned()))
         };
-        Passed::read(7, look_up).map_err(|error| error.to_string())
+        passed(7, look_up).map_err(|error| error.to_string())
     }
 
-    fn names<const N: usize>(names: [Option<&str>; N]) -> Result<Passed, String> {
-        let names = names.map(|name| name.map(str::to_owned)).into();
-        Ok(Passed { names })
+    fn names<const N: usize>(names: [Option<&str>; N]) -> Result<Vec<Option<String>>, String> {
+        Ok(names.map(|name| name.map(str::to_owned)).into())
     }
 
     #[test]

@@ -5,22 +5,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// Runs users' code; a panic becomes its message.
 pub(crate) fn contain<T>(code: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(code)).map_err(|payload| {
-        let message = match payload.downcast::<String>() {
-            Ok(text) => return *text,
-            Err(payload) => match payload.downcast::<&'static str>() {
-                Ok(text) => return (*text).to_owned(),
-                Err(payload) => {
-                    // Its destructor is users' code as well. When that panics,
-                    // too, the second payload is given up: its destructor
-                    // might go on for ever.
-                    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-                        std::mem::forget(again);
-                    }
-                    "a payload that is not text"
-                }
-            },
-        };
-        message.to_owned()
+        let text = payload.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| Some((*payload.downcast_ref::<&str>()?).to_owned()));
+        // Its destructor is users' code as well. When that panics, too, the second
+        // payload is given up: its destructor might go on for ever.
+        if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(again);
+        }
+        text.unwrap_or_else(|| "a payload that is not text".to_owned())
     })
 }
 

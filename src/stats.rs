@@ -1,9 +1,11 @@
 //! Counters: the snapshot that users see, and the live form behind it.
 
+mod failures;
 mod live;
 mod refusal;
 mod table;
 
+pub use failures::SendFailures;
 pub(crate) use live::{Fate, Padded, ReplyTally, WorkerTally, bump};
 pub use refusal::{Refusal, Refused};
 
@@ -159,55 +161,6 @@ pub struct Replies {
     /// Not sent, because an
     /// [`AmplificationLimit`](crate::AmplificationLimit) forbids it.
     pub withheld: u64,
-}
-
-/// Datagrams that could not be sent, by reason.
-///
-/// # Examples
-/// ```
-/// let failed = socketserver::Stats::default().replies.failed;
-/// assert_eq!(failed.total(), 0);
-/// ```
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SendFailures {
-    /// Longer than a datagram can be, or than the route lets through (`EMSGSIZE`).
-    pub too_long: u64,
-    /// No route, or nobody there (`ENETUNREACH`, `EHOSTUNREACH`, `ECONNREFUSED`, `ENETDOWN`).
-    pub unreachable: u64,
-    /// A firewall, or a broadcast address without permission (`EPERM`, `EACCES`).
-    pub not_permitted: u64,
-    /// Port 0, another address family, an address that is not to be had
-    /// (`EINVAL`, `EADDRNOTAVAIL`, `EAFNOSUPPORT`).
-    pub bad_address: u64,
-    /// No room in the send buffer until the deadline (`EAGAIN`): a network slower
-    /// than the replies, or replies that wait for the addresses of absent hosts.
-    pub no_room: u64,
-    /// The system lacked memory (`ENOBUFS`, `ENOMEM`).
-    pub no_memory: u64,
-    /// The server was closed.
-    pub closed: u64,
-    /// Any other error.
-    pub other: u64,
-}
-
-impl SendFailures {
-    /// The sum over all reasons.
-    ///
-    /// # Examples
-    /// ```
-    /// assert_eq!(socketserver::Stats::default().replies.failed.total(), 0);
-    /// ```
-    pub fn total(&self) -> u64 {
-        self.too_long
-            + self.unreachable
-            + self.not_permitted
-            + self.bad_address
-            + self.no_room
-            + self.no_memory
-            + self.closed
-            + self.other
-    }
 }
 
 /// The size of the socket's receive buffer, in bytes. It also holds the

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::hash::Hashed;
 use super::networks::Networks;
-use super::table::{Entry, Table, check_entries};
+use super::table::{Entry, Table, check_entries, check_range};
 use super::timestamp::Timestamp;
 use super::validated::Terms;
 
@@ -128,10 +128,7 @@ impl AmplificationLimit {
 
     /// Says what makes no sense.
     pub(crate) fn check(&self) -> Result<(), String> {
-        if !(1..=LARGEST_FACTOR).contains(&self.factor) {
-            let factor = self.factor;
-            return Err(format!("a factor of {factor}; from 1 to {LARGEST_FACTOR}"));
-        }
+        check_range(self.factor, 1..=LARGEST_FACTOR, "a factor of {}")?;
         if self.terms.validity.is_zero() {
             return Err("a validity of 0 seconds validates nothing".to_owned());
         }

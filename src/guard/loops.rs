@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use self::exchange::Exchange;
 use super::hash::Hashed;
-use super::table::{Table, check_entries};
+use super::table::{Table, check_entries, check_range};
 use super::timestamp::{Timestamp, nanos};
 
 /// When two servers that answer each other are taken apart, for
@@ -125,10 +125,7 @@ impl ReplyLoops {
 
     /// Says what makes no sense.
     pub(crate) fn check(&self) -> Result<(), String> {
-        if !(2..=MOST_EXCHANGES).contains(&self.exchanges) {
-            let count = self.exchanges;
-            return Err(format!("{count} exchanges; from 2 to {MOST_EXCHANGES}"));
-        }
+        check_range(self.exchanges, 2..=MOST_EXCHANGES, "{} exchanges")?;
         for (length, what) in [(self.gap, "a gap"), (self.mute, "a mute")] {
             if length.is_zero() {
                 return Err(format!("{what} of 0 seconds breaks no loop"));

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::hash::{Hashed, TableKey};
 use super::prefix::{self, Prefix};
-use super::table::{Entry, Table, check_entries};
+use super::table::{Entry, Table, check_entries, check_range};
 use super::timestamp::Timestamp;
 
 /// How many datagrams each source may send, for
@@ -145,26 +145,14 @@ impl RateLimit {
 
     /// Says what makes no sense.
     pub(crate) fn check(&self) -> Result<(), String> {
-        if !(1..=FASTEST).contains(&self.per_second) {
-            let rate = self.per_second;
-            return Err(format!("{rate} datagrams per second; from 1 to {FASTEST}"));
-        }
-        let burst = self.effective_burst();
-        if !(1..=FASTEST).contains(&burst) {
-            return Err(format!("a burst of {burst} datagrams; from 1 to {FASTEST}"));
-        }
-        if !(24..=32).contains(&self.ipv4_bits) {
-            return Err(format!(
-                "an IPv4 prefix of {} bits; from 24 to 32",
-                self.ipv4_bits
-            ));
-        }
-        if !(56..=128).contains(&self.ipv6_bits) {
-            return Err(format!(
-                "an IPv6 prefix of {} bits; from 56 to 128",
-                self.ipv6_bits
-            ));
-        }
+        check_range(self.per_second, 1..=FASTEST, "{} datagrams per second")?;
+        check_range(
+            self.effective_burst(),
+            1..=FASTEST,
+            "a burst of {} datagrams",
+        )?;
+        check_range(self.ipv4_bits, 24..=32, "an IPv4 prefix of {} bits")?;
+        check_range(self.ipv6_bits, 56..=128, "an IPv6 prefix of {} bits")?;
         if self.leak == 1 {
             return Err("a leak of one in 1 lets everything pass; 0, or 2 and more".to_owned());
         }

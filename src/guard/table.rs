@@ -1,6 +1,8 @@
 //! A table that never grows, whatever is put into it.
 
 use std::collections::TryReserveError;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::hash::Hashed;
@@ -140,12 +142,20 @@ fn sets_for(entries: usize) -> usize {
 
 /// Refuses sizes that make no sense.
 pub(super) fn check_entries(entries: usize) -> Result<(), String> {
-    if (1..=MOST_ENTRIES).contains(&entries) {
+    check_range(entries, 1..=MOST_ENTRIES, "a table of {} entries")
+}
+
+/// Refuses what is out of range; `what` has the value in place of `{}`.
+pub(super) fn check_range<T: PartialOrd + Display>(
+    value: T,
+    range: RangeInclusive<T>,
+    what: &str,
+) -> Result<(), String> {
+    if range.contains(&value) {
         return Ok(());
     }
-    Err(format!(
-        "a table of {entries} entries; from 1 to {MOST_ENTRIES}"
-    ))
+    let what = what.replace("{}", &value.to_string());
+    Err(format!("{what}; from {} to {}", range.start(), range.end()))
 }
 
 /// Entries of one set. With eight to choose from, the one that goes is rarely

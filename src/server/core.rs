@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::admission::{Admission, GuardSettings, Guards, OwnAddresses, QueueLimit, Shedding};
 use super::dispatch::{Dispatch, Dispatchers, Lifetime};
 use super::handle::{ServerHandle, ShutdownReport};
-use super::hooks::{DefaultHandleError, Hooks};
+use super::hooks::Hooks;
 use super::kept;
 use super::settings::{DEFAULT_SEND_BUFFER, Settings};
 use super::side_counts::SideCounts;
@@ -79,7 +79,7 @@ impl Core {
             },
             counts: Arc::clone(&counts),
             uncommitted: LogLimit::new(),
-            default_handle_error: DefaultHandleError::new(),
+            failures: LogLimit::new(),
         };
         let config = EngineConfig {
             // Somebody has to wait at each socket.

@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::admission::{Admission, NotAdmitted};
-use super::hooks::{DefaultHandleError, FailureCause, HandlerFailure, Hooks};
+use super::hooks::{FailureCause, HandlerFailure, Hooks};
 use super::kept;
 use super::side_counts::SideCounts;
 use crate::contain::contain;
 use crate::engine::{Executor, ExecutorFactory, Outbox, Progress, SharedSocket};
 use crate::handler::{DatagramHandler, Factory, HandlerError};
-use crate::logging::{LogLimit, log_warn};
+use crate::logging::{LogLimit, log_error, log_warn};
 use crate::socket_handle::SocketHandle;
 use crate::stats::{Fate, Padded};
 use crate::sys::Datagram;
@@ -32,7 +32,7 @@ pub(crate) struct Dispatch {
     pub(crate) admission: Admission,
     pub(crate) counts: Arc<SideCounts>,
     pub(crate) uncommitted: LogLimit,
-    pub(crate) default_handle_error: DefaultHandleError,
+    pub(crate) failures: LogLimit,
 }
 
 /// The engine's view of [`Dispatch`].
@@ -189,12 +189,15 @@ impl Dispatcher {
         let failure = HandlerFailure::new(cause, peer, len);
         let dispatch = &self.dispatch;
         // Also the default runs users' code: the error's own `Display`.
-        dispatch
-            .counts
-            .contain("handle_error", || match &dispatch.hooks.handle_error {
-                Some(hook) => hook(&failure),
-                None => dispatch.default_handle_error.handle(&failure),
-            });
+        let told = || match &dispatch.hooks.handle_error {
+            Some(hook) => hook(&failure),
+            None => {
+                if let Some(admitted) = dispatch.failures.admit() {
+                    log_error!("{failure}{admitted}");
+                }
+            }
+        };
+        dispatch.counts.contain("handle_error", told);
         dispatch
             .counts
             .contain("dropping a handler's error", || drop(failure));

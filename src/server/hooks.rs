@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::contain::contain;
 use crate::handler::HandlerError;
-use crate::logging::{LogLimit, log_error};
+use crate::logging::log_error;
 use crate::stats::Stats;
 
 /// A datagram that was not handled well: what the `handle_error` hook is given.
@@ -158,26 +158,5 @@ impl std::fmt::Debug for Hooks {
             .field("service_actions", &self.service_actions.is_some())
             .field("handle_timeout", &self.handle_timeout.is_some())
             .finish()
-    }
-}
-
-/// What the server does about failures when no hook is set: a line at `error`,
-/// at most so often that a flood of failures cannot flood the log.
-#[derive(Debug)]
-pub(crate) struct DefaultHandleError {
-    limit: LogLimit,
-}
-
-impl DefaultHandleError {
-    pub(crate) const fn new() -> Self {
-        Self {
-            limit: LogLimit::new(),
-        }
-    }
-
-    pub(crate) fn handle(&self, failure: &HandlerFailure) {
-        if let Some(admitted) = self.limit.admit() {
-            log_error!("{failure}{admitted}");
-        }
     }
 }

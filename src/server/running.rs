@@ -33,11 +33,8 @@ pub struct RunningServer {
     serving: Option<Serving>,
 }
 
-#[derive(Debug)]
-enum Serving {
-    OnThread(JoinHandle<Result<ShutdownReport, Error>>),
-    NotStarted(Error),
-}
+/// The thread that serves, or why there is none.
+type Serving = Result<JoinHandle<Result<ShutdownReport, Error>>, Error>;
 
 impl RunningServer {
     pub(crate) fn start(core: Core) -> Self {
@@ -47,13 +44,8 @@ impl RunningServer {
         let started = std::thread::Builder::new()
             .name("socketserver-supervisor".to_owned())
             .spawn(move || core.serve_forever());
-        let serving = match started {
-            Ok(thread) => Serving::OnThread(thread),
-            Err(cause) => Serving::NotStarted(Error::StartServer {
-                addr: handle.local_addr(),
-                cause,
-            }),
-        };
+        let addr = handle.local_addr();
+        let serving = started.map_err(|cause| Error::StartServer { addr, cause });
         Self {
             handle,
             serving: Some(serving),
@@ -112,13 +104,13 @@ impl RunningServer {
 
     fn wait(&mut self) -> Result<ShutdownReport, Error> {
         match self.serving.take() {
-            Some(Serving::OnThread(thread)) => match thread.join() {
+            Some(Ok(thread)) => match thread.join() {
                 Ok(result) => result,
                 // The server's own code does not panic, and users' code is
                 // contained; should it happen, it is passed on.
                 Err(payload) => std::panic::resume_unwind(payload),
             },
-            Some(Serving::NotStarted(error)) => Err(error),
+            Some(Err(error)) => Err(error),
             None => Err(Error::Closed),
         }
     }
@@ -135,7 +127,7 @@ impl Deref for RunningServer {
 impl Drop for RunningServer {
     fn drop(&mut self) {
         self.handle.shutdown();
-        if let Some(Serving::OnThread(thread)) = self.serving.take() {
+        if let Some(Ok(thread)) = self.serving.take() {
             match thread.join() {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => log_error!("{error}"),

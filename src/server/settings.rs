@@ -85,60 +85,43 @@ impl Settings {
     /// Refuses what makes no sense, naming the option.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let (min, max) = (*self.workers.start(), *self.workers.end());
-        let option = self.workers_option;
-        if min == 0 || max == 0 {
-            return Err(Error::config(option, "0 workers cannot serve; at least 1"));
-        }
-        if min > max {
-            let problem = format!("the minimum {min} is above the maximum {max}");
-            return Err(Error::config(option, problem));
-        }
-        let range = |option, value: usize, most: usize, unit: &str| {
-            if (1..=most).contains(&value) {
-                return Ok(());
-            }
-            let problem = format!("{value} is not between 1 and {most} {unit}");
-            Err(Error::config(option, problem))
+        let workers = self.workers_option;
+        let refuse = |is_nonsense: bool, option, problem: &str| match is_nonsense {
+            true => Err(Error::config(option, problem)),
+            false => Ok(()),
         };
-        range(option, max, MOST_WORKERS, "workers")?;
-        range("shards", self.shards, MOST_SHARDS, "sockets")?;
-        if self.shards > max {
-            let shards = self.shards;
-            let problem = format!("{shards} sockets need as many workers; {option} allows {max}");
-            return Err(Error::config("shards", problem));
-        }
-        if self.shards > 1 && !sys::Socket::SHARDS {
-            let problem = "this system does not spread peers over several sockets";
-            return Err(Error::config("shards", problem));
-        }
+        let range = |option, value: usize, most: usize, unit: &str| {
+            let problem = format!("{value} is not between 1 and {most} {unit}");
+            refuse(!(1..=most).contains(&value), option, &problem)
+        };
+        let nobody = min == 0 || max == 0;
+        refuse(nobody, workers, "0 workers cannot serve; at least 1")?;
+        let problem = format!("the minimum {min} is above the maximum {max}");
+        refuse(min > max, workers, &problem)?;
+        range(workers, max, MOST_WORKERS, "workers")?;
+        let shards = self.shards;
+        range("shards", shards, MOST_SHARDS, "sockets")?;
+        let problem = format!("{shards} sockets need as many workers; {workers} allows {max}");
+        refuse(shards > max, "shards", &problem)?;
+        let problem = "this system does not spread peers over several sockets";
+        refuse(shards > 1 && !sys::Socket::SHARDS, "shards", problem)?;
         let packet = self.max_packet_size;
         range("max_packet_size", packet, LARGEST_DATAGRAM, "bytes")?;
         range("batch_size", self.batch_size, LARGEST_BATCH, "datagrams")?;
-        let buffers = [
-            ("receive_buffer", self.receive_buffer),
-            ("send_buffer", self.send_buffer),
-        ];
-        for (option, size) in buffers {
-            if let Some(size) = size {
-                range(option, size, LARGEST_BUFFER, "bytes")?;
-            }
+        for (option, size, most) in [
+            ("receive_buffer", self.receive_buffer, LARGEST_BUFFER),
+            ("send_buffer", self.send_buffer, LARGEST_BUFFER),
+            ("stack_size", self.stack_size, LARGEST_STACK),
+        ] {
+            size.map_or(Ok(()), |size| range(option, size, most, "bytes"))?;
         }
-        if self.shed_older_than.is_some_and(|age| age.is_zero()) {
-            let problem = "with an age of 0 every datagram is too old";
-            return Err(Error::config("shed_older_than", problem));
-        }
-        if self.poll_interval < SHORTEST_POLL {
-            let problem =
-                "less than a millisecond between two calls leaves no time for anything else";
-            return Err(Error::config("poll_interval", problem));
-        }
-        if self.thread_name.contains('\0') {
-            let problem = "a thread's name cannot contain a zero byte";
-            return Err(Error::config("thread_name", problem));
-        }
-        if let Some(size) = self.stack_size {
-            range("stack_size", size, LARGEST_STACK, "bytes")?;
-        }
+        let no_age = self.shed_older_than.is_some_and(|age| age.is_zero());
+        let problem = "with an age of 0 every datagram is too old";
+        refuse(no_age, "shed_older_than", problem)?;
+        let problem = "less than a millisecond between two calls leaves no time for anything else";
+        refuse(self.poll_interval < SHORTEST_POLL, "poll_interval", problem)?;
+        let problem = "a thread's name cannot contain a zero byte";
+        refuse(self.thread_name.contains('\0'), "thread_name", problem)?;
         self.multicast.check()?;
         self.guards.check()
     }
@@ -151,13 +134,9 @@ impl Settings {
             ("only_v6", self.only_v6.is_some()),
             ("shards", self.shards > 1),
         ];
-        match options.into_iter().find(|(_, is_set)| *is_set) {
-            Some((option, _)) => {
-                let problem = "a socket that is bound already cannot be set up any more";
-                Err(Error::config(option, problem))
-            }
-            None => Ok(()),
-        }
+        let set = options.into_iter().find(|(_, is_set)| *is_set);
+        let problem = "a socket that is bound already cannot be set up any more";
+        set.map_or(Ok(()), |(option, _)| Err(Error::config(option, problem)))
     }
 
     /// What is asked of a socket that the server opens.

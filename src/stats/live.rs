@@ -7,7 +7,8 @@ use std::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
-use super::{Refusal, Replies, SendFailures, Stats};
+use super::failures::FailureTally;
+use super::{Refusal, Replies, Stats};
 use crate::error::Error;
 use crate::sys::SendFault;
 
@@ -107,14 +108,7 @@ pub(crate) struct ReplyTally {
     sent: AtomicU64,
     bytes_sent: AtomicU64,
     send_calls: AtomicU64,
-    too_long: AtomicU64,
-    unreachable: AtomicU64,
-    not_permitted: AtomicU64,
-    bad_address: AtomicU64,
-    no_room: AtomicU64,
-    no_memory: AtomicU64,
-    closed: AtomicU64,
-    other: AtomicU64,
+    failed: FailureTally,
     withheld: AtomicU64,
 }
 
@@ -128,13 +122,13 @@ impl ReplyTally {
     /// Counts a send that failed, by the reason that the error gives.
     pub(crate) fn failed(&self, error: &io::Error) {
         let counter = match SendFault::of(error) {
-            SendFault::TooLong => &self.too_long,
-            SendFault::Unreachable => &self.unreachable,
-            SendFault::NotPermitted => &self.not_permitted,
-            SendFault::BadAddress => &self.bad_address,
-            SendFault::WouldBlock => &self.no_room,
-            SendFault::NoMemory => &self.no_memory,
-            SendFault::Interrupted | SendFault::Other => &self.other,
+            SendFault::TooLong => &self.failed.too_long,
+            SendFault::Unreachable => &self.failed.unreachable,
+            SendFault::NotPermitted => &self.failed.not_permitted,
+            SendFault::BadAddress => &self.failed.bad_address,
+            SendFault::WouldBlock => &self.failed.no_room,
+            SendFault::NoMemory => &self.failed.no_memory,
+            SendFault::Interrupted | SendFault::Other => &self.failed.other,
         };
         counter.fetch_add(1, Relaxed);
     }
@@ -142,17 +136,17 @@ impl ReplyTally {
     /// Counts a send that was refused before it was tried.
     pub(crate) fn refused(&self, error: &Error) {
         let counter = match error {
-            Error::TooLong { .. } => &self.too_long,
-            Error::PortZero { .. } | Error::AddressFamily { .. } => &self.bad_address,
+            Error::TooLong { .. } => &self.failed.too_long,
+            Error::PortZero { .. } | Error::AddressFamily { .. } => &self.failed.bad_address,
             Error::Withheld { .. } => &self.withheld,
-            Error::Closed => &self.closed,
-            _ => &self.other,
+            Error::Closed => &self.failed.closed,
+            _ => &self.failed.other,
         };
         counter.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn closed(&self, count: u64) {
-        self.closed.fetch_add(count, Relaxed);
+        self.failed.closed.fetch_add(count, Relaxed);
     }
 
     pub(crate) fn add_to(&self, replies: &mut Replies) {
@@ -160,14 +154,6 @@ impl ReplyTally {
         replies.bytes_sent += self.bytes_sent.load(Relaxed);
         replies.send_calls += self.send_calls.load(Relaxed);
         replies.withheld += self.withheld.load(Relaxed);
-        let failed: &mut SendFailures = &mut replies.failed;
-        failed.too_long += self.too_long.load(Relaxed);
-        failed.unreachable += self.unreachable.load(Relaxed);
-        failed.not_permitted += self.not_permitted.load(Relaxed);
-        failed.bad_address += self.bad_address.load(Relaxed);
-        failed.no_room += self.no_room.load(Relaxed);
-        failed.no_memory += self.no_memory.load(Relaxed);
-        failed.closed += self.closed.load(Relaxed);
-        failed.other += self.other.load(Relaxed);
+        self.failed.add_to(&mut replies.failed);
     }
 }

@@ -42,14 +42,9 @@ impl fmt::Display for Stats {
         );
         table.row("replies sent", replies.sent, &sent)?;
         table.row("replies failed", replies.failed.total(), "")?;
-        table.some("    too long", replies.failed.too_long)?;
-        table.some("    unreachable", replies.failed.unreachable)?;
-        table.some("    not permitted", replies.failed.not_permitted)?;
-        table.some("    bad address", replies.failed.bad_address)?;
-        table.some("    no room to send", replies.failed.no_room)?;
-        table.some("    no memory", replies.failed.no_memory)?;
-        table.some("    server closed", replies.failed.closed)?;
-        table.some("    other errors", replies.failed.other)?;
+        for (name, count) in replies.failed.rows() {
+            table.some(&format!("    {name}"), count)?;
+        }
         table.some("replies withheld", replies.withheld)?;
         table.some("would be over the rate", self.would_be_rate_limited)?;
         table.some("receive errors", self.receive_errors)?;

@@ -112,14 +112,14 @@ impl Guards {
     /// just below the rate, or leaks, use up what the peer's own requests need.
     pub(super) fn judge(&self, peer: SocketAddr, bytes: &[u8]) -> Result<Option<Arrival>, Refusal> {
         if self.refuse_responder_ports && is_responder_port(peer.port()) {
-            return Err(self.refuse(Refusal::ResponderPort, peer));
+            return Err(self.refuse_at_once(Refusal::ResponderPort, peer));
         }
         if let Some(access) = &self.access {
             if access.is_denied(peer.ip()) {
-                return Err(self.refuse(Refusal::Denied, peer));
+                return Err(self.refuse_at_once(Refusal::Denied, peer));
             }
             if !access.is_allowed(peer.ip()) {
-                return Err(self.refuse(Refusal::NotAllowed, peer));
+                return Err(self.refuse_at_once(Refusal::NotAllowed, peer));
             }
         }
         if !self.keeps_track {
@@ -151,10 +151,7 @@ impl Guards {
         match loops.received(at.peer, bytes, at.now) {
             Overheard::Talk => Ok(()),
             Overheard::Loop => {
-                let who = Prefix::customary(peer);
-                self.journal
-                    .note(Topic::Refused(Refusal::ReplyLoop), who, at.now);
-                Err(Refusal::ReplyLoop)
+                Err(self.refuse(Refusal::ReplyLoop, Prefix::customary(peer), at.now))
             }
         }
     }
@@ -172,18 +169,20 @@ impl Guards {
             self.journal.note(Topic::WouldBeRateLimited, source, at.now);
             return Ok(());
         }
-        self.journal
-            .note(Topic::Refused(Refusal::RateLimited), source, at.now);
-        Err(Refusal::RateLimited)
+        Err(self.refuse(Refusal::RateLimited, source, at.now))
     }
 
     /// Refuses for a reason that took no clock to find.
     #[cold]
-    fn refuse(&self, refusal: Refusal, peer: SocketAddr) -> Refusal {
+    fn refuse_at_once(&self, refusal: Refusal, peer: SocketAddr) -> Refusal {
         let now = self.timeline.at(Instant::now());
         self.journal.catch_up(now);
-        self.journal
-            .note(Topic::Refused(refusal), Prefix::customary(peer), now);
+        self.refuse(refusal, Prefix::customary(peer), now)
+    }
+
+    #[cold]
+    fn refuse(&self, refusal: Refusal, who: Prefix, now: Timestamp) -> Refusal {
+        self.journal.note(Topic::Refused(refusal), who, now);
         refusal
     }
 }
