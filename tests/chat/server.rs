@@ -100,11 +100,7 @@ fn it_names_an_address_that_clients_can_reach() {
             continue;
         }
         let mut server = Program::example("chat_server", &[bind]);
-        let line = server.stdout.line_with("listening on ");
-        let bound: SocketAddr = line
-            .trim_start_matches("listening on ")
-            .parse()
-            .expect("an address follows");
+        let bound = server.listening();
         assert_ne!(bound.port(), 0, "the port really bound");
         let near = SocketAddr::new(host.parse().expect("an address"), bound.port());
         server.stdout.line_with(&format!(

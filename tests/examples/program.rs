@@ -62,10 +62,16 @@ impl Program {
     pub(crate) fn uppercase_echo(args: &[&str]) -> (Self, SocketAddr) {
         let args = [&["127.0.0.1:0"], args].concat();
         let mut server = Self::example("uppercase_echo", &args);
-        let line = server.stdout.line_with("listening on ");
-        let addr = line.trim_start_matches("listening on ");
-        let addr = addr.parse().expect("an address follows");
+        let addr = server.listening();
         (server, addr)
+    }
+
+    /// Waits until it listens; where.
+    #[track_caller]
+    pub(crate) fn listening(&mut self) -> SocketAddr {
+        let line = self.stdout.line_with("listening on ");
+        let addr = line.trim_start_matches("listening on ");
+        addr.parse().expect("an address follows")
     }
 
     /// Types this.

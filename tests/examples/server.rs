@@ -99,11 +99,7 @@ fn it_names_the_line_to_type_in_another_terminal() {
             continue;
         }
         let mut server = Program::example("uppercase_echo", &[bind]);
-        let line = server.stdout.line_with("listening on ");
-        let bound: SocketAddr = line
-            .trim_start_matches("listening on ")
-            .parse()
-            .expect("an address follows");
+        let bound = server.listening();
         assert_ne!(bound.port(), 0, "the port really bound");
         let port = bound.port();
         assert_eq!(

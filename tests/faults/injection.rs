@@ -50,9 +50,7 @@ impl Injection {
             .arg(example_path("uppercase_echo"))
             .args(["127.0.0.1:0", "--quiet", "--workers", "2"]);
         let mut program = Program::start("uppercase_echo", &mut command);
-        let line = program.stdout.line_with("listening on ");
-        let addr = line.trim_start_matches("listening on ");
-        let addr = addr.parse().expect("an address follows");
+        let addr = program.listening();
         Self {
             program,
             addr,
