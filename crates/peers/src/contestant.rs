@@ -111,7 +111,7 @@ impl Contestant {
         &self,
         scenario: &Scenario,
         before: Option<&Path>,
-        redis: Option<&Path>,
+        redis: Option<u16>,
     ) -> io::Result<Command> {
         let wait_us = scenario.work.wait.as_micros().to_string();
         let compute_us = scenario.work.compute.as_micros().to_string();
@@ -121,7 +121,7 @@ impl Contestant {
         };
         command.args(["--wait-us", &wait_us, "--compute-us", &compute_us]);
         if let Some(redis) = redis {
-            command.arg("--redis").arg(redis);
+            command.arg("--redis").arg(redis.to_string());
         }
         command.arg("--serve");
         let buffer = RECEIVE_BUFFER.to_string();

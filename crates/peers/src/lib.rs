@@ -25,7 +25,7 @@
 //! | `one`, `idle` | no datagrams while it is measured; before, one that is still being handled, or one that was answered |
 //! | `-wait1ms` | handlers sleep for so long: `200us`, `10ms`, `60s` |
 //! | `-cpu20us` | handlers compute for so long |
-//! | `-redis` | handlers ask Redis, 0.7 ms away: they sleep for so long, and then ask |
+//! | `-redis` | handlers ask Redis, which is 0.7 ms away |
 //! | `-10%` | only one handler in ten does, and latency is that of the others |
 //!
 //! The scenario `64x1-redis` takes a `redis-server`: `apt-get install

@@ -48,9 +48,9 @@ pub(crate) struct Options {
     /// For how long it computes
     #[arg(long, hide = true, default_value_t = 0)]
     compute_us: u64,
-    /// The socket of the Redis that it asks
+    /// The port of the Redis that it asks
     #[arg(long, hide = true)]
-    pub(crate) redis: Option<PathBuf>,
+    pub(crate) redis: Option<u16>,
     /// The program to become with `--serve exec`
     #[arg(hide = true, last = true)]
     pub(crate) command: Vec<String>,

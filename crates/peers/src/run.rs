@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::net::UdpSocket;
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -67,7 +66,7 @@ pub fn main() -> Outcome {
 fn measure_in_turn(cell: &Cell, options: &Options) -> std::io::Result<Vec<Row>> {
     let Cell { scenario, servers } = cell;
     let redis = scenario.redis.then(Redis::start).transpose()?;
-    let redis = redis.as_ref().map(|redis| &*redis.socket);
+    let redis = redis.as_ref().map(|redis| redis.port);
     let row = |server: &&'static Contestant| Row {
         scenario: scenario.name.clone(),
         server: server.name,
@@ -90,7 +89,7 @@ fn measure_in_turn(cell: &Cell, options: &Options) -> std::io::Result<Vec<Row>> 
 fn measure(
     scenario: &Scenario,
     server: &Contestant,
-    redis: Option<&Path>,
+    redis: Option<u16>,
     options: &Options,
 ) -> Outcome<Sample> {
     let command = server.command(scenario, options.before.as_deref(), redis)?;

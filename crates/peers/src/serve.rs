@@ -7,7 +7,6 @@ use std::io::{self, IoSliceMut, Write};
 use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
@@ -27,16 +26,15 @@ use crate::redis;
 
 type Served = Result<(), Box<dyn Error>>;
 
-/// What handlers do, and the socket of the Redis that they ask, if any.
-type Job = (Work, Option<&'static Path>);
+/// What handlers do, and the port of the Redis that they ask, if any.
+type Job = (Work, Option<u16>);
 
 /// Serves as `name` says, until the process is ended; so it is when the process
 /// that started it ends.
 pub(crate) fn serve(name: &str, options: Options) -> Served {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     let work = options.work();
-    let redis = options.redis.map(|redis| &*redis.leak());
-    let job = (work, redis);
+    let job = (work, options.redis);
     match name {
         "ours" => threading(|builder| builder, job),
         "ours-1" => threading(|builder| builder.workers(1), job),
@@ -76,12 +74,12 @@ impl Upper {
     fn work(&mut self, bytes: &[u8]) -> io::Result<()> {
         let (work, redis) = self.job;
         work.run(bytes);
-        let Some(socket) = redis.filter(|_| Work::is_for(bytes)) else {
+        let Some(port) = redis.filter(|_| Work::is_for(bytes)) else {
             return Ok(());
         };
         match &mut self.redis {
             Some(client) => client.get(),
-            none => none.insert(redis::Client::connect(socket)?).get(),
+            none => none.insert(redis::Client::connect(port)?).get(),
         }
     }
 
