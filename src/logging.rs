@@ -9,7 +9,7 @@
 mod detached;
 mod limit;
 
-pub(crate) use detached::DetachedLog;
+pub(crate) use detached::{DetachedLog, UnderWay};
 pub(crate) use limit::{Admitted, LogLimit};
 
 use crate::contain::contain;

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use super::Engine;
 use super::protocol::DoorId;
 use crate::error::Error;
-use crate::logging::log_warn;
 use crate::stats::{WorkerTally, bump};
 use crate::sys::ReceiveFault;
 
@@ -60,7 +59,7 @@ impl FaultRun {
         bump(&tally.receive_errors, 1);
         let addr = engine.socket.local_addr();
         if let Some(admitted) = engine.receive_errors.admit() {
-            log_warn!("{addr}: receive failed: {error}{admitted}");
+            engine.warn(format!("{addr}: receive failed: {error}{admitted}"));
         }
         match self.judge(fault, Instant::now()) {
             Verdict::Retry => AfterFault::Retry,

@@ -73,9 +73,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
+use log::Level;
+
 use crate::contain::contain;
 use crate::error::Error;
-use crate::logging::{DetachedLog, LogLimit, log_error, log_warn};
+use crate::logging::{DetachedLog, LogLimit, UnderWay, log_error};
 use crate::stats::{Fate, Padded, ReceiveBuffer, Stats};
 use crate::sys::{Alarm, BlockShape, Datagram, SendOptions, Socket};
 use batch::BatchPool;
@@ -157,7 +159,7 @@ pub(crate) struct Engine {
     granted_receive_buffer: usize,
     receive_errors: LogLimit,
     shortages: LogLimit,
-    /// For the supervisor, which nobody's logger may hold up.
+    /// For the supervisor and whoever is at a door, whom no logger may hold up.
     log: DetachedLog,
 }
 
@@ -213,7 +215,7 @@ impl Engine {
         self.stop();
         self.life.closing_stats.get_or_init(|| self.current_stats());
         self.close_socket();
-        self.let_go();
+        drop_executors(self.let_go());
     }
 
     /// Closes the sockets. Returns the bytes that waited unread, where that is known.
@@ -226,17 +228,15 @@ impl Engine {
     }
 
     /// Lets go of what only serving needs: handles live on with the last stats,
-    /// and hold neither memory for datagrams nor what users' code captured.
-    fn let_go(&self) {
-        let executors = self.executors().take();
-        // Users' code: what they captured may panic when dropped.
-        if let Err(message) = contain(|| drop(executors)) {
-            log_error!("dropping the factory panicked: {message}");
-        }
+    /// and hold neither memory for datagrams nor what users' code captured, which
+    /// is returned.
+    #[must_use = "dropping it is users' code: see `drop_executors`"]
+    fn let_go(&self) -> Option<Arc<dyn ExecutorFactory>> {
         self.work.batches.close();
         for slot in self.work.slots() {
             slot.outbox.close();
         }
+        self.executors().take()
     }
 
     /// An executor for one worker; `None` once the server is closed.
@@ -348,8 +348,15 @@ impl Engine {
     fn tell_of_no_memory(&self, cause: &io::Error) {
         if let Some(admitted) = self.shortages.admit() {
             let addr = self.socket.local_addr();
-            log_warn!("{addr}: no room to receive into for now: {cause}{admitted}");
+            self.warn(format!(
+                "{addr}: no room to receive into for now: {cause}{admitted}"
+            ));
         }
+    }
+
+    /// Writes a line to the log, and does not wait for the logger.
+    fn warn(&self, line: String) -> UnderWay {
+        self.log.write(Level::Warn, module_path!(), line)
     }
 
     /// Makes one transition of the protocol and carries out its calls.
@@ -410,6 +417,13 @@ impl Engine {
 
     fn protocol(&self) -> MutexGuard<'_, Protocol<Job>> {
         self.protocol.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Users' code: what they captured may panic when it is dropped.
+fn drop_executors(executors: Option<Arc<dyn ExecutorFactory>>) {
+    if let Err(message) = contain(|| drop(executors)) {
+        log_error!("dropping the factory panicked: {message}");
     }
 }
 

@@ -144,22 +144,16 @@ impl Engine {
             Decision::Starved { busy, waited } => {
                 let (age, peer) = self.oldest();
                 let peer = peer.map_or(String::new(), |peer| format!(", for {peer}"));
-                self.log.write(
-                    Level::Warn,
-                    module_path!(),
-                    format!(
-                        "{addr}: all {busy} workers there may be are busy, and nobody has come for \
+                self.warn(format!(
+                    "{addr}: all {busy} workers there may be are busy, and nobody has come for \
                      what waits for {waited:.1?}; the oldest has been in its handler for \
                      {age:.1?}{peer}",
-                    ),
-                );
+                ));
             }
             Decision::Relieved { waited } => {
-                self.log.write(
-                    Level::Warn,
-                    module_path!(),
-                    format!("{addr}: a worker is free again, after {waited:.1?}"),
-                );
+                self.warn(format!(
+                    "{addr}: a worker is free again, after {waited:.1?}"
+                ));
             }
         }
         Outcome::Done
@@ -175,11 +169,9 @@ impl Engine {
                 Start::Full => break,
                 Start::Refused(cause) => {
                     self.threads.failed_starts.fetch_add(1, Relaxed);
-                    self.log.write(
-                        Level::Warn,
-                        module_path!(),
-                        format!("{addr}: the system did not start another worker thread: {cause}"),
-                    );
+                    self.warn(format!(
+                        "{addr}: the system did not start another worker thread: {cause}"
+                    ));
                     outcome = Outcome::Refused;
                     break;
                 }

@@ -5,7 +5,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use log::Level;
 
 use super::Engine;
 use crate::contain::contain;
@@ -74,10 +73,7 @@ impl Service {
             let addr = engine.socket.local_addr();
             let line =
                 format!("{addr}: the service_actions hook has not returned, and is left behind");
-            engine
-                .log
-                .write(Level::Warn, module_path!(), line)
-                .wait(GRACE);
+            engine.warn(line).wait(GRACE);
         }
     }
 }

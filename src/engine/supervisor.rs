@@ -3,8 +3,10 @@
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{RecvTimeoutError, bounded};
 use log::Level;
 
 use super::job::Job;
@@ -13,7 +15,7 @@ use super::service::{Service, Upkeep};
 use super::slot::Slot;
 use super::threads::Start;
 use super::watch::Watch;
-use super::{Engine, OFTEN};
+use super::{Engine, ExecutorFactory, OFTEN, drop_executors};
 use crate::contain::contain;
 use crate::error::Error;
 use crate::logging::log_error;
@@ -75,7 +77,9 @@ impl Engine {
         let line = format!("{error}; the server stops");
         self.life.fail(error);
         self.stop();
-        log_error!("{line}");
+        let under_way = self.log.write(Level::Error, module_path!(), line);
+        // The program may well end with this error.
+        under_way.wait(DEPARTURE_GRACE);
     }
 
     /// Starts all threads there should be.
@@ -182,7 +186,7 @@ impl Engine {
         let kernel_drops = self.socket.sum(Socket::kernel_drops);
         let unread_bytes = self.close_socket();
         self.drop_alarm();
-        self.let_go();
+        let executors = self.let_go();
         let mut stats = self.current_stats();
         stats.kernel_drops = kernel_drops;
         stats.abandoned = std::mem::take(&mut stats.in_flight);
@@ -190,8 +194,10 @@ impl Engine {
         if abandoned_threads > 0 {
             self.name_the_abandoned();
         }
+        let stats = *self.life.closing_stats.get_or_init(|| stats);
+        self.drop_in_time(executors, deadline);
         Closing {
-            stats: *self.life.closing_stats.get_or_init(|| stats),
+            stats,
             abandoned_threads,
             unread_bytes,
         }
@@ -211,6 +217,31 @@ impl Engine {
         }
     }
 
+    /// Drops what users' code captured, on a thread of its own: it may take as long
+    /// as it likes, and is waited for to the deadline.
+    fn drop_in_time(&self, executors: Option<Arc<dyn ExecutorFactory>>, deadline: Instant) {
+        let (end, ended) = bounded(1);
+        let run = move || {
+            drop_executors(executors);
+            let _ = end.send(());
+        };
+        let thread = thread::Builder::new().name(format!("{}-end", self.config.thread_name));
+        // Where the system refuses the thread, they are dropped here.
+        if let Err(message) = contain(|| thread.spawn(run)) {
+            log_error!("dropping the factory panicked: {message}");
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        let end = ended.recv_timeout(left.max(DEPARTURE_GRACE));
+        if end == Err(RecvTimeoutError::Timeout) {
+            let addr = self.socket.local_addr();
+            let line = format!(
+                "{addr}: what the handlers or hooks captured is still being dropped, and is left \
+                 behind"
+            );
+            self.warn(line).wait(DEPARTURE_GRACE);
+        }
+    }
+
     fn name_the_abandoned(&self) {
         let slots = self.work.slots.iter().enumerate();
         let names: Vec<String> = slots
@@ -226,8 +257,7 @@ impl Engine {
             self.config.drain_timeout,
             names.join(", "),
         );
-        let under_way = self.log.write(Level::Warn, module_path!(), line);
-        under_way.wait(DEPARTURE_GRACE);
+        self.warn(line).wait(DEPARTURE_GRACE);
     }
 }
 

@@ -15,7 +15,7 @@ use super::protocol::{Command, DoorId, Plan, WorkerId};
 use super::slot::Slot;
 use super::{Engine, OFTEN, lane_work};
 use crate::contain::contain;
-use crate::logging::{log_debug, log_error, log_warn};
+use crate::logging::{log_debug, log_error};
 use crate::stats::{Fate, WorkerTally, bump};
 use crate::sys::{ReceiveBlock, Received, name_thread};
 
@@ -213,7 +213,7 @@ impl Worker<'_> {
                 Ok(Received::Degraded(news)) => {
                     drop(block);
                     drop(socket);
-                    log_warn!("{}: {news}", engine.socket.local_addr());
+                    engine.warn(format!("{}: {news}", engine.socket.local_addr()));
                 }
                 Err(error) => {
                     drop(block);

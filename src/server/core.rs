@@ -133,7 +133,10 @@ impl Core {
         // From here on, other threads let go of what they keep.
         self.key = kept::Key::default();
         self.socket = None;
-        let closing = self.engine.serve(self.upkeep())?;
+        let upkeep = self.upkeep();
+        // The engine drops them in time, wherever else they are kept.
+        self.hooks = Arc::default();
+        let closing = self.engine.serve(upkeep)?;
         Ok(ShutdownReport::new(closing, &self.counts))
     }
 

@@ -66,7 +66,7 @@ fn echo_handler() -> fn(&[u8], SocketAddr, &SocketHandle) -> Result<(), HandlerE
 /// With `IP_RECVERR`, which a socket may have when it is handed in, each reply
 /// that found nobody comes back as an error of some later call.
 #[track_caller]
-fn reporting_socket() -> UdpSocket {
+pub(crate) fn reporting_socket() -> UdpSocket {
     let socket = UdpSocket::bind(ANY_PORT).expect("bound");
     setsockopt(&socket, sockopt::Ipv4RecvErr, &true).expect("an option of IPv4");
     socket

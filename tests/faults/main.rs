@@ -18,6 +18,7 @@
 //! | `abused` | floods in the name of clients |
 //! | `addresses` | servers with many addresses |
 //! | `blocking` | handlers that block, and more load than can be handled |
+//! | `callbacks` | users' code that takes its time, or calls back |
 //! | `children` | programs that handlers start |
 //! | `clock` | a clock that jumps |
 //! | `datagrams` | the smallest and the longest datagrams and replies |
@@ -46,6 +47,8 @@ mod abused;
 mod addresses;
 #[cfg(target_os = "linux")]
 mod blocking;
+#[cfg(target_os = "linux")]
+mod callbacks;
 #[cfg(target_os = "linux")]
 mod cgroup;
 #[cfg(target_os = "linux")]
@@ -125,6 +128,7 @@ fn main() -> std::process::ExitCode {
         abused::cases(),
         addresses::cases(),
         blocking::cases(),
+        callbacks::cases(),
         children::cases(),
         clock::cases(),
         datagrams::cases(),

@@ -1,6 +1,6 @@
 //! What both servers have in common, for tests that make one statement about both.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use socketserver::{
@@ -74,6 +74,11 @@ pub(crate) trait ServerBuilder: Sized {
         H: DatagramHandler + 'static,
         F: Fn() -> H + Send + Sync + 'static;
     fn bind_fn(self, addr: &str, f: impl Handle) -> Result<Self::Server, Error>;
+    #[allow(dead_code, reason = "not every test target takes sockets over")]
+    fn from_socket<H, F>(self, socket: UdpSocket, factory: F) -> Result<Self::Server, Error>
+    where
+        H: DatagramHandler + 'static,
+        F: Fn() -> H + Send + Sync + 'static;
 
     #[track_caller]
     fn bound(self, f: impl Handle) -> Self::Server {
@@ -180,6 +185,13 @@ macro_rules! implement_for {
             }
             fn bind_fn(self, addr: &str, f: impl Handle) -> Result<$server, Error> {
                 Builder::bind_fn(self, addr, f)
+            }
+            fn from_socket<H, F>(self, socket: UdpSocket, factory: F) -> Result<$server, Error>
+            where
+                H: DatagramHandler + 'static,
+                F: Fn() -> H + Send + Sync + 'static,
+            {
+                Builder::from_socket(self, socket, factory)
             }
         }
     };
