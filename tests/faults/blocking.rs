@@ -21,6 +21,7 @@ pub(crate) fn cases() -> Vec<Case> {
         &[Need::FastPath] => {
             with_every_worker_blocked_a_flood_takes_no_memory_and_is_counted,
             a_flood_beyond_capacity_keeps_the_goodput_and_shutdown_prompt,
+            shedding_leaves_most_of_what_can_be_handled_to_be_handled,
             a_handler_that_waits_for_long_costs_nobody_a_wake_up,
         }
     }
@@ -260,6 +261,39 @@ fn a_flood_beyond_capacity_keeps_the_goodput_and_shutdown_prompt() {
     flood.end();
     assert!(took < DRAIN + Duration::from_secs(1), "it took {took:?}");
     assert_eq!(report.abandoned, 0, "what was received was handled");
+}
+
+/// More comes than can be received, and what was received late is shed: it must
+/// not take the time of what could be handled.
+fn shedding_leaves_most_of_what_can_be_handled_to_be_handled() {
+    const LIMIT: Duration = Duration::from_millis(10);
+    const WORK: Duration = Duration::from_micros(10);
+    let window = Duration::from_millis(700);
+    let handled = |sheds: bool| {
+        let mut builder = ThreadingUdpServer::builder().workers(1);
+        if sheds {
+            builder = builder.shed_older_than(LIMIT);
+        }
+        let server = builder.serving(|bytes, _, socket| {
+            let began = Instant::now();
+            while began.elapsed() < WORK {
+                std::hint::spin_loop();
+            }
+            Ok(socket.reply(bytes)?)
+        });
+        let flood = Flood::start(server.local_addr(), b"flood");
+        wait_until("the queue is full", || kernel_drops(&server) > 1_000);
+        // What shedding needs to find its measure.
+        goodput(&server, window);
+        let handled = goodput(&server, window);
+        flood.end();
+        handled
+    };
+    let mut ratios = Vec::new();
+    while ratios.len() < 5 && ratios.iter().all(|ratio| *ratio < 0.5) {
+        ratios.push(handled(true) / handled(false));
+    }
+    assert!(ratios.iter().any(|ratio| *ratio >= 0.5), "{ratios:?}");
 }
 
 /// Datagrams handled per second, over a while.

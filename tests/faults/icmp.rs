@@ -1,11 +1,13 @@
 //! Errors that arrive late, from afar, and perhaps from a forger.
 
 use std::net::{SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::{setsockopt, sockopt};
 use socketserver::{HandlerError, SocketHandle, ThreadingUdpServer};
 
 use crate::harness::{Case, Need, cases};
+use crate::load::percentile;
 use crate::netns::Namespace;
 use crate::raw::Forger;
 use crate::support::{ANY_PORT, Client, TestServer, echo, wait_until};
@@ -18,6 +20,7 @@ pub(crate) fn cases() -> Vec<Case> {
         }
         &[Need::FastPath] => {
             pending_error_of_one_peer_costs_no_other_its_reply,
+            thousands_of_clients_that_vanish_delay_nobody_who_stays,
         }
         &[Need::Root, Need::Tool("ip")] => {
             forged_icmp_stops_nothing,
@@ -92,6 +95,52 @@ fn clients_that_vanished_are_counted_where_errors_are_reported() {
     let stats = server.stop().stats;
     assert_eq!(stats.handled, asked, "every datagram was handled");
     assert_eq!(stats.replies.failed.total(), 0, "{stats}");
+}
+
+/// Each of them leaves an error in a queue of the socket, which makes it ready
+/// though nothing can be received.
+fn thousands_of_clients_that_vanish_delay_nobody_who_stays() {
+    const ROUNDS: u64 = 100;
+    const IN_EACH: u64 = 30;
+    const GOOD: Duration = Duration::from_millis(20);
+    let v6 = UdpSocket::bind("[::1]:0").expect("bound");
+    setsockopt(&v6, sockopt::Ipv6RecvErr, &true).expect("an option of IPv6");
+    for socket in [reporting_socket(), v6] {
+        let server = ThreadingUdpServer::from_socket(socket, echo_handler);
+        let server = TestServer::spawn(server.expect("taken over"));
+        let stays = Client::of(server.local_addr());
+        // A busy machine may spoil a window; pauses would spoil them all.
+        let (mut windows, mut p90s) = (0, Vec::new());
+        while windows < 5 && p90s.iter().all(|p90| *p90 > GOOD) {
+            let mut waits: Vec<_> = (0..ROUNDS)
+                .map(|number| {
+                    for _ in 0..IN_EACH {
+                        Client::of(server.local_addr()).send(b"and gone");
+                    }
+                    let asked = Instant::now();
+                    assert_eq!(stays.ask(&number.to_be_bytes()), number.to_be_bytes());
+                    asked.elapsed()
+                })
+                .collect();
+            waits.sort_unstable();
+            p90s.push(percentile(&waits, 90));
+            windows += 1;
+        }
+        let sent = windows * ROUNDS * (1 + IN_EACH);
+        assert!(p90s.iter().any(|p90| *p90 <= GOOD), "slow: {p90s:?}");
+        server.wait_until_settled(sent);
+        // The last of the news.
+        stays.ask(b"still there?");
+        let heard = server.stats().receive_errors;
+        assert!((1..=sent).contains(&heard), "{heard} errors of {sent}");
+        for _ in 0..100 {
+            stays.ask(b"still there?");
+        }
+        let stats = server.stop().stats;
+        assert_eq!(stats.receive_errors, heard, "nobody has vanished since");
+        assert_eq!(stats.handled, sent + 101, "every datagram was handled");
+        assert_eq!(stats.replies.failed.total(), 0, "{stats}");
+    }
 }
 
 /// The first send after the news came gets to hear it instead of being sent.
