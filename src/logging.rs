@@ -46,6 +46,8 @@ pub(crate) use {log_debug, log_error, log_warn};
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
     struct Unspeakable;
 
     impl std::fmt::Display for Unspeakable {
@@ -53,6 +55,23 @@ mod tests {
             panic!("no words");
         }
     }
+
+    /// Reads each line, as a logger does.
+    struct Reader;
+
+    impl log::Log for Reader {
+        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+            true
+        }
+
+        fn log(&self, record: &log::Record<'_>) {
+            READ.fetch_add(record.args().to_string().len(), Relaxed);
+        }
+
+        fn flush(&self) {}
+    }
+
+    static READ: AtomicUsize = AtomicUsize::new(0);
 
     #[test]
     fn a_line_that_panics_costs_nothing_not_even_while_unwinding() {
@@ -62,7 +81,10 @@ mod tests {
                 log_error!("{Unspeakable}");
             }
         }
+        log::set_logger(&Reader).expect("no other logger");
         log::set_max_level(log::LevelFilter::Trace);
+        log_warn!("words");
+        assert!(READ.load(Relaxed) > 0, "lines are read");
         log_warn!("{Unspeakable}");
         let ended = std::panic::catch_unwind(|| {
             let _speaks = Speaks;

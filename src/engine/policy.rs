@@ -212,7 +212,8 @@ mod tests {
             estimate = estimate.learn(sample(1, 2, 0));
             quick += 1;
         }
-        assert!((300..1_500).contains(&quick), "left after {quick}");
+        // From the largest mean there may be down to where the mode ends.
+        assert!((900..1_050).contains(&quick), "left after {quick}");
         estimate = estimate.learn(sample(1, 4, 2));
         assert!(
             !estimate.is_dispatched(),
@@ -244,9 +245,8 @@ mod tests {
         let computes = *trace(20, &[sample(8, 20, 0)]).last().expect("20");
         assert!(computes.is_worth_sharing(16), "16 times 20 µs");
         assert!(!computes.is_worth_sharing(4), "4 times 20 µs");
-        assert!(
-            !computes.is_worth_sharing(1),
-            "one datagram cannot be shared"
-        );
+        let slow = *trace(20, &[sample(1, 5_000, 0)]).last().expect("20");
+        assert!(slow.is_worth_sharing(2), "twice 5 ms");
+        assert!(!slow.is_worth_sharing(1), "one datagram cannot be shared");
     }
 }

@@ -219,6 +219,16 @@ fn looks_come_rarely_while_they_could_change_nothing() {
 }
 
 #[test]
+fn nobody_asks_about_a_thread_as_long_as_nothing_is_undone() {
+    let mut stage = Stage::inline();
+    (stage.open_since, stage.actors[0].unclaimed) = (None, 0);
+    let mut watch = watch(&stage, 2);
+    let decisions = decided(&mut watch, &mut stage, 200, |_, _| {});
+    assert_eq!(decisions, []);
+    assert_eq!(stage.asked.get(), 0);
+}
+
+#[test]
 fn who_waits_is_stuck_at_the_second_look() {
     let mut stage = Stage::inline();
     let mut watch = watch(&stage, 2);
@@ -407,7 +417,7 @@ fn a_second_without_anyone_for_what_waits_is_told_once_and_its_end_too() {
         .filter(|(_, decision)| matches!(decision, Decision::Relieved { .. }));
     assert_eq!(relieved.count(), 1, "{over:?}");
     stage.pool.lacks = true;
-    let again = decided(&mut watch, &mut stage, 900, |stage, look| {
+    let again = decided(&mut watch, &mut stage, 3_000, |stage, look| {
         stage.waiting_since = Some(look);
         stage.open_since = Some(look);
     });
