@@ -267,7 +267,7 @@ fn a_flood_beyond_capacity_keeps_the_goodput_and_shutdown_prompt() {
 /// not take the time of what could be handled.
 fn shedding_leaves_most_of_what_can_be_handled_to_be_handled() {
     const LIMIT: Duration = Duration::from_millis(10);
-    const WORK: Duration = Duration::from_micros(10);
+    const WORK: Duration = Duration::from_micros(20);
     let window = Duration::from_millis(700);
     let handled = |sheds: bool| {
         let mut builder = ThreadingUdpServer::builder().workers(1);
@@ -290,10 +290,10 @@ fn shedding_leaves_most_of_what_can_be_handled_to_be_handled() {
         handled
     };
     let mut ratios = Vec::new();
-    while ratios.len() < 5 && ratios.iter().all(|ratio| *ratio < 0.5) {
+    while ratios.len() < 5 && ratios.iter().all(|ratio| *ratio < 0.8) {
         ratios.push(handled(true) / handled(false));
     }
-    assert!(ratios.iter().any(|ratio| *ratio >= 0.5), "{ratios:?}");
+    assert!(ratios.iter().any(|ratio| *ratio >= 0.8), "{ratios:?}");
 }
 
 /// Datagrams handled per second, over a while.

@@ -182,7 +182,7 @@ impl Scene {
             }
         };
         let server = match name {
-            "line: receive failed" => builder.from_socket(reporting_socket(), make),
+            "line: receive failed" => builder.take_over(reporting_socket(), make),
             _ => builder.bind(ANY_PORT, make),
         };
         server.expect("a free port")

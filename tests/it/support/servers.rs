@@ -75,7 +75,7 @@ pub(crate) trait ServerBuilder: Sized {
         F: Fn() -> H + Send + Sync + 'static;
     fn bind_fn(self, addr: &str, f: impl Handle) -> Result<Self::Server, Error>;
     #[allow(dead_code, reason = "not every test target takes sockets over")]
-    fn from_socket<H, F>(self, socket: UdpSocket, factory: F) -> Result<Self::Server, Error>
+    fn take_over<H, F>(self, socket: UdpSocket, factory: F) -> Result<Self::Server, Error>
     where
         H: DatagramHandler + 'static,
         F: Fn() -> H + Send + Sync + 'static;
@@ -186,7 +186,7 @@ macro_rules! implement_for {
             fn bind_fn(self, addr: &str, f: impl Handle) -> Result<$server, Error> {
                 Builder::bind_fn(self, addr, f)
             }
-            fn from_socket<H, F>(self, socket: UdpSocket, factory: F) -> Result<$server, Error>
+            fn take_over<H, F>(self, socket: UdpSocket, factory: F) -> Result<$server, Error>
             where
                 H: DatagramHandler + 'static,
                 F: Fn() -> H + Send + Sync + 'static,
