@@ -187,7 +187,7 @@ mod tests {
     fn only_the_reply_to_a_datagram_that_came_alone_is_worth_no_queue() {
         let peer = UdpSocket::bind("127.0.0.1:0").expect("a free port on loopback");
         let to = peer.local_addr().expect("bound");
-        for (count, expected) in [(1, vec![false]), (3, vec![true; 3])] {
+        for count in [1, 3] {
             let (slot, pace, looks) = (slot(), Pace::default(), AtomicU64::new(0));
             let socket = slot.outbox.socket().borrow(0).expect("open");
             for _ in 0..count {
@@ -200,14 +200,16 @@ mod tests {
                 gro: false,
             });
             let batch = pool.take().expect("memory");
-            {
+            let received = {
                 let mut block = batch.begin().expect("fresh");
                 let waker = Waker::new(&socket).expect("a descriptor");
                 let received = socket.receive(&mut block, 4, &waker, None);
-                let received = received.expect("they were sent");
-                assert!(matches!(received, Received::Datagrams(n) if n == count));
-                batch.fill(&mut block, count);
-            }
+                let Ok(Received::Datagrams(received)) = received else {
+                    panic!("{received:?}, though they were sent");
+                };
+                batch.fill(&mut block, received);
+                received
+            };
             let queued = Rc::default();
             let executor = Replies {
                 slot: &slot,
@@ -216,6 +218,8 @@ mod tests {
             };
             let mut handling = Handling::new(&slot, &pace, &looks, Box::new(executor));
             handling.work_batch(&batch);
+            // Elsewhere than on Linux, one call receives one.
+            let expected = vec![received > 1; received];
             assert_eq!(*queued.borrow(), expected, "of {count}");
             assert!(!slot.outbox.has_queued(), "all are sent in the end");
         }
