@@ -173,6 +173,17 @@ pub enum Error {
         /// Where it should have gone.
         to: SocketAddr,
     },
+    /// As many answers are deferred as [`max_deferred`](crate::Builder::max_deferred)
+    /// permits.
+    #[error("cannot defer another answer: {limit} may be due at the same time")]
+    Busy {
+        /// How many may be due.
+        limit: usize,
+    },
+    /// There is nothing left to answer: the handler returned an error or panicked,
+    /// or the datagram had been deferred before.
+    #[error("the datagram is settled or deferred already")]
+    Settled,
     /// The server is closed, its socket with it.
     #[error("the server is closed")]
     Closed,
@@ -204,6 +215,8 @@ impl Error {
             | Self::AddressFamily { .. }
             | Self::PortZero { .. } => io::ErrorKind::InvalidInput,
             Self::Withheld { .. } => io::ErrorKind::PermissionDenied,
+            Self::Busy { .. } => io::ErrorKind::ResourceBusy,
+            Self::Settled => io::ErrorKind::AlreadyExists,
             Self::Closed => io::ErrorKind::NotConnected,
         }
     }

@@ -116,6 +116,7 @@
 //! kernel dropped. Elsewhere everything works with one datagram per call on what
 //! `std` offers; `kernel_drops` and `unread_bytes` are `None` there. On Linux
 //! `--cfg socketserver_portable` builds that form.
+#![doc = include_str!("docs/awaiting.md")]
 #![doc = include_str!("docs/guards.md")]
 #![doc = include_str!("docs/architecture.md")]
 #![doc = include_str!("docs/faults.md")]
@@ -140,6 +141,7 @@ pub mod fuzzing;
 mod guard;
 mod handler;
 mod logging;
+mod poll_once;
 mod server;
 mod socket_handle;
 mod stats;
@@ -152,10 +154,11 @@ pub use error::Error;
 pub use forking::ForkingStyleUdpServer;
 pub use guard::{AmplificationLimit, RateLimit, ReplyLoops, Token};
 pub use handler::{DatagramHandler, HandlerError};
+pub use poll_once::poll_once;
 pub use server::{
     Builder, FailureCause, HandlerFailure, OnTruncated, RunningServer, ServerHandle, ShutdownReport,
 };
-pub use socket_handle::{DetachedHandle, SocketHandle};
+pub use socket_handle::{DeferredAnswer, DetachedHandle, SocketHandle};
 pub use stats::{ReceiveBuffer, Refusal, Refused, Replies, SendFailures, Shed, Stats};
 pub use sys::Interface;
 pub use threading::{ThreadingUdpServer, Workers};

@@ -1,6 +1,10 @@
 //! What a handler answers with.
 
+mod deferred;
 mod proof;
+
+pub use deferred::DeferredAnswer;
+pub(crate) use deferred::{Deferral, FailureSink};
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -42,6 +46,11 @@ pub struct SocketHandle {
     current: Cell<Current>,
     draft: RefCell<Draft>,
     proofs: Arc<ValidatedPeers>,
+    /// The length of the datagram at hand.
+    len: Cell<usize>,
+    /// Its answer, if that was deferred.
+    deferral: RefCell<Option<Deferral>>,
+    sink: Weak<dyn FailureSink>,
     /// Keeps it on its thread.
     _not_send: std::marker::PhantomData<Rc<()>>,
 }
@@ -63,7 +72,11 @@ struct Draft {
 }
 
 impl SocketHandle {
-    pub(crate) fn new(outbox: Arc<Outbox>, proofs: Arc<ValidatedPeers>) -> Self {
+    pub(crate) fn new(
+        outbox: Arc<Outbox>,
+        proofs: Arc<ValidatedPeers>,
+        sink: Weak<dyn FailureSink>,
+    ) -> Self {
         Self {
             outbox,
             current: Cell::new(Current {
@@ -72,13 +85,17 @@ impl SocketHandle {
             }),
             draft: RefCell::default(),
             proofs,
+            len: Cell::new(0),
+            deferral: RefCell::default(),
+            sink,
             _not_send: std::marker::PhantomData,
         }
     }
 
     /// Turns to the next datagram. What was left of a draft is gone.
-    pub(crate) fn begin(&self, peer: SocketAddr, meta: Meta) {
+    pub(crate) fn begin(&self, peer: SocketAddr, meta: Meta, len: usize) {
         self.current.set(Current { peer, meta });
+        self.len.set(len);
         let mut draft = self.draft.borrow_mut();
         draft.bytes.clear();
         draft.overlong = None;

@@ -54,6 +54,8 @@ pub struct Stats {
     pub abandoned: u64,
     /// Received and not settled yet.
     pub in_flight: u64,
+    /// Those of them whose answer is [deferred](crate::SocketHandle::defer).
+    pub deferred: usize,
     /// Datagrams that a [`RateLimit`](crate::RateLimit) on a dry run would have
     /// refused. They were not, and have another fate as well.
     pub would_be_rate_limited: u64,

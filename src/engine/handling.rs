@@ -143,6 +143,7 @@ mod tests {
 
     use super::*;
     use crate::engine::SharedSocket;
+    use crate::engine::answers::Answers;
     use crate::engine::batch::BatchPool;
     use crate::engine::policy::Sample;
     use crate::sys::{BlockShape, Meta, Received, SendOptions, Socket, TakeOver, Waker};
@@ -160,7 +161,8 @@ mod tests {
     fn slot() -> Slot {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port on loopback");
         let socket = Socket::new(socket, TakeOver::default()).expect("a UDP socket");
-        let socket = Arc::new(SharedSocket::new(vec![Arc::new(socket)]));
+        let answers = Answers::new(1, 1, SendOptions { coalesce: false });
+        let socket = Arc::new(SharedSocket::new(vec![Arc::new(socket)], answers));
         Slot::new(&socket, SendOptions { coalesce: false }).expect("memory")
     }
 

@@ -15,6 +15,7 @@
 //! | `protocol` | who does what next; no sockets, no threads, model-checked |
 //! | `policy` | which mode serves best: decided from samples |
 //! | `watch` | who is stuck, and what follows: decided from what is seen |
+//! | `executor` | what the engine calls for each datagram |
 //! | `work` | what workers share |
 //! | `batch` | received datagrams that any number of workers claim from |
 //! | `lanes` | order per peer: received datagrams that one worker at a time handles |
@@ -22,6 +23,7 @@
 //! | `handling` | what it means to handle a datagram |
 //! | `meter` | how long handlers compute and wait |
 //! | `outbox` | datagrams on their way out |
+//! | `answers` | what is answered after the handler has returned |
 //! | `shared_socket` | the sockets, until closed |
 //! | `fault` | what a failed receive leads to |
 //! | `mailbox` | where a worker waits for what it is told |
@@ -35,7 +37,9 @@
 //! | `service` | the thread for the hook that is due from time to time |
 //! | `life` | when it began, and why it ended |
 
+mod answers;
 mod batch;
+mod executor;
 mod fault;
 mod handling;
 mod job;
@@ -60,7 +64,10 @@ mod watch;
 mod work;
 mod worker;
 
+pub(crate) use answers::{Answer, Stage};
+pub(crate) use executor::{Executor, ExecutorFactory};
 pub(crate) use outbox::Outbox;
+pub(crate) use protocol::DoorId;
 pub(crate) use service::Upkeep;
 pub(crate) use shared_socket::{SendGuard, SharedSocket};
 pub(crate) use slot::Progress;
@@ -78,47 +85,17 @@ use log::Level;
 use crate::contain::contain;
 use crate::error::Error;
 use crate::logging::{DetachedLog, LogLimit, UnderWay, log_error};
-use crate::stats::{Fate, Padded, ReceiveBuffer, Stats};
-use crate::sys::{Alarm, BlockShape, Datagram, SendOptions, Socket};
+use crate::stats::{ReceiveBuffer, Stats};
+use crate::sys::{Alarm, BlockShape, SendOptions, Socket};
+use answers::Answers;
 use batch::BatchPool;
 use job::Job;
 use lanes::Lanes;
 use life::Life;
-use protocol::{Calls, DoorId, Protocol, WakeDoors, WorkerId};
+use protocol::{Calls, Protocol, WakeDoors, WorkerId};
 use slot::Slot;
 use threads::Threads;
 use work::Work;
-
-/// What one worker does with datagrams. Made, used and dropped on its thread.
-/// No method panics.
-pub(crate) trait Executor {
-    /// Deals with one datagram.
-    fn execute(&mut self, datagram: &Datagram<'_>) -> Fate;
-
-    /// The worker leaves.
-    fn finish(&mut self);
-}
-
-impl<E: Executor> Executor for &mut E {
-    fn execute(&mut self, datagram: &Datagram<'_>) -> Fate {
-        E::execute(self, datagram)
-    }
-
-    fn finish(&mut self) {
-        E::finish(self);
-    }
-}
-
-/// Makes each worker its executor.
-pub(crate) trait ExecutorFactory: Send + Sync {
-    /// An executor whose replies go to `outbox`, and that makes what it needs
-    /// first within [`Progress::prepare`].
-    fn executor(&self, outbox: &Arc<Outbox>, progress: &Arc<Padded<Progress>>)
-    -> Box<dyn Executor>;
-
-    /// The sockets are about to be closed here; they may live on elsewhere.
-    fn leave(&self, sockets: &SharedSocket);
-}
 
 /// What the engine has to be told.
 #[derive(Debug, Clone)]
@@ -133,6 +110,8 @@ pub(crate) struct EngineConfig {
     pub(crate) send: SendOptions,
     pub(crate) thread_name: String,
     pub(crate) stack_size: Option<usize>,
+    /// The most answers that may be deferred at the same time.
+    pub(crate) max_deferred: usize,
     /// What was asked of the socket, for the stats.
     pub(crate) receive_buffer_asked: Option<usize>,
 }
@@ -175,6 +154,7 @@ impl Engine {
             max_packet_size: config.max_packet_size,
             gro: sockets.iter().any(|socket| socket.receives_gro()),
         });
+        let answers = Answers::new(doors, config.max_deferred, config.send);
         let lanes = (config.ordered).then(|| Lanes::new(config.max_packet_size));
         Self {
             protocol: Mutex::new(Protocol::new(doors, config.min_workers, config.max_workers)),
@@ -188,7 +168,7 @@ impl Engine {
             receive_errors: LogLimit::new(),
             shortages: LogLimit::new(),
             log: DetachedLog::default(),
-            socket: Arc::new(SharedSocket::new(sockets)),
+            socket: Arc::new(SharedSocket::new(sockets, answers)),
             config,
         }
     }
@@ -213,6 +193,7 @@ impl Engine {
     /// Closes a server that was never served, or does nothing.
     pub(crate) fn discard(&self) {
         self.stop();
+        self.socket.answers().close();
         self.life.closing_stats.get_or_init(|| self.current_stats());
         self.close_socket();
         drop_executors(self.let_go());
@@ -274,6 +255,7 @@ impl Engine {
         for slot in self.work.slots() {
             slot.tally.add_fates(&mut stats);
         }
+        self.socket.answers().add_to(&mut stats);
         for slot in self.work.slots() {
             slot.tally.add_received(&mut stats);
             slot.outbox.tally().add_to(&mut stats.replies);

@@ -90,6 +90,11 @@ impl Outbox {
         self.door.store(door, Relaxed);
     }
 
+    /// The door whose socket replies leave by.
+    pub(crate) fn door(&self) -> DoorId {
+        self.door.load(Relaxed)
+    }
+
     /// Whether a datagram may be sent, however it leaves; counted if not.
     pub(crate) fn judge(&self, len: usize, to: SocketAddr) -> Result<(), Error> {
         let verdict = self.socket.judge(len, to);

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, Weak};
 use std::time::Duration;
 
+use super::answers::Answers;
 use super::protocol::DoorId;
 use crate::error::Error;
 use crate::logging::{Admitted, LogLimit};
@@ -39,10 +40,11 @@ pub(crate) struct SharedSocket {
     /// Whom to ask before sending, if anyone. It may have a lot of memory, and
     /// handles outlive the server: so it is not kept by this.
     guard: OnceLock<Weak<dyn SendGuard>>,
+    answers: Answers,
 }
 
 impl SharedSocket {
-    pub(crate) fn new(sockets: Vec<Arc<Socket>>) -> Self {
+    pub(crate) fn new(sockets: Vec<Arc<Socket>>, answers: Answers) -> Self {
         let first = Arc::clone(&sockets[FIRST]);
         let line = |socket| Line {
             socket,
@@ -57,6 +59,7 @@ impl SharedSocket {
             wakers_of: AtomicU32::new(0),
             send_errors: LogLimit::new(),
             guard: OnceLock::new(),
+            answers,
         }
     }
 
@@ -86,6 +89,11 @@ impl SharedSocket {
 
     pub(crate) fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// What is answered after the handler has returned.
+    pub(crate) fn answers(&self) -> &Answers {
+        &self.answers
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -166,7 +174,7 @@ impl SharedSocket {
     /// which counts as sent what it permits.
     ///
     /// Asked while no lock is held: the guard may write to the log.
-    pub(super) fn judge(&self, len: usize, to: SocketAddr) -> Result<(), Error> {
+    pub(crate) fn judge(&self, len: usize, to: SocketAddr) -> Result<(), Error> {
         let max = max_payload(&to);
         if len > max {
             return Err(Error::TooLong { len, max, to });

@@ -143,7 +143,7 @@ impl Engine {
         let now = Instant::now();
         let timeout = self.config.drain_timeout.min(LONGEST_DRAIN);
         let deadline = now.checked_add(timeout).unwrap_or(now);
-        while !self.protocol().is_drained() {
+        while !self.protocol().is_drained() || !self.socket.answers().are_idle() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
@@ -183,6 +183,7 @@ impl Engine {
             batch.abandon();
         }
         self.wait_for_departures(deadline);
+        self.socket.answers().close();
         let kernel_drops = self.socket.sum(Socket::kernel_drops);
         let unread_bytes = self.close_socket();
         self.drop_alarm();
@@ -190,6 +191,7 @@ impl Engine {
         let mut stats = self.current_stats();
         stats.kernel_drops = kernel_drops;
         stats.abandoned = std::mem::take(&mut stats.in_flight);
+        stats.deferred = 0;
         let abandoned_threads = stats.workers;
         if abandoned_threads > 0 {
             self.name_the_abandoned();

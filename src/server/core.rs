@@ -94,6 +94,7 @@ impl Core {
             },
             thread_name: settings.thread_name,
             stack_size: settings.stack_size,
+            max_deferred: settings.max_deferred,
             receive_buffer_asked: asked,
         };
         let dispatchers = Arc::new(Dispatchers(Arc::new(dispatch)));

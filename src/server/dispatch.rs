@@ -11,7 +11,7 @@ use crate::contain::contain;
 use crate::engine::{Executor, ExecutorFactory, Outbox, Progress, SharedSocket};
 use crate::handler::{DatagramHandler, Factory, HandlerError};
 use crate::logging::{LogLimit, log_error, log_warn};
-use crate::socket_handle::SocketHandle;
+use crate::socket_handle::{FailureSink, SocketHandle};
 use crate::stats::{Fate, Padded};
 use crate::sys::Datagram;
 
@@ -63,6 +63,7 @@ impl Dispatchers {
             handle: SocketHandle::new(
                 Arc::clone(outbox),
                 Arc::clone(self.0.admission.guards.validated()),
+                Arc::downgrade(&self.0) as _,
             ),
             dispatch: Arc::clone(&self.0),
             sockets: Arc::clone(outbox.socket()),
@@ -92,8 +93,8 @@ impl Executor for Dispatcher {
                 return Fate::Panicked;
             }
         };
-        self.handle.begin(peer, meta);
-        match contain(|| self.call(bytes, peer)) {
+        self.handle.begin(peer, meta, bytes.len());
+        let fate = match contain(|| self.call(bytes, peer)) {
             Ok(Ok(())) => {
                 self.commit(peer);
                 Fate::Handled
@@ -107,7 +108,8 @@ impl Executor for Dispatcher {
                 self.report(FailureCause::Panic(message), peer, bytes.len());
                 Fate::Panicked
             }
-        }
+        };
+        self.handle.end(fate)
     }
 
     fn finish(&mut self) {
@@ -186,20 +188,30 @@ impl Dispatcher {
     }
 
     fn report(&self, cause: FailureCause, peer: SocketAddr, len: usize) {
+        self.dispatch.report(cause, peer, len);
+    }
+}
+
+impl Dispatch {
+    fn report(&self, cause: FailureCause, peer: SocketAddr, len: usize) {
         let failure = HandlerFailure::new(cause, peer, len);
-        let dispatch = &self.dispatch;
         // Also the default runs users' code: the error's own `Display`.
-        let told = || match &dispatch.hooks.handle_error {
+        let told = || match &self.hooks.handle_error {
             Some(hook) => hook(&failure),
             None => {
-                if let Some(admitted) = dispatch.failures.admit() {
+                if let Some(admitted) = self.failures.admit() {
                     log_error!("{failure}{admitted}");
                 }
             }
         };
-        dispatch.counts.contain("handle_error", told);
-        dispatch
-            .counts
+        self.counts.contain("handle_error", told);
+        self.counts
             .contain("dropping a handler's error", || drop(failure));
+    }
+}
+
+impl FailureSink for Dispatch {
+    fn failed(&self, peer: SocketAddr, len: usize, error: HandlerError) {
+        self.report(FailureCause::Error(error), peer, len);
     }
 }

@@ -43,6 +43,7 @@ pub(crate) struct Settings {
     pub(crate) coalesce_receives: bool,
     pub(crate) shards: usize,
     pub(crate) order_per_peer: bool,
+    pub(crate) max_deferred: usize,
     pub(crate) reuse_address: bool,
     pub(crate) reuse_port: bool,
     pub(crate) only_v6: Option<bool>,
@@ -70,6 +71,7 @@ impl Settings {
             coalesce_receives: false,
             shards: 1,
             order_per_peer: false,
+            max_deferred: 65_536,
             reuse_address: false,
             reuse_port: false,
             only_v6: None,
@@ -108,6 +110,7 @@ impl Settings {
         let packet = self.max_packet_size;
         range("max_packet_size", packet, LARGEST_DATAGRAM, "bytes")?;
         range("batch_size", self.batch_size, LARGEST_BATCH, "datagrams")?;
+        range("max_deferred", self.max_deferred, MOST_DEFERRED, "answers")?;
         for (option, size, most) in [
             ("receive_buffer", self.receive_buffer, LARGEST_BUFFER),
             ("send_buffer", self.send_buffer, LARGEST_BUFFER),
@@ -168,6 +171,8 @@ pub(crate) fn at_most(workers: usize) -> RangeInclusive<usize> {
 /// No datagram is longer: the UDP length field has 16 bits (RFC 768).
 const LARGEST_DATAGRAM: usize = 65_535;
 /// Linux's `UIO_MAXIOV`: what one `recvmmsg(2)` takes.
+/// A hundred bytes each, and what users keep for them.
+const MOST_DEFERRED: usize = 1 << 24;
 const LARGEST_BATCH: usize = 1024;
 const MOST_WORKERS: usize = 65_536;
 /// More than any machine has processors to serve them with.

@@ -23,6 +23,8 @@ pub(crate) enum Fate {
     Stale,
     /// Too many were waiting for the same peer.
     LaneFull,
+    /// Not decided yet: somebody owes an answer.
+    Deferred,
 }
 
 /// Keeps its content away from its neighbours' cache lines: two lines, since
@@ -70,6 +72,7 @@ impl WorkerTally {
             Fate::Refused(refusal) => &self.refused[refusal as usize],
             Fate::Stale => &self.shed_stale,
             Fate::LaneFull => &self.shed_lane_full,
+            Fate::Deferred => return,
         };
         counter.store(counter.load(Relaxed) + 1, Release);
     }

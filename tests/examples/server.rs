@@ -145,3 +145,36 @@ fn nonsense_workers_are_refused_by_name() {
         );
     }
 }
+
+#[test]
+fn what_waits_in_tasks_is_answered_before_the_end() {
+    const CLIENTS: usize = 20;
+    let args = ["127.0.0.1:0", "--wait", "300"];
+    let mut server = Program::example("async_echo", &args);
+    let addr = server.listening();
+    let clients: Vec<_> = (0..CLIENTS).map(|_| client_of(addr)).collect();
+    let (first, others) = clients.split_first().expect("some");
+    expect_echo(first, b"up", b"UP");
+    for client in others {
+        client.send(b"soon").expect("it can be sent");
+    }
+    // Loopback has delivered them; what is in the kernel when the server is told to
+    // stop is not its own yet.
+    expect_echo(first, b"last", b"LAST");
+    for client in others {
+        client.send(b"sooner").expect("it can be sent");
+    }
+    server.interrupt();
+    for client in others {
+        let mut buffer = [0; 64];
+        let len = uninterrupted(|| client.recv(&mut buffer)).expect("an answer in time");
+        assert_eq!(&buffer[..len], b"SOON");
+    }
+    let end = server.end();
+    assert!(end.status.success(), "{end:?}");
+    let count = |name: &str| {
+        let mut rows = end.stdout.iter().map(|line| line.split_whitespace());
+        rows.find_map(|mut row| (row.next()? == name).then(|| row.next())?)
+    };
+    assert_eq!(count("received"), count("handled"), "{end:?}");
+}

@@ -10,6 +10,7 @@
 //! | `handlers` | `setup`, `handle`, `finish`; errors and panics |
 //! | `hooks` | what users hook in |
 //! | `replies` | what is sent, and what is not |
+//! | `deferred` | answers that are given after the handler has returned |
 //! | `ways` | what holds for all ways to send alike |
 //! | `datagrams` | what a handler is shown, and what the kernel drops |
 //! | `order` | one peer's datagrams one after another |
@@ -31,6 +32,7 @@
 mod addresses;
 mod config;
 mod datagrams;
+mod deferred;
 mod draining;
 mod guards;
 mod handlers;

@@ -6,6 +6,7 @@ use crate::source::{Source, assert_none};
 /// that stand lower. This table is the architecture.
 const RANKS: &[(&str, usize)] = &[
     ("contain", 0),
+    ("poll_once", 0),
     ("logging", 1),
     ("sys", 2),
     ("error", 3),

@@ -21,6 +21,8 @@ pub(crate) const POOL: usize = 256;
 pub(crate) const OURS: &str = "ours";
 /// The other one of ours.
 pub(crate) const FORKING: &str = "ours-forking";
+/// And its answers, deferred to tasks.
+pub(crate) const ASYNC: &str = "ours-async";
 /// What another build of this program measures as [`OURS`].
 pub(crate) const BEFORE: &str = "before";
 /// The rivals that handle each datagram on one of [`POOL`] threads.
@@ -59,6 +61,7 @@ pub(crate) const ALL: &[Contestant] = &[
     is(OURS, "this crate's ThreadingUdpServer", Rust, ANY),
     is(BEFORE, "that of another build (--before)", Before, ANY),
     is(FORKING, "this crate's ForkingStyleUdpServer", Rust, OFTEN),
+    is(ASYNC, "ours, a task per datagram on tokio", Async, OFTEN),
     is("ours-guarded", "ours, with every guard", Rust, QUICK),
     is("ours-1", "ours, with one worker", Rust, &[Computing]),
     is("c-mmsg", "C, recvmmsg and sendmmsg", C, &[Quick, Light]),

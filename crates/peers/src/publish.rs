@@ -10,7 +10,7 @@ use std::{env, fs, thread};
 use procfs::sys::kernel::Version;
 use procfs::{CpuInfo, Current as _};
 
-use crate::contestant::{Contestant, FORKING, OURS};
+use crate::contestant::{ASYNC, Contestant, FORKING, OURS};
 use crate::results::{Figure, Row, find};
 use crate::scenario::Scenario;
 
@@ -21,9 +21,10 @@ const BEGIN: &str = "<!-- peers: `cargo bench --bench peers -- --publish` writes
 const END: &str = "<!-- peers: up to here -->";
 
 /// The servers shown, and what they are called in public.
-const SERVERS: [(&str, &str); 8] = [
+const SERVERS: [(&str, &str); 9] = [
     (OURS, "this crate"),
     (FORKING, "this crate, forking style"),
+    (ASYNC, "this crate, tasks on tokio"),
     ("c-mmsg", "C, loop over recvmmsg"),
     ("std-pool", "std, channel to 256 threads"),
     ("std-threads", "std, 256 threads in recv_from"),
@@ -258,7 +259,7 @@ mod tests {
         assert_eq!(svg.matches("<rect").count(), rows.len());
         assert!(svg.contains(&format!("width=\"{BAR}.0\"")), "ours\n{svg}");
         assert!(svg.contains(">0.50<"), "half of ours\n{svg}");
-        rows[5] = row("64x1", "tokio-task", &[4_000.0], 1.0);
+        rows[6] = row("64x1", "tokio-task", &[4_000.0], 1.0);
         let svg = picture(&rows).expect("all was measured");
         let ours = f64::from(BAR) / 4.0;
         assert!(svg.contains(&format!("width=\"{ours:.1}\"")), "ours\n{svg}");
@@ -268,7 +269,7 @@ mod tests {
     fn table_has_ratios_and_no_rates() {
         let mut rows = rows();
         let section = section(&rows, "On this machine.").expect("all was measured");
-        let line = "| C, loop over recvmmsg | 0.33 | 3.00 | 0.33 | 0.33 | 1.00 |";
+        let line = "| C, loop over recvmmsg | 0.25 | 4.00 | 0.25 | 0.25 | 1.00 |";
         assert!(section.contains(line), "{section}");
         assert!(section.ends_with("\n\nOn this machine.\n"), "{section}");
         let machine = machine().expect("proc is mounted");

@@ -17,7 +17,7 @@ use nix::sys::signal::Signal;
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, setsockopt, sockopt};
 use socketserver::{
     AmplificationLimit, Builder, DatagramHandler, ForkingStyleUdpServer, HandlerError, RateLimit,
-    ReplyLoops, SocketHandle, ThreadingUdpServer,
+    ReplyLoops, SocketHandle, ThreadingUdpServer, poll_once,
 };
 
 use crate::contestant::{POOL, RECEIVE_BUFFER};
@@ -44,6 +44,7 @@ pub(crate) fn serve(name: &str, options: Options) -> Served {
         "std-pool" => std_pool(job),
         "std-threads" => std_threads(POOL, job),
         "mmsg-pool" => mmsg_pool(job),
+        "ours-async" => ours_async(work),
         "tokio-task" => tokio_task(work),
         "exec" => exec(&options.command),
         _ => Err(format!("no server called {name}").into()),
@@ -238,6 +239,29 @@ fn tokio_task(work: Work) -> Served {
             }
         }
     })
+}
+
+/// Handlers that await: each defers its answer to a task on the same runtime.
+fn ours_async(work: Work) -> Served {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let tasks = runtime.handle().clone();
+    let server = ThreadingUdpServer::builder()
+        .receive_buffer(RECEIVE_BUFFER)
+        .bind_fn("127.0.0.1:0", move |bytes, _, socket| {
+            let (answer, mut bytes) = (socket.defer()?, bytes.to_vec());
+            let _context = tasks.enter();
+            let task = poll_once(async move {
+                work_async(work, &mut bytes).await;
+                answer.reply(&bytes)
+            });
+            task.map(|task| tasks.spawn(task));
+            Ok(())
+        })?;
+    announce(server.local_addr())?;
+    server.serve_forever()?;
+    Ok(())
 }
 
 /// As [`Upper::answer`], but a task sleeps without keeping its thread.

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use crate::contestant::{BEFORE, FORKING, OURS, POOLS};
+use crate::contestant::{ASYNC, BEFORE, FORKING, OURS, POOLS};
 use crate::results::Figure::{self, Cpu, P50, P99, Rate, Threads, WakeUps};
 use crate::results::{Row, Spread, empty_table, find};
 use crate::scenario::{Kind, Scenario};
@@ -34,6 +34,14 @@ fn all() -> Vec<Target> {
     for mix in ["64x1-wait1ms-10%", "64x1-wait10ms-10%", "64x1-wait100ms-1%"] {
         all.push((mix, OURS, P99, &["std-pool"], AtMost(1.0)));
     }
+    for (awaiting, least) in [
+        ("64x1", 1.2),
+        ("64x1-wait1ms-10%", 1.0),
+        ("500x1-wait1ms", 1.05),
+    ] {
+        all.push((awaiting, ASYNC, Rate, &["tokio-task"], AtLeast(least)));
+        all.push((awaiting, ASYNC, Cpu, &["tokio-task"], AtMost(1.0)));
+    }
     // Two workers more than processors, and the thread that looks after them.
     let threads = thread::available_parallelism().map_or(1.0, |cpus| cpus.get() as f64) + 3.0;
     for computing in ["64x1-cpu20us", "64x1-cpu200us", "64x1-cpu2ms"] {
@@ -58,8 +66,9 @@ const COMPUTING: Rivals = &["std-loop", "std-pool", "std-threads", "mmsg-pool", 
 
 /// Whether any target is about this server in this scenario.
 pub(crate) fn need(scenario: &Scenario, server: &str) -> bool {
-    if scenario.kind() == Kind::Waiting {
-        return POOLS.contains(&server) || [OURS, FORKING, BEFORE].contains(&server);
+    let of_waiting = POOLS.iter().chain(&[OURS, FORKING, BEFORE]);
+    if scenario.kind() == Kind::Waiting && of_waiting.into_iter().any(|one| *one == server) {
+        return true;
     }
     let server = if server == BEFORE { OURS } else { server };
     all().iter().any(|(name, ours, _, rivals, _)| {

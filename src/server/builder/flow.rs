@@ -140,4 +140,19 @@ impl<S: Style> Builder<S> {
         self.settings.shed_older_than = Some(age);
         self
     }
+
+    /// The most answers that may be [deferred](crate::SocketHandle::defer) at the same
+    /// time; one more is [`Error::Busy`](crate::Error::Busy). From 1 to 16,777,216.
+    /// Defaults to 65,536: each takes some 100 bytes here, and what is kept of its
+    /// datagram.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let builder = ThreadingUdpServer::builder().max_deferred(1_000);
+    /// ```
+    pub fn max_deferred(mut self, answers: usize) -> Self {
+        self.settings.max_deferred = answers;
+        self
+    }
 }

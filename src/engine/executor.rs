@@ -1,0 +1,38 @@
+//! What the engine calls for each datagram, and that it knows no more of.
+
+use std::sync::Arc;
+
+use super::{Outbox, Progress, SharedSocket};
+use crate::stats::{Fate, Padded};
+use crate::sys::Datagram;
+
+/// What one worker does with datagrams. Made, used and dropped on its thread.
+/// No method panics.
+pub(crate) trait Executor {
+    /// Deals with one datagram.
+    fn execute(&mut self, datagram: &Datagram<'_>) -> Fate;
+
+    /// The worker leaves.
+    fn finish(&mut self);
+}
+
+impl<E: Executor> Executor for &mut E {
+    fn execute(&mut self, datagram: &Datagram<'_>) -> Fate {
+        E::execute(self, datagram)
+    }
+
+    fn finish(&mut self) {
+        E::finish(self);
+    }
+}
+
+/// Makes each worker its executor.
+pub(crate) trait ExecutorFactory: Send + Sync {
+    /// An executor whose replies go to `outbox`, and that makes what it needs
+    /// first within [`Progress::prepare`].
+    fn executor(&self, outbox: &Arc<Outbox>, progress: &Arc<Padded<Progress>>)
+    -> Box<dyn Executor>;
+
+    /// The sockets are about to be closed here; they may live on elsewhere.
+    fn leave(&self, sockets: &SharedSocket);
+}
