@@ -134,8 +134,16 @@ fn read_terminal(
         editing.store(true, Ordering::SeqCst);
         let line = editor.readline(PROMPT);
         editing.store(false, Ordering::SeqCst);
-        let input = match line {
-            Ok(line) => Input::Line(text::clean(&line)),
+        let last = match line {
+            Ok(lines) => {
+                // What was pasted may be several.
+                for line in lines.split('\n') {
+                    if on_input(Input::Line(text::clean(line))).is_break() {
+                        return;
+                    }
+                }
+                continue;
+            }
             Err(ReadlineError::Interrupted) => Input::Interrupted,
             Err(ReadlineError::Eof) => Input::Closed,
             Err(error) => {
@@ -143,10 +151,8 @@ fn read_terminal(
                 Input::Closed
             }
         };
-        let last = !matches!(input, Input::Line(_));
-        if on_input(input).is_break() || last {
-            return;
-        }
+        let _ = on_input(last);
+        return;
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Guest {
     last_heard: Instant,
     /// Whether they have written since they were last answered.
     waiting: bool,
+    /// Whether they have been told that they are guests.
+    pub told: bool,
 }
 
 impl Guests {
@@ -47,7 +49,7 @@ impl Guests {
     }
 
     /// Notes that someone wrote, and tells who, and whether for the first time.
-    pub fn heard(&mut self, now: Instant, from: Peer) -> (&Guest, bool) {
+    pub fn heard(&mut self, now: Instant, from: Peer) -> (&mut Guest, bool) {
         let is_new = !self.by_addr.contains_key(&from.addr);
         if is_new {
             self.make_room_for(Host::of(from.addr));
@@ -59,6 +61,7 @@ impl Guests {
             label: format!("{LABEL}{count}"),
             last_heard: now,
             waiting: true,
+            told: false,
         });
         guest.peer = from;
         guest.last_heard = now;

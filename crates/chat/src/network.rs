@@ -26,14 +26,14 @@ pub fn connect(server: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// Sends a line. An error may be the answer to an earlier one, reported late
-/// and in place of sending; it is gone once it is reported, so the second
-/// attempt counts.
+/// Sends a line, and ends it: by that the server knows that its own words may be
+/// shown here. An error may be the answer to an earlier line, reported late and
+/// in place of sending; it is gone once it is reported, so the second attempt
+/// counts.
 pub fn send(socket: &UdpSocket, line: &str) -> io::Result<()> {
-    socket
-        .send(line.as_bytes())
-        .or_else(|_| socket.send(line.as_bytes()))
-        .map(drop)
+    let line = format!("{line}\n");
+    let send = || socket.send(line.as_bytes());
+    send().or_else(|_| send()).map(drop)
 }
 
 /// Hands on what arrives, until nobody wants it any more.
@@ -124,6 +124,6 @@ mod tests {
         send(&socket, "now?").expect("sent");
         let mut buffer = [0; 16];
         let length = server.recv(&mut buffer).expect("received");
-        assert_eq!(&buffer[..length], b"now?");
+        assert_eq!(&buffer[..length], b"now?\n");
     }
 }

@@ -42,6 +42,9 @@ pub enum Notice<'a> {
     Refused(&'a str),
     /// The receiver is not in the room, and what it sent is for members only.
     JoinFirst,
+    /// The receiver is not in the room, and only the operator reads what it
+    /// writes.
+    Guest,
     /// The receiver was silent for too long and is no longer in the room.
     Expired,
     /// The answer to `/ping`.
@@ -60,6 +63,7 @@ impl<'a> Notice<'a> {
         let text = line.strip_prefix(MARK)?;
         let fixed = [
             Self::JoinFirst,
+            Self::Guest,
             Self::Expired,
             Self::Pong,
             Self::Bye,
@@ -90,6 +94,7 @@ impl<'a> Notice<'a> {
     fn fixed_text(&self) -> Option<&'static str> {
         match self {
             Self::JoinFirst => Some("/join NAME"),
+            Self::Guest => Some("you are a guest; /join NAME"),
             Self::Expired => Some("you were silent for too long; /join NAME brings you back"),
             Self::Pong => Some("pong"),
             Self::Bye => Some("bye"),
@@ -139,6 +144,7 @@ mod tests {
             Notice::Welcome("bob"),
             Notice::Refused("name taken"),
             Notice::JoinFirst,
+            Notice::Guest,
             Notice::Expired,
             Notice::Pong,
             Notice::Bye,

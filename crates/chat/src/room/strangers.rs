@@ -3,8 +3,12 @@
 //! A datagram's source address can be forged, so whatever is sent there may hit
 //! someone who asked for nothing. Until a token has come back from it, an
 //! address is therefore sent one line at most for each datagram, and at most
-//! [three times](AMPLIFICATION) the bytes that came from it; to plain text
-//! nothing is sent but what the operator types.
+//! [three times](AMPLIFICATION) the bytes that came from it.
+//!
+//! To plain text nothing is sent but what the operator types, for a program may
+//! take whatever comes for the answer. Only who ends lines with a newline, as `nc`
+//! does, has a person before it, and is told once that nobody else reads this: it
+//! may have been a member of a server that was restarted since.
 
 use std::fmt::Display;
 use std::time::Instant;
@@ -26,16 +30,17 @@ impl Room {
         line: &Line,
         out: &mut Outcome,
     ) {
-        let from = stranger.peer;
         match Command::parse(&line.text) {
             Command::Join { name, token } => self.join(now, stranger, name, token, proof, out),
-            Command::Say(_) | Command::Private { .. } => self.guest_line(now, from, line, out),
+            Command::Say(_) | Command::Private { .. } => self.guest_line(now, stranger, line, out),
             Command::Unknown(_) => {
-                self.guest_line(now, from, line, out);
-                stranger.answer(&[&Notice::JoinFirst], out);
+                self.guest_line(now, stranger, line, out);
+                if out.sends.is_empty() {
+                    stranger.answer(&[&Notice::JoinFirst], out);
+                }
             }
             Command::Rename(_) | Command::Who | Command::Help | Command::Ping | Command::Quit => {
-                stranger.answer(&[&Notice::JoinFirst], out)
+                stranger.answer(&[&Notice::JoinFirst], out);
             }
         }
     }
@@ -88,12 +93,18 @@ impl Room {
     }
 
     /// A guest has written: the operator sees it, and nobody else. If it is one
-    /// line too many it is dropped: guests are told nothing.
-    fn guest_line(&mut self, now: Instant, from: Peer, line: &Line, out: &mut Outcome) {
+    /// line too many it is dropped: guests are not told of that.
+    fn guest_line(&mut self, now: Instant, stranger: Stranger, line: &Line, out: &mut Outcome) {
+        let from = stranger.peer;
         if !self.shares.take_guest_line(now, from.addr) {
             return;
         }
         let (guest, is_new) = self.guests.heard(now, from);
+        // What another server says of itself is not answered: it could go on for ever.
+        let is_person = from.newline && Notice::parse(&line.text).is_none();
+        if is_person && !guest.told {
+            guest.told = stranger.answer(&[&Notice::Guest, &Notice::JoinFirst], out);
+        }
         let label = &guest.label;
         if is_new {
             out.show(format!(
@@ -116,16 +127,17 @@ pub(super) struct Stranger {
 }
 
 impl Stranger {
-    /// Sends the first of these lines that is short enough, or nothing.
-    pub(super) fn answer(self, lines: &[&dyn Display], out: &mut Outcome) {
+    /// Sends the first of these lines that is short enough, or nothing; tells
+    /// whether one is sent.
+    pub(super) fn answer(self, lines: &[&dyn Display], out: &mut Outcome) -> bool {
         let longest = self.received.saturating_mul(AMPLIFICATION);
         let line = lines
             .iter()
             .map(|line| self.peer.ended(line))
             .find(|line| line.len() <= longest);
-        if let Some(line) = line {
-            out.sends.push((self.peer.addr, line));
-        }
+        let is_sent = line.is_some();
+        out.sends.extend(line.map(|line| (self.peer.addr, line)));
+        is_sent
     }
 
     /// Says why there is no seat under that name.

@@ -310,6 +310,19 @@ fn the_articles_client_gets_one_typed_answer_for_one_message() {
 }
 
 #[test]
+fn whoever_ends_lines_is_told_once_that_only_the_operator_reads_them() {
+    let told = "* you are a guest; /join NAME\n";
+    let mut scene = Scene::with(&["alice"]);
+    assert_eq!(sent(&scene.send(7, "hi\n")), [], "too short to be answered");
+    assert_eq!(sent(&scene.send(7, "hello all\n")), [(7, told)]);
+    assert_eq!(sent(&scene.send(7, "anybody there?\n")), []);
+    let out = scene.send(8, "hello\n");
+    assert_eq!(sent(&out), [(8, "* /join NAME\n")], "what fits");
+    let out = scene.send(9, "/nonsense of mine\n");
+    assert_eq!(sent(&out), [(9, told)], "one line for a line");
+}
+
+#[test]
 fn a_guest_may_send_an_empty_datagram() {
     let mut scene = Scene::new();
     assert_eq!(scene.send(7, "").shows.len(), 2);

@@ -1,6 +1,7 @@
 //! What the client does and when: pure logic on lines and time, without a
 //! socket, a screen or a clock.
 
+mod outbox;
 mod phase;
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use crate::name::Name;
 use crate::text;
 use crate::wire::{Notice, QUIT};
+use outbox::Outbox;
 use phase::{Contact, Joining, Leaving, Phase};
 
 /// One person's stay in the room: joining, staying in touch, coming back after
@@ -32,6 +34,8 @@ pub struct Session {
     been_inside: bool,
     /// When to leave, once nothing more will be typed.
     quit_at: Option<Instant>,
+    /// What was typed and has perhaps not reached the room.
+    outbox: Outbox,
 }
 
 /// How long things take.
@@ -74,6 +78,7 @@ impl Session {
             phase,
             been_inside: false,
             quit_at: None,
+            outbox: Outbox::default(),
         };
         (session, vec![ask])
     }
@@ -96,28 +101,41 @@ impl Session {
             Some(Notice::Ticket { name, token }) => self.on_ticket(name, token, &mut effects),
             Some(Notice::Welcome(name)) => self.on_welcome(now, name, line.clone(), &mut effects),
             Some(Notice::Refused(reason)) => self.on_refused(reason, line.clone(), &mut effects),
-            Some(Notice::JoinFirst | Notice::Expired | Notice::Bye) => {
+            Some(Notice::JoinFirst | Notice::Guest | Notice::Expired | Notice::Bye) => {
                 self.on_put_out(now, &mut effects);
             }
-            Some(Notice::Closing | Notice::News(_)) | None => effects.push(Effect::Show(line)),
+            Some(Notice::Closing) => {
+                self.outbox.trust();
+                effects.push(Effect::Show(line));
+            }
+            Some(Notice::News(_)) | None => effects.push(Effect::Show(line)),
         }
+        self.send_kept(&mut effects);
         effects
     }
 
     /// The network says that nobody hears us.
     pub fn on_unreachable(&mut self, now: Instant, reason: &str) -> Effects {
         let server = self.server;
-        let news = match &mut self.phase {
-            Phase::Joining(joining) => joining
-                .tell()
-                .then(|| format!("* no server at {server} ({reason}); still trying")),
-            Phase::Inside(contact) => contact
-                .lose(now)
-                .then(|| format!("* lost {server} ({reason}); still trying")),
-            Phase::Outside => None,
-            Phase::Leaving(_) => return vec![Effect::End(Ok(()))],
-        };
-        news.map(Effect::Show).into_iter().collect()
+        let mut effects = vec![];
+        match &mut self.phase {
+            Phase::Joining(joining) => {
+                if joining.tell() {
+                    let news = format!("* no server at {server} ({reason}); still trying");
+                    effects.push(Effect::Show(news));
+                }
+            }
+            Phase::Inside(contact) => {
+                if contact.lose(now) {
+                    let news = format!("* lost {server} ({reason}); still trying");
+                    effects.push(Effect::Show(news));
+                    effects.extend(self.outbox.doubt());
+                }
+            }
+            Phase::Outside => {}
+            Phase::Leaving(_) => effects.push(Effect::End(Ok(()))),
+        }
+        effects
     }
 
     /// The person has typed a line.
@@ -129,19 +147,11 @@ impl Session {
             return vec![];
         }
         match &self.phase {
-            Phase::Inside(contact) => {
-                let mut effects = vec![Effect::Send(line.to_owned())];
-                if contact.is_lost() {
-                    effects.push(Effect::Show(format!("* perhaps nobody gets this: {line}")));
-                }
-                effects
-            }
+            Phase::Inside(contact) if contact.is_lost() => vec![self.outbox.keep(line)],
+            Phase::Inside(_) => vec![self.outbox.send(line)],
             Phase::Outside => self.on_new_name(now, line),
-            Phase::Joining(_) | Phase::Leaving(_) => {
-                vec![Effect::Show(format!(
-                    "* not in the room just now, not sent: {line}"
-                ))]
-            }
+            Phase::Joining(_) => vec![self.outbox.keep(line)],
+            Phase::Leaving(_) => vec![outbox::refuse(line)],
         }
     }
 
@@ -164,7 +174,14 @@ impl Session {
         }
         match &mut self.phase {
             Phase::Joining(joining) => joining.on_tick(now, &self.name, self.server),
-            Phase::Inside(contact) => contact.on_tick(now, self.server),
+            Phase::Inside(contact) => {
+                let was_lost = contact.is_lost();
+                let mut effects = contact.on_tick(now, self.server);
+                if contact.is_lost() && !was_lost {
+                    effects.extend(self.outbox.doubt());
+                }
+                effects
+            }
             Phase::Leaving(leaving) => leaving.on_tick(now),
             Phase::Outside => vec![],
         }
@@ -181,10 +198,21 @@ impl Session {
         news.map(Effect::Show).into_iter().collect()
     }
 
+    /// Sends what was typed while there was no way to the room, if there is one
+    /// now.
+    fn send_kept(&mut self, effects: &mut Effects) {
+        if let Phase::Inside(contact) = &self.phase {
+            if !contact.is_lost() {
+                effects.extend(self.outbox.send_kept());
+            }
+        }
+    }
+
     /// The server has heard a sign of life of ours.
     fn on_pong(&mut self, now: Instant) {
         if let Phase::Inside(contact) = &mut self.phase {
             contact.answered(now);
+            self.outbox.trust();
         }
     }
 
@@ -244,6 +272,7 @@ impl Session {
                 effects.push(Effect::Show(
                     "* no longer in the room; joining again".to_owned(),
                 ));
+                effects.extend(self.outbox.doubt());
                 self.join_again(now, effects);
             }
             Phase::Leaving(_) => effects.push(Effect::End(Ok(()))),
@@ -276,13 +305,17 @@ impl Session {
 
     /// Says goodbye to whoever has us in the room, or just goes.
     fn leave(&mut self, now: Instant) -> Effects {
+        let mut effects = self.outbox.give_up();
         match self.phase {
             Phase::Inside(_) => {
                 self.phase = Phase::Leaving(Leaving::begin(now));
-                vec![Effect::Send(QUIT.to_owned())]
+                effects.push(Effect::Send(QUIT.to_owned()));
             }
-            Phase::Joining(_) | Phase::Outside | Phase::Leaving(_) => vec![Effect::End(Ok(()))],
+            Phase::Joining(_) | Phase::Outside | Phase::Leaving(_) => {
+                effects.push(Effect::End(Ok(())));
+            }
         }
+        effects
     }
 }
 

@@ -214,8 +214,8 @@ fn a_server_that_went_away_is_told_of_at_once() {
     assert_eq!(scene.session.on_unreachable(scene.now, "refused"), [lost]);
     assert_eq!(scene.session.on_unreachable(scene.now, "refused"), []);
     assert_eq!(
-        scene.type_line("hi"),
-        [send("hi"), show("* perhaps nobody gets this: hi")]
+        scene.type_line("one"),
+        [show("* kept until the server answers: one")]
     );
     assert_eq!(scene.pass(SECOND * 2), [send("/ping")], "and is soon tried");
     let effects = scene.hear("* /join NAME");
@@ -229,8 +229,8 @@ fn a_server_that_went_away_is_told_of_at_once() {
         "a new server does not know us"
     );
     assert_eq!(
-        scene.type_line("hi"),
-        [show("* not in the room just now, not sent: hi")]
+        scene.type_line("two"),
+        [show("* kept until the server answers: two")]
     );
     assert_eq!(
         scene.hear("* /join NAME"),
@@ -239,10 +239,77 @@ fn a_server_that_went_away_is_told_of_at_once() {
     );
     assert_eq!(
         scene.hear("* you are bob"),
-        [show("* you are bob")],
+        [show("* you are bob"), send("one"), send("two")],
         "the keyboard is open already"
     );
     assert_eq!(scene.type_line("hi"), [send("hi")]);
+}
+
+#[test]
+fn what_was_kept_is_sent_in_order_once_the_server_answers() {
+    let mut scene = Scene::inside();
+    scene.session.on_unreachable(scene.now, "refused");
+    for count in 0..20 {
+        let line = count.to_string();
+        assert_eq!(
+            scene.type_line(&line),
+            [show(&format!("* kept until the server answers: {line}"))]
+        );
+    }
+    assert_eq!(scene.type_line("20"), [show("* not sent: 20")], "too many");
+    let effects = scene.hear("* pong");
+    assert_eq!(effects[0], show("* 127.0.0.1:8080 answers again"));
+    let sent: Vec<Effect> = (0..20).map(|count| send(&count.to_string())).collect();
+    assert_eq!(effects[1..], sent);
+    assert_eq!(scene.hear("* pong"), [], "once");
+}
+
+#[test]
+fn what_is_kept_is_not_dropped_without_a_word() {
+    let mut scene = Scene::inside();
+    scene.session.on_unreachable(scene.now, "refused");
+    scene.type_line("one");
+    assert_eq!(
+        scene.session.on_interrupt(scene.now),
+        [show("* not sent: one"), send("/quit")]
+    );
+    assert_eq!(scene.type_line("two"), [show("* not sent: two")]);
+}
+
+#[test]
+fn what_the_server_has_perhaps_not_heard_is_named() {
+    let lost = show("* lost 127.0.0.1:8080 (refused); still trying");
+    let doubt = |line| show(&format!("* perhaps nobody got this: {line}"));
+    let mut scene = Scene::inside();
+    scene.type_line("heard");
+    scene.hear("* pong");
+    scene.type_line("hi");
+    assert_eq!(
+        scene.session.on_unreachable(scene.now, "refused"),
+        [lost.clone(), doubt("hi")]
+    );
+
+    let mut scene = Scene::inside();
+    scene.type_line("heard");
+    scene.hear("* the server closes");
+    assert_eq!(scene.session.on_unreachable(scene.now, "refused"), [lost]);
+
+    // The server was restarted before anyone noticed.
+    let mut scene = Scene::inside();
+    scene.type_line("hello all");
+    assert_eq!(
+        scene.hear("* you are a guest; /join NAME"),
+        [
+            show("* no longer in the room; joining again"),
+            doubt("hello all"),
+            send("/join bob")
+        ]
+    );
+
+    let mut scene = Scene::inside();
+    scene.type_line("into the void");
+    let effects = scene.pass(SECOND * 60);
+    assert!(effects.contains(&doubt("into the void")), "{effects:?}");
 }
 
 #[test]
