@@ -102,7 +102,6 @@ impl Program {
     }
 
     /// Waits until it has ended, also if others go on writing where it wrote.
-    #[cfg(target_os = "linux")]
     #[track_caller]
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;

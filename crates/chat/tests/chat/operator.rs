@@ -103,6 +103,7 @@ fn a_guest_who_joins_is_a_guest_no_more() {
     guest.says("how do I get in?");
     room.server.stdout.line_with("* guest-1 writes");
     room.shows("guest-1: how do I get in?");
+    guest.hears("* you are a guest; /join NAME");
     guest.joins("客户端1");
     room.shows(&format!("* 客户端1 joined from {}", guest.addr()));
     room.type_in("like that");

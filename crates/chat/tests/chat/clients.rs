@@ -191,12 +191,51 @@ fn a_client_rejoins_after_the_server_was_restarted() {
     room.close();
     shows(&mut one, "* the server closes");
     one.stdout.line_with("* lost ");
+    one.type_in("有人吗\n");
+    shows(&mut one, "* kept until the server answers: 有人吗");
 
     let mut room = Room::open_at(&addr.to_string(), &[]);
     one.stdout.line_with("* no longer in the room");
     shows(&mut one, &welcome("小明"));
-    room.server.stdout.line_with("* 小明 joined from ");
+    room.shows_joined("小明");
+    room.shows("小明: 有人吗");
     let mut two = member(&mut room, "客户端2", &mut [&mut one]);
     one.type_in("我回来了\n");
     shows(&mut two, "小明: 我回来了");
+}
+
+#[test]
+fn a_line_that_a_restarted_server_gives_to_nobody_is_named() {
+    let mut room = Room::open(&[]);
+    let addr = room.addr.to_string();
+    // Without signs of life that would notice the restart.
+    let mut alice = Program::example("chat_client", &[&addr, "--name", "alice"]);
+    alice.stdout.line_with(&welcome("alice"));
+    room.shows_joined("alice");
+    room.server.signal("KILL");
+    room.server.wait();
+    let mut room = Room::open_at(&addr, &[]);
+    alice.type_in("hello all\n");
+    shows(&mut alice, "* no longer in the room; joining again");
+    shows(&mut alice, "* perhaps nobody got this: hello all");
+    shows(&mut alice, &welcome("alice"));
+    room.server.stdout.line_with("guest-1: hello all");
+    room.shows_joined("alice");
+}
+
+#[test]
+fn a_member_without_a_client_is_told_after_a_restart_that_it_is_a_guest() {
+    let mut room = Room::open(&[]);
+    let addr = room.addr.to_string();
+    let bob = Person::join(&mut room, "bob", &[]);
+    room.server.signal("KILL");
+    room.server.wait();
+    let mut room = Room::open_at(&addr, &[]);
+    bob.says("still with me?");
+    bob.hears("* you are a guest; /join NAME");
+    room.server.stdout.line_with("guest-1: still with me?");
+    bob.says("where is everybody?");
+    room.shows("guest-1: where is everybody?");
+    bob.joins("bob");
+    room.shows_joined("bob");
 }

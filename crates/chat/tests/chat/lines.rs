@@ -9,7 +9,7 @@ use chat::wire::Notice;
 
 #[test]
 fn no_line_that_was_kept_is_misread() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/seeds/chat_lines");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/seeds/chat_lines");
     let mut count = 0;
     for seed in fs::read_dir(&folder).expect("there are lines") {
         let bytes = fs::read(seed.expect("a readable folder").path()).expect("a line");

@@ -21,7 +21,8 @@ mod server;
 mod shares;
 mod strangers;
 mod talk;
+mod terminal;
 
-#[path = "../examples/program.rs"]
+#[path = "../../../../tests/examples/program.rs"]
 #[allow(dead_code, reason = "it serves the tests of other examples as well")]
 mod program;

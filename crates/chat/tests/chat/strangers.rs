@@ -15,6 +15,7 @@ fn a_token_lets_in_nobody_but_the_address_it_was_sent_to() {
         "a ticket of its own, or nothing: {answer}"
     );
     forger.says("let me in");
+    forger.hears("* you are a guest; /join NAME");
     room.shows(&format!(
         "* guest-1 writes from {}; @guest-1 TEXT answers",
         forger.addr()

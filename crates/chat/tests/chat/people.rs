@@ -43,6 +43,16 @@ impl Room {
         assert_eq!(self.server.stdout.line(), line, "on the operator's screen");
     }
 
+    /// The operator's next line says that this one has joined.
+    #[track_caller]
+    pub(crate) fn shows_joined(&mut self, name: &str) {
+        let line = self.server.stdout.line();
+        assert!(
+            line.starts_with(&format!("* {name} joined from ")),
+            "{line}"
+        );
+    }
+
     /// The operator has been shown nothing more, and what was typed is done.
     #[track_caller]
     pub(crate) fn shows_nothing_more(&mut self) {
