@@ -58,7 +58,14 @@ impl DatagramHandler for UppercaseEcho {
         socket: &SocketHandle,
     ) -> Result<(), HandlerError> {
         if !self.quiet {
-            log::info!("{addr}: {:?}", String::from_utf8_lossy(bytes));
+            let start = &bytes[..bytes.len().min(MOST_LOGGED)];
+            let rest = if start.len() < bytes.len() {
+                " …"
+            } else {
+                ""
+            };
+            let text = String::from_utf8_lossy(start);
+            log::info!("{addr}: {} bytes, {text:?}{rest}", bytes.len());
         }
         self.reply.clear();
         match std::str::from_utf8(bytes) {
@@ -158,3 +165,6 @@ fn host(addr: SocketAddr) -> String {
         _ => addr.ip().to_string(),
     }
 }
+
+/// Bytes of a datagram in the log: the longest would fill the screen.
+const MOST_LOGGED: usize = 100;

@@ -42,6 +42,23 @@ fn an_interrupt_does_not_wait_for_replies_that_may_never_come() {
 }
 
 #[test]
+fn a_port_where_nobody_listens_ends_the_load_early() {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port on loopback");
+    let addr = socket.local_addr().expect("bound").to_string();
+    drop(socket);
+    for rate in [&[][..], &["--rate", "100"]] {
+        let args = [&[addr.as_str(), "--quiet", "--duration", "10m"], rate].concat();
+        let began = Instant::now();
+        let end = Program::example("udp_load", &args).end();
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(10), "it took {took:?}");
+        assert_eq!(end.status.code(), Some(1), "{end:?}");
+        let told = format!("udp_load: nobody listens on {addr}");
+        assert!(end.stderr.contains(&told), "{end:?}");
+    }
+}
+
+#[test]
 fn wrong_replies_are_not_taken_for_none() {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port on loopback");
     let addr = socket.local_addr().expect("bound").to_string();

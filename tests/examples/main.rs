@@ -2,6 +2,8 @@
 //!
 //! They need a shell to send Ctrl-C with.
 #![cfg(unix)]
+// Some tests are Linux's alone, and with them what they use.
+#![cfg_attr(not(target_os = "linux"), allow(dead_code))]
 
 mod client;
 #[cfg(target_os = "linux")]
@@ -86,6 +88,6 @@ fn message_boundaries_shows_what_it_promises() {
     assert_eq!(count("65507 bytes, in one piece"), 1, "{end:?}");
     assert_eq!(count("refused, counted"), 1, "{end:?}");
     assert_eq!(count("the first 16 bytes"), 1, "{end:?}");
-    assert_eq!(count("uptime"), 3, "final stats of each server: {end:?}");
+    assert_eq!(count("uptime"), 1, "one table is enough: {end:?}");
     assert_eq!(end.stdout.last().map(String::as_str), Some("all as told"));
 }

@@ -46,6 +46,8 @@ fn each_datagram_comes_back_in_upper_case() {
     expect_echo(&client, b"not utf-8: \xff", b"NOT UTF-8: \xff");
     let long = [b'x'; 65_507];
     expect_echo(&client, &long, &long.to_ascii_uppercase());
+    let line = server.stderr.line_with("65507 bytes");
+    assert!(line.len() < 250, "it does not fill the screen: {line}");
 }
 
 #[test]

@@ -62,7 +62,8 @@ pub enum Wish {
 
 /// Puts a load on a server, and waits for the last replies. `watch` is called
 /// ten times a second; once it wishes no more `GoOn`, no more is sent, and what
-/// is not answered when the load ends is counted as pending.
+/// is not answered when the load ends is counted as pending. A load on a port
+/// where nobody listens ends after half a second.
 ///
 /// # Errors
 /// If sockets cannot be opened or waited for. What fails on a single datagram
@@ -181,6 +182,10 @@ impl<'a> Driver<'a> {
                 }
             }
             let mut stop = now >= end;
+            if now >= CLOSED_NS && self.tally.is_refused() {
+                cut_off = cut_off.min(now);
+                stop = true;
+            }
             if now >= next_watch {
                 next_watch = now + WATCH_NS;
                 let elapsed = Duration::from_nanos(now);
@@ -384,6 +389,9 @@ fn nanos(duration: Duration) -> u64 {
 const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
 /// The event that is not a socket's.
 const TIMER: u64 = u64::MAX;
+/// How long a server may take to start. After that, a load that is refused and
+/// has had no reply at all ends.
+const CLOSED_NS: u64 = 500_000_000;
 /// How often to look for what was lost.
 const LOOK_MS: u8 = 10;
 /// The same in nanoseconds.

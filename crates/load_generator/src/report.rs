@@ -91,6 +91,8 @@ pub fn warnings(plan: &Plan, tally: &Tally) -> Vec<String> {
             "{} replies from {}, and none is what was expected, {expected}{hint}",
             tally.wrong, plan.server
         ));
+    } else if tally.is_refused() {
+        warnings.push(format!("nobody listens on {}", plan.server));
     } else if tally.answered == 0 {
         warnings.push(format!("no reply from {}: is it serving?", plan.server));
     }

@@ -86,6 +86,13 @@ impl Tally {
         self.first_error.get_or_insert(error);
     }
 
+    /// Whether nobody listens there: there was the news of that, and no reply.
+    pub fn is_refused(&self) -> bool {
+        let error = self.first_error.as_ref().map(io::Error::kind);
+        let replies = self.answered + self.wrong + self.late;
+        replies == 0 && error == Some(io::ErrorKind::ConnectionRefused)
+    }
+
     /// Datagrams answered in a second.
     pub fn rate(&self) -> f64 {
         self.answered_sending as f64 / self.sending.as_secs_f64().max(f64::EPSILON)
@@ -123,6 +130,16 @@ mod tests {
         assert_eq!([tally.duplicates, tally.late, tally.wrong], [1; 3]);
         assert!(tally.latency.max() < 1_010);
         assert!(tally.slow_latency.min() > 99_000_000);
+    }
+
+    #[test]
+    fn a_refusal_counts_until_there_is_a_reply() {
+        let mut tally = Tally::default();
+        assert!(!tally.is_refused());
+        tally.error(io::ErrorKind::ConnectionRefused.into());
+        assert!(tally.is_refused());
+        tally.answered = 1;
+        assert!(!tally.is_refused(), "it was there, and may come back");
     }
 
     #[test]
