@@ -121,6 +121,9 @@ impl Settings {
         let no_age = self.shed_older_than.is_some_and(|age| age.is_zero());
         let problem = "with an age of 0 every datagram is too old";
         refuse(no_age, "shed_older_than", problem)?;
+        let no_stamps = self.shed_older_than.is_some() && !sys::Socket::STAMPS;
+        let problem = "this system does not tell when a datagram was received";
+        refuse(no_stamps, "shed_older_than", problem)?;
         let problem = "less than a millisecond between two calls leaves no time for anything else";
         refuse(self.poll_interval < SHORTEST_POLL, "poll_interval", problem)?;
         let problem = "a thread's name cannot contain a zero byte";

@@ -9,6 +9,7 @@
 //! | [`Socket`] | one bound UDP socket; no call on it blocks without hearing the [`Waker`] or a deadline |
 //! | [`Socket::receive`] | waits for datagrams, the waker or the deadline, whichever comes first |
 //! | [`Socket::SHARDS`] | whether the kernel spreads peers over several sockets of one address |
+//! | [`Socket::STAMPS`] | whether the kernel tells when it received a datagram |
 //! | [`Socket::wait_for_any`] | waits at several sockets at once (only where there may be several) |
 //! | [`Socket::send_now`] | one datagram, the kernel's answer, never waits |
 //! | [`Socket::has_pending`] | whether a datagram could be received now (`true` where that cannot be known) |
@@ -37,6 +38,8 @@ mod host;
 mod inherited;
 mod interface;
 mod ledger;
+#[cfg(any(not(target_os = "linux"), socketserver_portable))]
+mod lost_peers;
 mod multicast;
 mod open;
 mod send_loop;

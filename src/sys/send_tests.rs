@@ -102,7 +102,7 @@ unsafe fn read_message(header: &libc::msghdr) -> (SocketAddr, Vec<Vec<u8>>) {
     // SAFETY: as the caller promises; the length is that of the address.
     let to = unsafe { *header.msg_name.cast::<RawAddress>() }.decode(header.msg_namelen);
     // SAFETY: as the caller promises.
-    let vectors = unsafe { std::slice::from_raw_parts(header.msg_iov, header.msg_iovlen) };
+    let vectors = unsafe { std::slice::from_raw_parts(header.msg_iov, header.msg_iovlen as _) };
     let mut payload = Vec::new();
     for vector in vectors {
         // SAFETY: as the caller promises.
@@ -114,7 +114,7 @@ unsafe fn read_message(header: &libc::msghdr) -> (SocketAddr, Vec<Vec<u8>>) {
     if vectors.len() == 1 {
         return (to, vec![payload]);
     }
-    let end = header.msg_controllen;
+    let end: usize = header.msg_controllen as _;
     // SAFETY: as the caller promises. The segment size is the data of the last
     // control message, padded to eight bytes.
     let segment = unsafe {

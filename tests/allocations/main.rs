@@ -78,6 +78,7 @@ const CASES: &[Case] = &[
     }),
     #[cfg(all(target_os = "linux", not(socketserver_portable)))]
     case("two sockets", [16, 2], || echoing(threads().shards(2))),
+    #[cfg(all(target_os = "linux", not(socketserver_portable)))]
     case("an age above which datagrams are shed", [4, 4], || {
         echoing(threads().shed_older_than(Duration::from_secs(60)))
     }),

@@ -35,7 +35,8 @@ fn a_storm_of_signals_to_all_threads_loses_no_reply() {
     let arrived = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(Signal::SIGALRM as i32, Arc::clone(&arrived))
         .expect("a handler is installed");
-    let threads = Arc::new(Mutex::new(Vec::<Pthread>::new()));
+    // As numbers: with musl, a thread's name is a pointer.
+    let threads = Arc::new(Mutex::new(Vec::<usize>::new()));
     let gate = Gate::new();
     let (workers, held) = (Arc::clone(&threads), gate.clone());
     // Each worker makes its handler, on its own thread, when it gets its first datagram.
@@ -43,7 +44,7 @@ fn a_storm_of_signals_to_all_threads_loses_no_reply() {
         .workers(WORKERS)
         .bind(ANY_PORT, move || {
             if let Ok(mut workers) = workers.lock() {
-                workers.push(pthread_self());
+                workers.push(pthread_self() as usize);
             }
             let held = held.clone();
             move |bytes: &[u8],
@@ -60,7 +61,9 @@ fn a_storm_of_signals_to_all_threads_loses_no_reply() {
     let handle = server.handle();
     let supervisor = Arc::clone(&threads);
     let serving = thread::spawn(move || {
-        supervisor.lock().expect("no panic").push(pthread_self());
+        let mut threads = supervisor.lock().expect("no panic");
+        threads.push(pthread_self() as usize);
+        drop(threads);
         server.serve_forever()
     });
     let client = Client::of(handle.local_addr());
@@ -81,7 +84,7 @@ fn a_storm_of_signals_to_all_threads_loses_no_reply() {
             // workers that could leave, and nobody has stopped the server yet.
             while !calm.load(Relaxed) {
                 for thread in &threads {
-                    pthread_kill(*thread, Signal::SIGALRM).expect("it is there");
+                    pthread_kill(*thread as Pthread, Signal::SIGALRM).expect("it is there");
                     signals.fetch_add(1, Relaxed);
                 }
                 thread::sleep(Duration::from_millis(1));

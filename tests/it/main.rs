@@ -26,6 +26,9 @@
 //!
 //! Tests that are generic over [`support::UdpServer`] run for both servers.
 
+// Some tests are Linux's alone, and with them what they use.
+#![cfg_attr(not(target_os = "linux"), allow(dead_code, unused_imports))]
+
 /// The portable twin cannot know where a datagram was sent to, nor choose where
 /// a reply leaves from.
 #[cfg(all(target_os = "linux", not(socketserver_portable)))]

@@ -112,8 +112,9 @@ impl<S: Style> Builder<S> {
     /// Gives up datagrams that have waited longer than this when a worker gets
     /// to them, after a stall or under overload: they are counted in
     /// [`Stats::shed`](crate::Stats::shed) and no handler sees them, so that clients are answered
-    /// that still wait. Above zero. Defaults to handling all, however old. Has no
-    /// effect on other systems than Linux.
+    /// that still wait. Above zero. Defaults to handling all, however old. On other
+    /// systems than Linux, which do not tell how long one has waited, `bind` fails
+    /// with [`Error::Config`](crate::Error::Config).
     ///
     /// It is the first check of a datagram, before all guards: what is shed is not
     /// charged to its sender. While many are shed, the kernel queues less than

@@ -34,6 +34,9 @@ impl Socket {
     /// peers, by a hash of both addresses (socket(7)).
     pub(crate) const SHARDS: bool = true;
 
+    /// `SO_TIMESTAMPNS` (socket(7)).
+    pub(crate) const STAMPS: bool = true;
+
     /// Takes over a bound socket.
     pub(crate) fn new(inner: UdpSocket, options: TakeOver) -> io::Result<Self> {
         let bound = Bound::new(inner)?;

@@ -56,7 +56,8 @@ pub(super) fn entry(fd: libc::c_int, events: libc::c_short) -> libc::pollfd {
 /// can be lowered at any time. Then all entries count as ready, as they may be.
 pub(super) fn ppoll(entries: &mut [libc::pollfd], timeout: Option<Duration>) -> bool {
     let limit = timeout.map(|timeout| libc::timespec {
-        tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
+        // The type differs between C libraries; 68 years fit into each.
+        tv_sec: timeout.as_secs().min(i32::MAX as u64) as _,
         tv_nsec: libc::c_long::from(timeout.subsec_nanos() as i32),
     });
     // SAFETY: the entries and, if any, the time limit are valid for the call;

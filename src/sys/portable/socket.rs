@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{ReceiveBlock, Waker};
 use crate::sys::bound::Bound;
+use crate::sys::lost_peers::ignore_lost_peers;
 use crate::sys::{LocalEnd, Ready, ReceiveFault, Received, TakeOver, mapped};
 
 /// One bound UDP socket, in blocking mode with timeouts. A socket handed in in
@@ -20,8 +21,12 @@ impl Socket {
     /// there is no such option.
     pub(crate) const SHARDS: bool = false;
 
-    /// Takes over a bound socket. Stamps are not to be had portably.
+    /// Not to be had portably.
+    pub(crate) const STAMPS: bool = false;
+
+    /// Takes over a bound socket.
     pub(crate) fn new(inner: UdpSocket, _options: TakeOver) -> io::Result<Self> {
+        ignore_lost_peers(&inner);
         inner.set_nonblocking(false)?;
         inner.set_write_timeout(Some(WRITE_TIMEOUT))?;
         let bound = Bound::new(inner)?;
