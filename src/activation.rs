@@ -70,6 +70,7 @@ pub struct ActivatedSocket {
 /// server.serve_forever()?;
 /// # Ok::<(), socketserver::Error>(())
 /// ```
+#[doc(alias("LISTEN_FDS", "sd_listen_fds"))]
 pub fn activated_sockets() -> Result<Vec<ActivatedSocket>, Error> {
     let names = passed(std::process::id(), variable)?;
     if names.is_empty() {

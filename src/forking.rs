@@ -37,6 +37,7 @@ use crate::server::{Builder, Core, Lifetime, Style, server_methods};
 /// # Ok::<(), socketserver::Error>(())
 /// ```
 #[derive(Debug)]
+#[doc(alias("ForkingUDPServer", "ForkingMixIn"))]
 pub struct ForkingStyleUdpServer {
     core: Core,
 }

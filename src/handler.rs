@@ -61,6 +61,7 @@ pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;
 /// let server = ThreadingUdpServer::bind("127.0.0.1:0", || Counter { seen: 0 })?;
 /// # Ok::<(), socketserver::Error>(())
 /// ```
+#[doc(alias("BaseRequestHandler", "DatagramRequestHandler"))]
 pub trait DatagramHandler {
     /// Prepares a new instance. If it fails, so does the datagram at hand, and
     /// the next one gets a new instance.
@@ -113,6 +114,7 @@ pub trait DatagramHandler {
     ///     }
     /// }
     /// ```
+    #[doc(alias("client_address", "packet", "rfile", "finish_request"))]
     fn handle(
         &mut self,
         bytes: &[u8],

@@ -14,7 +14,7 @@
 //! ```
 //!
 //! With state of its own, a handler is a type; with a server in hand, it can be
-//! watched and stopped:
+//! watched, tested and stopped:
 //!
 //! ```
 //! use socketserver::{DatagramHandler, HandlerError, SocketHandle, ThreadingUdpServer};
@@ -52,76 +52,25 @@
 //! # Ok::<(), socketserver::Error>(())
 //! ```
 //!
-//! # Ending it on Ctrl-C
-//! With the `ctrlc` crate, as the examples do; `shutdown` takes a lock, so it
-//! does not belong into a raw signal handler, but into a thread that is told by one.
+//! # How do I …
 //!
-//! ```no_run
-//! use socketserver::ThreadingUdpServer;
+//! | | |
+//! |---|---|
+//! | choose a server? | [`ThreadingUdpServer`]: an instance of the handler lives as long as its worker. [`ForkingStyleUdpServer`]: a fresh one for each datagram |
+//! | share state? | the factory captures an `Arc` and gives each instance a clone: [`DatagramHandler`] |
+//! | answer later? | from another thread or a task, with [`SocketHandle::defer`]: [`guide::awaiting`] |
+//! | push? | with [`SocketHandle::detach`] |
+//! | send all of a reply, or nothing? | piece by piece, with [`SocketHandle::writer`] |
+//! | keep each peer's datagrams in order? | [`Builder::order_per_peer`] |
+//! | set an option? | [`ThreadingUdpServer::builder`] gives a [`Builder`]; searching this page for a name of POSIX or of Python finds the option |
+//! | test a handler? | as above: port 0, [`spawn`](ThreadingUdpServer::spawn), a client, [`stop`](RunningServer::stop) |
+//! | see what goes wrong? | start any logger of the `log` crate, such as `env_logger::init()`; [`Builder::handle_error`] is told each failure, [`Stats`] counts them |
+//! | stop? | [`ServerHandle::shutdown`], from any thread: [on Ctrl-C](guide::serving#ending-it-on-ctrl-c) |
+//! | do something now and then? | [`Builder::service_actions`] |
+//! | face the internet? | [`guide::hostile_network`] |
+//! | take a socket from systemd, hand it on, join a group? | [`guide::sockets`] |
 //!
-//! let server = ThreadingUdpServer::bind_fn("127.0.0.1:8080", |bytes, _addr, socket| {
-//!     Ok(socket.reply(bytes)?)
-//! })?;
-//! let handle = server.handle();
-//! ctrlc::set_handler(move || handle.shutdown())?;
-//! let report = server.serve_forever()?;
-//! println!("{}", report.stats);
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
-//!
-//! # Which server
-//! - [`ThreadingUdpServer`]: a handler instance lives as long as its worker
-//!   thread and may keep what it likes between datagrams. The one to choose.
-//! - [`ForkingStyleUdpServer`]: a fresh instance for each datagram, at most
-//!   [`max_children`](Builder::max_children) at a time.
-//!
-//! Both are set up with the same [`Builder`] and have the same life:
-//!
-//! | | [`shutdown`](ServerHandle::shutdown) | datagrams |
-//! |---|---|---|
-//! | bound | is remembered: serving will return at once | wait in the kernel |
-//! | serving | never blocks, may be called from a handler, any number of times | are handled |
-//! | draining | has no effect | received before: handled and answered. Not yet read from the kernel: dropped with the socket; [`unread_bytes`](ShutdownReport::unread_bytes) tells how much that was |
-//! | closed: `serve_forever` has returned | has no effect | the port is free, also when a handler is still stuck |
-//!
-//! A server is not restartable: bind again.
-//!
-//! # What becomes of a datagram
-//! Every datagram read from the kernel ends in exactly one of `handled`,
-//! `failed`, `panicked`, `refused`, `shed` and `abandoned`, and [`Stats`] counts
-//! them; what the kernel had to drop stands beside them in
-//! [`kernel_drops`](Stats::kernel_drops). Every reply ends as sent, failed for a
-//! reason, or withheld ([`Replies`]).
-//!
-//! Refused before any handler, always: datagrams from port 0, from unspecified,
-//! multicast and broadcast addresses, and from the server's own address. Nobody
-//! sends from there; they are forged or a fault, and answering does harm.
-//! [On a hostile network](#on-a-hostile-network) more can be asked for.
-//!
-//! # Handlers that block
-//! They may. Each occupies one worker; the others go on, and the pool grows up
-//! to its maximum (256 by default, see [`workers`](Builder::workers)). With all
-//! of them blocked, datagrams wait in the kernel's receive buffer, and what does
-//! not fit there is dropped and counted.
-//!
-//! # Panics
-//! A panic in a handler, its factory or a hook is contained, counted and
-//! reported, and never ends the server: under the default `panic = "unwind"`.
-//! With `panic = "abort"` the first one ends the process. What is contained is
-//! still announced by the program's panic hook: `std`'s writes to standard error
-//! each time, however often; replace it where peers can make handlers panic.
-//!
-//! # Platform notes
-//! Linux has the fast path: batches of system calls, exact counts of what the
-//! kernel dropped. Elsewhere everything works with one datagram per call on what
-//! `std` offers; `kernel_drops` and `unread_bytes` are `None` there. On Linux
-//! `--cfg socketserver_portable` builds that form.
-#![doc = include_str!("docs/awaiting.md")]
-#![doc = include_str!("docs/guards.md")]
-#![doc = include_str!("docs/architecture.md")]
-#![doc = include_str!("docs/faults.md")]
-#![doc = include_str!("docs/migration.md")]
-#![doc = include_str!("docs/sockets.md")]
+//! The guides are pages of their own: [`guide`].
 // A library logs, and through crate::logging alone (`clippy.toml`).
 #![deny(
     clippy::disallowed_macros,
@@ -184,6 +133,43 @@ where
     F: Fn(&[u8], SocketAddr, &SocketHandle) -> Result<(), HandlerError> + Send + Sync + 'static,
 {
     ThreadingUdpServer::bind_fn(addr, f)?.serve_forever()
+}
+
+/// Guides: pages of documentation, without code.
+///
+/// | page | what it is about |
+/// |---|---|
+/// | [`serving`](guide::serving) | the life of a server and of a datagram, Ctrl-C, handlers that block or panic |
+/// | [`sockets`](guide::sockets) | sockets from systemd, for a successor, and below port 1024; groups and broadcasts |
+/// | [`hostile_network`](guide::hostile_network) | guards against floods, forged sources, loops, and being an amplifier |
+/// | [`platforms`](guide::platforms) | what only some systems have |
+/// | [`migration`](guide::migration) | a row for every name of Python's `socketserver` |
+/// | [`architecture`](guide::architecture) | how it works, and what is bounded |
+/// | [`faults`](guide::faults) | what can go wrong, what happens then, and the test that shows it |
+pub mod guide {
+    #[allow(unused_imports, reason = "what the pages link to")]
+    use crate::*;
+
+    #[doc = include_str!("docs/serving.md")]
+    pub mod serving {}
+
+    #[doc = include_str!("docs/sockets.md")]
+    pub mod sockets {}
+
+    #[doc = include_str!("docs/guards.md")]
+    pub mod hostile_network {}
+
+    #[doc = include_str!("docs/platforms.md")]
+    pub mod platforms {}
+
+    #[doc = include_str!("docs/migration.md")]
+    pub mod migration {}
+
+    #[doc = include_str!("docs/architecture.md")]
+    pub mod architecture {}
+
+    #[doc = include_str!("docs/faults.md")]
+    pub mod faults {}
 }
 
 #[cfg(doctest)]

@@ -41,6 +41,7 @@ use crate::sys::{LocalEnd, Meta, max_payload};
 /// # Ok::<(), socketserver::Error>(())
 /// ```
 #[derive(Debug)]
+#[doc(alias = "request")]
 pub struct SocketHandle {
     outbox: Arc<Outbox>,
     current: Cell<Current>,
@@ -138,6 +139,7 @@ impl SocketHandle {
     /// })?;
     /// # Ok::<(), socketserver::Error>(())
     /// ```
+    #[doc(alias("sendto", "sendmsg"))]
     pub fn reply(&self, bytes: &[u8]) -> Result<(), Error> {
         let Current { peer, meta } = self.current.get();
         self.outbox.push(bytes, peer, meta.local)
@@ -160,6 +162,7 @@ impl SocketHandle {
     /// })?;
     /// # Ok::<(), socketserver::Error>(())
     /// ```
+    #[doc(alias = "sendto")]
     pub fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), Error> {
         self.outbox.push(bytes, to, None)
     }
@@ -212,6 +215,7 @@ impl SocketHandle {
     /// })?;
     /// # Ok::<(), socketserver::Error>(())
     /// ```
+    #[doc(alias = "wfile")]
     pub fn writer(&self) -> impl io::Write + '_ {
         Writer { handle: self }
     }
@@ -234,6 +238,7 @@ impl SocketHandle {
     /// })?;
     /// # Ok::<(), socketserver::Error>(())
     /// ```
+    #[doc(alias("IP_PKTINFO", "IPV6_PKTINFO"))]
     pub fn local_addr(&self) -> SocketAddr {
         local_addr(self.outbox.socket(), self.current.get().meta.local)
     }
@@ -257,6 +262,7 @@ impl SocketHandle {
     ///     })?;
     /// # Ok::<(), socketserver::Error>(())
     /// ```
+    #[doc(alias = "MSG_TRUNC")]
     pub fn is_truncated(&self) -> bool {
         self.current.get().meta.truncated
     }

@@ -70,6 +70,7 @@ pub struct Stats {
     /// receive buffer (or, of those above some 70 bytes, for a bad checksum;
     /// shorter ones are looked at before they belong to a socket); `None` where
     /// it does not tell.
+    #[doc(alias("SO_MEMINFO", "SO_RXQ_OVFL"))]
     pub kernel_drops: Option<u64>,
     /// The socket's receive buffer.
     pub receive_buffer: ReceiveBuffer,

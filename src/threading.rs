@@ -30,6 +30,7 @@ use crate::server::{Builder, Core, Lifetime, Style, server_methods};
 /// # Ok::<(), socketserver::Error>(())
 /// ```
 #[derive(Debug)]
+#[doc(alias("ThreadingUDPServer", "ThreadingMixIn", "UDPServer", "BaseServer"))]
 pub struct ThreadingUdpServer {
     core: Core,
 }
@@ -70,6 +71,7 @@ impl Builder<ThreadingUdpServer> {
     /// let exactly_four = ThreadingUdpServer::builder().workers(4);
     /// let elastic = ThreadingUdpServer::builder().workers(2..=1_000);
     /// ```
+    #[doc(alias("process_request", "process_request_thread"))]
     pub fn workers(mut self, workers: impl Into<Workers>) -> Self {
         self.set_workers(workers.into().0);
         self

@@ -39,6 +39,19 @@ pub(crate) trait Style: Sized {
 ///
 /// What makes no sense is refused there, by an [`Error::Config`] that names the option.
 ///
+/// What most servers set, if anything:
+///
+/// | option | default |
+/// |---|---|
+/// | `workers(n)`, or `workers(min..=max)`; in forking style `max_children(n)` | up to 256; 40 |
+/// | [`max_packet_size`](Self::max_packet_size) | 65,535 bytes |
+/// | [`receive_buffer`](Self::receive_buffer) | 4 MiB |
+/// | [`order_per_peer`](Self::order_per_peer) | off |
+/// | [`handle_error`](Self::handle_error), [`service_actions`](Self::service_actions) | a line in the log; nothing |
+/// | [`drain_timeout`](Self::drain_timeout) | 10 s |
+/// | [`only_v6`](Self::only_v6) | the system's |
+/// | [guards](crate::guide::hostile_network) | off |
+///
 /// # Examples
 /// ```
 /// use socketserver::ThreadingUdpServer;
@@ -113,6 +126,7 @@ impl<S: Style> Builder<S> {
     /// # use socketserver::ThreadingUdpServer;
     /// let builder = ThreadingUdpServer::builder().receive_buffer(16 << 20);
     /// ```
+    #[doc(alias("SO_RCVBUF", "request_queue_size"))]
     pub fn receive_buffer(mut self, bytes: usize) -> Self {
         self.settings.receive_buffer = Some(bytes);
         self
@@ -132,6 +146,7 @@ impl<S: Style> Builder<S> {
     /// # use socketserver::ThreadingUdpServer;
     /// let builder = ThreadingUdpServer::builder().send_buffer(1 << 20);
     /// ```
+    #[doc(alias = "SO_SNDBUF")]
     pub fn send_buffer(mut self, bytes: usize) -> Self {
         self.settings.send_buffer = Some(bytes);
         self
@@ -145,6 +160,7 @@ impl<S: Style> Builder<S> {
     /// # use socketserver::ThreadingUdpServer;
     /// let builder = ThreadingUdpServer::builder().allow_reuse_address(true);
     /// ```
+    #[doc(alias = "SO_REUSEADDR")]
     pub fn allow_reuse_address(mut self, allow: bool) -> Self {
         self.settings.reuse_address = allow;
         self
@@ -159,6 +175,7 @@ impl<S: Style> Builder<S> {
     /// # use socketserver::ThreadingUdpServer;
     /// let builder = ThreadingUdpServer::builder().allow_reuse_port(true);
     /// ```
+    #[doc(alias = "SO_REUSEPORT")]
     pub fn allow_reuse_port(mut self, allow: bool) -> Self {
         self.settings.reuse_port = allow;
         self
@@ -173,6 +190,7 @@ impl<S: Style> Builder<S> {
     /// # use socketserver::ThreadingUdpServer;
     /// let builder = ThreadingUdpServer::builder().only_v6(false);
     /// ```
+    #[doc(alias("IPV6_V6ONLY", "address_family"))]
     pub fn only_v6(mut self, only: bool) -> Self {
         self.settings.only_v6 = Some(only);
         self
@@ -200,6 +218,7 @@ impl<S: Style> Builder<S> {
     /// # use socketserver::ThreadingUdpServer;
     /// let builder = ThreadingUdpServer::builder().drain_timeout(std::time::Duration::from_secs(1));
     /// ```
+    #[doc(alias = "daemon_threads")]
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.settings.drain_timeout = timeout;
         self
@@ -225,6 +244,7 @@ impl<S: Style> Builder<S> {
     /// # use socketserver::ThreadingUdpServer;
     /// let builder = ThreadingUdpServer::builder().thread_name("echo");
     /// ```
+    #[doc(alias = "pthread_setname_np")]
     pub fn thread_name(mut self, name: impl Into<String>) -> Self {
         self.settings.thread_name = name.into();
         self
@@ -237,6 +257,7 @@ impl<S: Style> Builder<S> {
     /// # use socketserver::ThreadingUdpServer;
     /// let builder = ThreadingUdpServer::builder().stack_size(256 << 10);
     /// ```
+    #[doc(alias = "pthread_attr_setstacksize")]
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.settings.stack_size = Some(bytes);
         self
@@ -320,6 +341,7 @@ impl<S: Style> Builder<S> {
     /// })?;
     /// # Ok::<(), socketserver::Error>(())
     /// ```
+    #[doc(alias("RequestHandlerClass", "server_bind", "server_activate"))]
     pub fn bind<A, H, F>(self, addr: A, factory: F) -> Result<S, Error>
     where
         A: ToSocketAddrs,
@@ -376,6 +398,7 @@ impl<S: Style> Builder<S> {
     /// })?;
     /// # Ok::<(), socketserver::Error>(())
     /// ```
+    #[doc(alias = "bind_and_activate")]
     pub fn from_socket<H, F>(self, socket: UdpSocket, factory: F) -> Result<S, Error>
     where
         H: DatagramHandler + 'static,

@@ -31,6 +31,7 @@ macro_rules! server_methods {
             #[doc = concat!("let server = ", stringify!($server), "::bind(\"127.0.0.1:0\", || Echo)?;")]
             /// # Ok::<(), socketserver::Error>(())
             /// ```
+            #[doc(alias("RequestHandlerClass", "server_bind"))]
             pub fn bind<A, H, F>(addr: A, factory: F) -> Result<Self, crate::Error>
             where
                 A: std::net::ToSocketAddrs,
@@ -105,6 +106,7 @@ macro_rules! server_methods {
             /// })?;
             /// # Ok::<(), socketserver::Error>(())
             /// ```
+            #[doc(alias("bind_and_activate", "fileno"))]
             pub fn from_socket<H, F>(
                 socket: std::net::UdpSocket,
                 factory: F,
@@ -126,6 +128,7 @@ macro_rules! server_methods {
             /// assert_ne!(server.local_addr().port(), 0);
             /// # Ok::<(), socketserver::Error>(())
             /// ```
+            #[doc(alias("server_address", "getsockname"))]
             pub fn local_addr(&self) -> std::net::SocketAddr {
                 self.core.local_addr()
             }
@@ -208,6 +211,7 @@ macro_rules! server_methods {
             /// assert!(!server.handle_request(Some(Duration::from_millis(1)))?);
             /// # Ok::<(), socketserver::Error>(())
             /// ```
+            #[doc(alias = "timeout")]
             pub fn handle_request(
                 &mut self,
                 timeout: Option<std::time::Duration>,

@@ -51,6 +51,7 @@ impl ServerHandle {
     /// assert_eq!(report.stats.received, 0);
     /// # Ok::<(), socketserver::Error>(())
     /// ```
+    #[doc(alias = "server_close")]
     pub fn shutdown(&self) {
         self.engine.stop();
     }
@@ -79,6 +80,7 @@ impl ServerHandle {
     /// assert_ne!(server.handle().local_addr().port(), 0);
     /// # Ok::<(), socketserver::Error>(())
     /// ```
+    #[doc(alias("server_address", "getsockname"))]
     pub fn local_addr(&self) -> SocketAddr {
         self.engine.socket().local_addr()
     }
@@ -93,6 +95,7 @@ impl ServerHandle {
     /// assert_eq!(server.handle().active_children(), 0);
     /// # Ok::<(), socketserver::Error>(())
     /// ```
+    #[doc(alias("collect_children", "_threads"))]
     pub fn active_children(&self) -> usize {
         self.engine.busy_workers()
     }
@@ -115,6 +118,7 @@ impl ServerHandle {
     /// server.leave_multicast([239, 255, 70, 85].into(), here)?;
     /// # Ok::<(), socketserver::Error>(())
     /// ```
+    #[doc(alias("IP_ADD_MEMBERSHIP", "IPV6_JOIN_GROUP"))]
     pub fn join_multicast(&self, group: IpAddr, interface: Interface) -> Result<(), Error> {
         let socket = self.engine.socket().borrow_first().ok_or(Error::Closed)?;
         multicast::join(&socket, group, &interface)
@@ -128,6 +132,7 @@ impl ServerHandle {
     ///
     /// # Examples
     /// As for [`join_multicast`](Self::join_multicast).
+    #[doc(alias("IP_DROP_MEMBERSHIP", "IPV6_LEAVE_GROUP", "IPV6_DROP_MEMBERSHIP"))]
     pub fn leave_multicast(&self, group: IpAddr, interface: Interface) -> Result<(), Error> {
         let socket = self.engine.socket().borrow_first().ok_or(Error::Closed)?;
         multicast::leave(&socket, group, &interface)
@@ -159,6 +164,7 @@ pub struct ShutdownReport {
     /// Memory that datagrams not yet read held in the kernel when the socket
     /// was closed, in bytes, the kernel's overhead included (some 830 bytes for
     /// a small datagram on Linux). They are gone. `None` where that is not known.
+    #[doc(alias = "FIONREAD")]
     pub unread_bytes: Option<u64>,
 }
 

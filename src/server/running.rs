@@ -28,6 +28,7 @@ use crate::logging::log_error;
 /// ```
 #[derive(Debug)]
 #[must_use = "dropping it shuts the server down"]
+#[doc(alias("__enter__", "__exit__"))]
 pub struct RunningServer {
     handle: ServerHandle,
     serving: Option<Serving>,
@@ -82,6 +83,7 @@ impl RunningServer {
     /// let report = server.stop()?;
     /// # Ok::<(), socketserver::Error>(())
     /// ```
+    #[doc(alias = "server_close")]
     pub fn stop(mut self) -> Result<ShutdownReport, Error> {
         self.handle.shutdown();
         self.wait()

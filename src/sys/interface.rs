@@ -24,6 +24,7 @@ use super::HostAddresses;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
+#[doc(alias = "if_nametoindex")]
 pub enum Interface {
     /// Whichever the system chooses, by its routes. The default.
     #[default]

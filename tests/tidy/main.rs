@@ -1,5 +1,6 @@
 //! What reviewers would otherwise have to look for, as tests.
 
+mod names;
 mod ranks;
 mod source;
 

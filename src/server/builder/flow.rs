@@ -17,6 +17,7 @@ impl<S: Style> Builder<S> {
     /// # use socketserver::ThreadingUdpServer;
     /// let builder = ThreadingUdpServer::builder().batch_size(16);
     /// ```
+    #[doc(alias("recvmmsg", "sendmmsg", "get_request"))]
     pub fn batch_size(mut self, datagrams: usize) -> Self {
         self.settings.batch_size = datagrams;
         self
@@ -44,6 +45,7 @@ impl<S: Style> Builder<S> {
     /// # use socketserver::ThreadingUdpServer;
     /// let builder = ThreadingUdpServer::builder().shards(4);
     /// ```
+    #[doc(alias = "SO_REUSEPORT")]
     pub fn shards(mut self, sockets: usize) -> Self {
         self.settings.shards = sockets;
         self
@@ -83,6 +85,7 @@ impl<S: Style> Builder<S> {
     /// # use socketserver::ThreadingUdpServer;
     /// let builder = ThreadingUdpServer::builder().coalesce_replies(false);
     /// ```
+    #[doc(alias("UDP_SEGMENT", "GSO"))]
     pub fn coalesce_replies(mut self, coalesce: bool) -> Self {
         self.settings.coalesce_replies = coalesce;
         self
@@ -104,6 +107,7 @@ impl<S: Style> Builder<S> {
     /// # use socketserver::ThreadingUdpServer;
     /// let builder = ThreadingUdpServer::builder().coalesce_receives(true);
     /// ```
+    #[doc(alias("UDP_GRO", "GRO"))]
     pub fn coalesce_receives(mut self, coalesce: bool) -> Self {
         self.settings.coalesce_receives = coalesce;
         self
@@ -137,6 +141,7 @@ impl<S: Style> Builder<S> {
     ///
     /// let builder = ThreadingUdpServer::builder().shed_older_than(Duration::from_secs(2));
     /// ```
+    #[doc(alias = "SO_TIMESTAMPNS")]
     pub fn shed_older_than(mut self, age: Duration) -> Self {
         self.settings.shed_older_than = Some(age);
         self

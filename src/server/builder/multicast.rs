@@ -53,6 +53,7 @@ impl<S: Style> Builder<S> {
     /// );
     /// # Ok::<(), socketserver::Error>(())
     /// ```
+    #[doc(alias("IP_ADD_MEMBERSHIP", "IPV6_JOIN_GROUP", "IPV6_ADD_MEMBERSHIP"))]
     pub fn join_multicast(mut self, group: IpAddr, interface: Interface) -> Self {
         self.settings.multicast.groups.push((group, interface));
         self
@@ -67,6 +68,7 @@ impl<S: Style> Builder<S> {
     /// # use socketserver::ThreadingUdpServer;
     /// let builder = ThreadingUdpServer::builder().multicast_ttl(4);
     /// ```
+    #[doc(alias("IP_MULTICAST_TTL", "IPV6_MULTICAST_HOPS"))]
     pub fn multicast_ttl(mut self, ttl: u32) -> Self {
         self.settings.multicast.ttl = Some(ttl);
         self
@@ -85,6 +87,7 @@ impl<S: Style> Builder<S> {
     /// # use socketserver::ThreadingUdpServer;
     /// let builder = ThreadingUdpServer::builder().multicast_loop(false);
     /// ```
+    #[doc(alias("IP_MULTICAST_LOOP", "IPV6_MULTICAST_LOOP"))]
     pub fn multicast_loop(mut self, on: bool) -> Self {
         self.settings.multicast.loopback = Some(on);
         self
@@ -107,6 +110,7 @@ impl<S: Style> Builder<S> {
     ///
     /// let builder = ThreadingUdpServer::builder().multicast_interface(Interface::Name("eth0".to_owned()));
     /// ```
+    #[doc(alias("IP_MULTICAST_IF", "IPV6_MULTICAST_IF"))]
     pub fn multicast_interface(mut self, interface: Interface) -> Self {
         self.settings.multicast.interface = Some(interface);
         self
@@ -122,6 +126,7 @@ impl<S: Style> Builder<S> {
     /// # use socketserver::ThreadingUdpServer;
     /// let builder = ThreadingUdpServer::builder().allow_broadcast(true);
     /// ```
+    #[doc(alias = "SO_BROADCAST")]
     pub fn allow_broadcast(mut self, allow: bool) -> Self {
         self.settings.multicast.broadcast = Some(allow);
         self
