@@ -339,3 +339,20 @@ fn with_only_v6_the_same_port_is_free_for_ipv4() {
     let port = server.local_addr().port();
     UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], port))).expect("free for IPv4");
 }
+
+/// The list in the platform notes.
+#[cfg(not(all(target_os = "linux", not(socketserver_portable))))]
+#[test]
+fn what_only_linux_has_is_refused_by_its_name() {
+    for (builder, option) in [
+        (ThreadingUdpServer::builder().workers(2).shards(2), "shards"),
+        (
+            ThreadingUdpServer::builder().shed_older_than(Duration::from_secs(1)),
+            "shed_older_than",
+        ),
+    ] {
+        let error = builder.bind_fn(ANY_PORT, echo).expect_err("not here");
+        assert!(matches!(error, Error::Config { .. }), "{error}");
+        assert!(error.to_string().starts_with(option), "{error}");
+    }
+}

@@ -14,7 +14,9 @@ use socketserver::{
 
 #[cfg(all(target_os = "linux", not(socketserver_portable)))]
 use crate::support::process;
-use crate::support::{ANY_PORT, Client, TestServer, assert_conserved, echo, keep_log, wait_until};
+use crate::support::{
+    ANY_PORT, Client, Gate, TestServer, assert_conserved, echo, keep_log, wait_until,
+};
 
 /// An error that cannot even be shown.
 #[derive(Debug)]
@@ -47,6 +49,29 @@ fn an_error_that_panics_when_shown_costs_no_worker() {
     let stats = server.stop().stats;
     assert_eq!((stats.failed, stats.handled), (3, 3));
     assert_conserved(&stats);
+}
+
+/// On Windows a receive fails for each reply that found nobody, unless it is told
+/// not to.
+#[test]
+fn clients_that_are_gone_cost_no_receive_error() {
+    const GONE: u64 = 20;
+    let gate = Gate::new();
+    let server = ThreadingUdpServer::builder()
+        .workers(1)
+        .bind_fn(ANY_PORT, gate.holding(b"wait"))
+        .expect("bound");
+    let server = TestServer::spawn(server);
+    let _open = gate.open_on_drop();
+    Client::of(server.local_addr()).send(b"wait");
+    gate.wait_for(1);
+    for _ in 0..GONE {
+        Client::of(server.local_addr()).send(b"gone");
+    }
+    gate.open();
+    assert_eq!(Client::of(server.local_addr()).ask(b"here"), b"here");
+    let stats = server.stop().stats;
+    assert_eq!((stats.handled, stats.receive_errors), (GONE + 2, 0));
 }
 
 /// Panics when it is set up, and again when it is dropped for that.
