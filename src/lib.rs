@@ -140,6 +140,7 @@ where
 /// | page | what it is about |
 /// |---|---|
 /// | [`serving`](guide::serving) | the life of a server and of a datagram, Ctrl-C, handlers that block or panic |
+/// | [`awaiting`](guide::awaiting) | answers that are given later, handlers that await |
 /// | [`sockets`](guide::sockets) | sockets from systemd, for a successor, and below port 1024; groups and broadcasts |
 /// | [`hostile_network`](guide::hostile_network) | guards against floods, forged sources, loops, and being an amplifier |
 /// | [`platforms`](guide::platforms) | what only some systems have |
@@ -152,6 +153,9 @@ pub mod guide {
 
     #[doc = include_str!("docs/serving.md")]
     pub mod serving {}
+
+    #[doc = include_str!("docs/awaiting.md")]
+    pub mod awaiting {}
 
     #[doc = include_str!("docs/sockets.md")]
     pub mod sockets {}

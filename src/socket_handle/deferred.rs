@@ -33,7 +33,7 @@ pub(crate) trait FailureSink: Send + Sync {
 ///
 /// # Examples
 /// A thread answers; the same with `tokio::spawn` is in
-/// [Handlers that await](crate#handlers-that-await).
+/// [Handlers that await](crate::guide::awaiting).
 /// ```
 /// use socketserver::{DeferredAnswer, ThreadingUdpServer};
 ///
