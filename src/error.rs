@@ -120,6 +120,20 @@ pub enum Error {
         /// What the operating system said.
         cause: io::Error,
     },
+    /// The thread for timers could not be started.
+    #[error("cannot start a thread for the timers of {addr}: {}", reason(.cause))]
+    StartTimers {
+        /// The server's address.
+        addr: SocketAddr,
+        /// What the operating system said.
+        cause: io::Error,
+    },
+    /// As many timers as there may be are set and not due yet.
+    #[error("cannot set a timer: {most} are set and not due yet")]
+    TooManyTimers {
+        /// How many there may be.
+        most: usize,
+    },
     /// The socket can no longer be received from.
     #[error("cannot receive on {addr}: {}", reason(.cause))]
     Receive {
@@ -207,6 +221,7 @@ impl Error {
             | Self::StartServer { cause, .. }
             | Self::Serve { cause, .. }
             | Self::StartService { cause, .. }
+            | Self::StartTimers { cause, .. }
             | Self::Receive { cause, .. }
             | Self::Send { cause, .. } => cause.kind(),
             Self::Config { .. }
@@ -214,6 +229,7 @@ impl Error {
             | Self::TooLong { .. }
             | Self::AddressFamily { .. }
             | Self::PortZero { .. } => io::ErrorKind::InvalidInput,
+            Self::TooManyTimers { .. } => io::ErrorKind::ResourceBusy,
             Self::Withheld { .. } => io::ErrorKind::PermissionDenied,
             Self::Busy { .. } => io::ErrorKind::ResourceBusy,
             Self::Settled => io::ErrorKind::AlreadyExists,

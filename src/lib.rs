@@ -59,14 +59,14 @@
 //! | choose a server? | [`ThreadingUdpServer`]: an instance of the handler lives as long as its worker. [`ForkingStyleUdpServer`]: a fresh one for each datagram |
 //! | share state? | the factory captures an `Arc` and gives each instance a clone: [`DatagramHandler`] |
 //! | answer later? | from another thread or a task, with [`SocketHandle::defer`]: [`guide::awaiting`] |
-//! | push? | with [`SocketHandle::detach`] |
+//! | push? | from any thread, with [`ServerHandle::send_to`]; in a handler, [`SocketHandle::server`]: [`guide::push`] |
 //! | send all of a reply, or nothing? | piece by piece, with [`SocketHandle::writer`] |
 //! | keep each peer's datagrams in order? | [`Builder::order_per_peer`] |
 //! | set an option? | [`ThreadingUdpServer::builder`] gives a [`Builder`]; searching this page for a name of POSIX or of Python finds the option |
-//! | test a handler? | as above: port 0, [`spawn`](ThreadingUdpServer::spawn), a client, [`stop`](RunningServer::stop) |
+//! | test a handler? | without sockets: [`testing`], a feature. With them: port 0, [`spawn`](ThreadingUdpServer::spawn), a client, [`stop`](RunningServer::stop) |
 //! | see what goes wrong? | start any logger of the `log` crate, such as `env_logger::init()`; [`Builder::handle_error`] is told each failure, [`Stats`] counts them |
 //! | stop? | [`ServerHandle::shutdown`], from any thread: [on Ctrl-C](guide::serving#ending-it-on-ctrl-c) |
-//! | do something now and then? | [`Builder::service_actions`] |
+//! | do something now and then, or later? | [`Builder::service_actions`], [`ServerHandle::after`] |
 //! | face the internet? | [`guide::hostile_network`] |
 //! | take a socket from systemd, hand it on, join a group? | [`guide::sockets`] |
 //!
@@ -96,16 +96,20 @@ mod socket_handle;
 mod stats;
 #[allow(unsafe_code, reason = "system calls that no safe wrapper has")]
 mod sys;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod threading;
 
 pub use activation::{ActivatedSocket, activated_sockets};
+pub use engine::SentToAll;
 pub use error::Error;
 pub use forking::ForkingStyleUdpServer;
 pub use guard::{AmplificationLimit, RateLimit, ReplyLoops, Token};
 pub use handler::{DatagramHandler, HandlerError};
 pub use poll_once::poll_once;
 pub use server::{
-    Builder, FailureCause, HandlerFailure, OnTruncated, RunningServer, ServerHandle, ShutdownReport,
+    Builder, FailureCause, HandlerFailure, OnTruncated, RunningServer, ServerHandle,
+    ShutdownReport, Timer,
 };
 pub use socket_handle::{DeferredAnswer, DetachedHandle, SocketHandle};
 pub use stats::{ReceiveBuffer, Refusal, Refused, Replies, SendFailures, Shed, Stats};
@@ -141,6 +145,7 @@ where
 /// |---|---|
 /// | [`serving`](guide::serving) | the life of a server and of a datagram, Ctrl-C, handlers that block or panic |
 /// | [`awaiting`](guide::awaiting) | answers that are given later, handlers that await |
+/// | [`push`](guide::push) | sending what nobody asked for; timers |
 /// | [`sockets`](guide::sockets) | sockets from systemd, for a successor, and below port 1024; groups and broadcasts |
 /// | [`hostile_network`](guide::hostile_network) | guards against floods, forged sources, loops, and being an amplifier |
 /// | [`platforms`](guide::platforms) | what only some systems have |
@@ -156,6 +161,9 @@ pub mod guide {
 
     #[doc = include_str!("docs/awaiting.md")]
     pub mod awaiting {}
+
+    #[doc = include_str!("docs/push.md")]
+    pub mod push {}
 
     #[doc = include_str!("docs/sockets.md")]
     pub mod sockets {}

@@ -12,9 +12,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 
-use crate::engine::{Outbox, SharedSocket};
+use crate::engine::{Engine, Outbox, SharedSocket};
 use crate::error::Error;
 use crate::guard::ValidatedPeers;
+use crate::stats::SideCounts;
 use crate::sys::{LocalEnd, Meta, max_payload};
 
 /// The server's socket, in a handler's hands: replies to the datagram at hand
@@ -46,7 +47,7 @@ pub struct SocketHandle {
     outbox: Arc<Outbox>,
     current: Cell<Current>,
     draft: RefCell<Draft>,
-    proofs: Arc<ValidatedPeers>,
+    server: InServer,
     /// The length of the datagram at hand.
     len: Cell<usize>,
     /// Its answer, if that was deferred.
@@ -54,6 +55,14 @@ pub struct SocketHandle {
     sink: Weak<dyn FailureSink>,
     /// Keeps it on its thread.
     _not_send: std::marker::PhantomData<Rc<()>>,
+}
+
+/// What a handler reaches of its server.
+#[derive(Debug)]
+pub(crate) struct InServer {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) counts: Arc<SideCounts>,
+    pub(crate) proofs: Arc<ValidatedPeers>,
 }
 
 /// The datagram at hand.
@@ -73,11 +82,7 @@ struct Draft {
 }
 
 impl SocketHandle {
-    pub(crate) fn new(
-        outbox: Arc<Outbox>,
-        proofs: Arc<ValidatedPeers>,
-        sink: Weak<dyn FailureSink>,
-    ) -> Self {
+    pub(crate) fn new(outbox: Arc<Outbox>, server: InServer, sink: Weak<dyn FailureSink>) -> Self {
         Self {
             outbox,
             current: Cell::new(Current {
@@ -85,12 +90,16 @@ impl SocketHandle {
                 meta: Meta::default(),
             }),
             draft: RefCell::default(),
-            proofs,
+            server,
             len: Cell::new(0),
             deferral: RefCell::default(),
             sink,
             _not_send: std::marker::PhantomData,
         }
+    }
+
+    pub(crate) fn in_server(&self) -> &InServer {
+        &self.server
     }
 
     /// Turns to the next datagram. What was left of a draft is gone.
@@ -289,7 +298,7 @@ impl SocketHandle {
             outbox: Arc::clone(&self.outbox),
             peer,
             local: meta.local,
-            proofs: Arc::downgrade(&self.proofs),
+            proofs: Arc::downgrade(&self.server.proofs),
         }
     }
 }

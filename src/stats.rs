@@ -3,11 +3,13 @@
 mod failures;
 mod live;
 mod refusal;
+mod side_counts;
 mod table;
 
 pub use failures::SendFailures;
 pub(crate) use live::{Fate, Padded, ReplyTally, WorkerTally, bump};
 pub use refusal::{Refusal, Refused};
+pub(crate) use side_counts::SideCounts;
 
 use std::time::Duration;
 
@@ -59,7 +61,7 @@ pub struct Stats {
     /// Datagrams that a [`RateLimit`](crate::RateLimit) on a dry run would have
     /// refused. They were not, and have another fate as well.
     pub would_be_rate_limited: u64,
-    /// Panics in hooks and in `finish`; they cost no datagram its fate.
+    /// Panics in hooks, in timers and in `finish`; they cost no datagram its fate.
     pub hook_panics: u64,
     /// What became of the replies.
     pub replies: Replies,

@@ -235,6 +235,12 @@ impl Answers {
         if is_last {
             self.end_locked(&mut state, stage, Fate::Handled)?;
         }
+        #[cfg(feature = "testing")]
+        if sockets.is_on_bench() {
+            drop(state);
+            self.tally.sent(1, bytes.len() as u64, 1);
+            return sockets.send_without_socket(bytes, to, from);
+        }
         if let Some(queues) = &mut state.queues {
             queues.filling.push(bytes, to, from);
         }

@@ -1,5 +1,6 @@
 //! What is known of a server's life: when it began, why it ended, what was left.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -9,6 +10,8 @@ use crate::stats::Stats;
 #[derive(Debug)]
 pub(super) struct Life {
     pub(super) began: Instant,
+    /// The server was told to stop.
+    pub(super) is_stopping: AtomicBool,
     /// The error that made the engine stop by itself.
     fatal: Mutex<Option<Error>>,
     /// The last snapshot, from when the server was closed.
@@ -19,6 +22,7 @@ impl Life {
     pub(super) fn new() -> Self {
         Self {
             began: Instant::now(),
+            is_stopping: AtomicBool::new(false),
             fatal: Mutex::new(None),
             closing_stats: OnceLock::new(),
         }

@@ -24,6 +24,7 @@
 //! | `meter` | how long handlers compute and wait |
 //! | `outbox` | datagrams on their way out |
 //! | `answers` | what is answered after the handler has returned |
+//! | `unsolicited` | what the server sends of its own accord |
 //! | `shared_socket` | the sockets, until closed |
 //! | `fault` | what a failed receive leads to |
 //! | `mailbox` | where a worker waits for what it is told |
@@ -35,10 +36,14 @@
 //! | `supervisor` | the thread that called `serve_forever`: starts, sleeps, drains, closes |
 //! | `rounds` | its looks: shows the watch what there is, and does what it decides |
 //! | `service` | the thread for the hook that is due from time to time |
+//! | `timers` | the thread for what is due once, after a while |
+//! | `bench` | an engine without sockets and threads, for tests of handlers |
 //! | `life` | when it began, and why it ended |
 
 mod answers;
 mod batch;
+#[cfg(feature = "testing")]
+mod bench;
 mod executor;
 mod fault;
 mod handling;
@@ -60,11 +65,15 @@ mod slot;
 mod solo;
 mod supervisor;
 mod threads;
+mod timers;
+mod unsolicited;
 mod watch;
 mod work;
 mod worker;
 
 pub(crate) use answers::{Answer, Stage};
+#[cfg(feature = "testing")]
+pub(crate) use bench::Recorder;
 pub(crate) use executor::{Executor, ExecutorFactory};
 pub(crate) use outbox::Outbox;
 pub(crate) use protocol::DoorId;
@@ -73,12 +82,14 @@ pub(crate) use shared_socket::{SendGuard, SharedSocket};
 pub(crate) use slot::Progress;
 pub(crate) use solo::{Solo, SoloEnd};
 pub(crate) use supervisor::Closing;
+pub(crate) use timers::TimerKey;
+pub use unsolicited::SentToAll;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::Level;
 
@@ -95,6 +106,8 @@ use life::Life;
 use protocol::{Calls, Protocol, WakeDoors, WorkerId};
 use slot::Slot;
 use threads::Threads;
+use timers::Timers;
+use unsolicited::Unsolicited;
 use work::Work;
 
 /// What the engine has to be told.
@@ -116,6 +129,15 @@ pub(crate) struct EngineConfig {
     pub(crate) receive_buffer_asked: Option<usize>,
 }
 
+/// What the engine is made for.
+struct Shape {
+    /// Sockets.
+    doors: usize,
+    /// Several datagrams may arrive as one.
+    gro: bool,
+    granted_receive_buffer: usize,
+}
+
 /// What the supervisor, the workers and the handles share, by who may touch it.
 pub(crate) struct Engine {
     config: EngineConfig,
@@ -133,6 +155,9 @@ pub(crate) struct Engine {
     /// that were forked before share none.
     alarm: RwLock<Option<Alarm>>,
     life: Life,
+    /// Handles, from any thread.
+    unsolicited: Unsolicited,
+    timers: Arc<Timers>,
     /// Processors to run on.
     cores: usize,
     granted_receive_buffer: usize,
@@ -148,33 +173,60 @@ impl Engine {
         sockets: Vec<Arc<Socket>>,
         executors: Arc<dyn ExecutorFactory>,
     ) -> Self {
-        let doors = sockets.len();
+        let shape = Shape {
+            doors: sockets.len(),
+            gro: sockets.iter().any(|socket| socket.receives_gro()),
+            granted_receive_buffer: sockets[0].granted_receive_buffer(),
+        };
+        let answers = Answers::new(shape.doors, config.max_deferred, config.send);
+        let socket = SharedSocket::new(sockets, answers);
+        Self::assemble(config, shape, socket, Some(executors))
+    }
+
+    fn assemble(
+        config: EngineConfig,
+        shape: Shape,
+        socket: SharedSocket,
+        executors: Option<Arc<dyn ExecutorFactory>>,
+    ) -> Self {
+        let Shape {
+            doors,
+            gro,
+            granted_receive_buffer,
+        } = shape;
         let batches = BatchPool::new(BlockShape {
             slots: config.batch_size,
             max_packet_size: config.max_packet_size,
-            gro: sockets.iter().any(|socket| socket.receives_gro()),
+            gro,
         });
-        let answers = Answers::new(doors, config.max_deferred, config.send);
+        let socket = Arc::new(socket);
         let lanes = (config.ordered).then(|| Lanes::new(config.max_packet_size));
         Self {
             protocol: Mutex::new(Protocol::new(doors, config.min_workers, config.max_workers)),
             work: Work::new(config.max_workers, doors, batches, lanes),
             threads: Threads::new(config.thread_name.clone(), config.stack_size),
-            executors: Mutex::new(Some(executors)),
+            executors: Mutex::new(executors),
             alarm: RwLock::new(None),
             life: Life::new(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
-            granted_receive_buffer: sockets[0].granted_receive_buffer(),
+            granted_receive_buffer,
             receive_errors: LogLimit::new(),
             shortages: LogLimit::new(),
             log: DetachedLog::default(),
-            socket: Arc::new(SharedSocket::new(sockets, answers)),
+            unsolicited: Unsolicited::new(&socket),
+            timers: Arc::new(Timers::new(&config.thread_name)),
+            socket,
             config,
         }
     }
 
     pub(crate) fn socket(&self) -> &Arc<SharedSocket> {
         &self.socket
+    }
+
+    /// Sends of the server's own accord.
+    pub(crate) fn unsolicited(&self) -> &Unsolicited {
+        &self.unsolicited
     }
 
     /// Makes what wakes those who wait at the sockets. A `stop` before is not
@@ -187,6 +239,7 @@ impl Engine {
 
     /// Stops receiving; what was received is still handled. Never blocks.
     pub(crate) fn stop(&self) {
+        self.life.is_stopping.store(true, Relaxed);
         self.transit(|protocol| ((), protocol.stop()));
     }
 
@@ -194,6 +247,7 @@ impl Engine {
     pub(crate) fn discard(&self) {
         self.stop();
         self.socket.answers().close();
+        self.stop_timers(self.drain_deadline());
         self.life.closing_stats.get_or_init(|| self.current_stats());
         self.close_socket();
         drop_executors(self.let_go());
@@ -214,6 +268,7 @@ impl Engine {
     #[must_use = "dropping it is users' code: see `drop_executors`"]
     fn let_go(&self) -> Option<Arc<dyn ExecutorFactory>> {
         self.work.batches.close();
+        self.unsolicited.close();
         for slot in self.work.slots() {
             slot.outbox.close();
         }
@@ -234,6 +289,16 @@ impl Engine {
 
     pub(crate) fn is_stopping(&self) -> bool {
         self.protocol().is_stopping()
+    }
+
+    /// The same at a glance, for who asks often.
+    pub(crate) fn was_told_to_stop(&self) -> bool {
+        self.life.is_stopping.load(Relaxed)
+    }
+
+    /// When what is under way now is given up.
+    fn drain_deadline(&self) -> Instant {
+        Instant::now() + self.config.drain_timeout.min(LONGEST_DRAIN)
     }
 
     /// Workers that are not waiting for anything to do.
@@ -260,6 +325,7 @@ impl Engine {
             slot.tally.add_received(&mut stats);
             slot.outbox.tally().add_to(&mut stats.replies);
         }
+        self.unsolicited.tally().add_to(&mut stats.replies);
         stats.in_flight = stats.received.saturating_sub(stats.settled());
         {
             let protocol = self.protocol();
@@ -426,3 +492,6 @@ const OFTEN: Duration = Duration::from_micros(500);
 /// sleeps otherwise. A timer that comes before the kernel's next tick, every 4 ms
 /// where it has 250 a second, costs three times as much to set.
 const FIRST_LOOK: Duration = Duration::from_millis(4);
+
+/// Longer than any machine runs, and short enough to add to any moment.
+const LONGEST_DRAIN: Duration = Duration::from_secs(100 * 365 * 24 * 3600);

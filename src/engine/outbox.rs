@@ -42,7 +42,7 @@ pub(crate) struct Outbox {
 
 #[derive(Debug)]
 struct Queue {
-    /// Gone once the server is closed.
+    /// Gone once the server is closed; none where nothing is ever queued.
     datagrams: Option<SendQueue>,
     /// Failures that have leave to be logged. The worker's next push or flush
     /// takes them, so there are never more than a queue has entries.
@@ -63,9 +63,17 @@ impl Outbox {
     /// When there is no memory for it.
     pub(crate) fn new(socket: Arc<SharedSocket>, options: SendOptions) -> io::Result<Self> {
         let datagrams = SendQueue::new(socket.local_addr(), options)?;
-        Ok(Self {
+        let mut outbox = Self::without_queue(socket);
+        let queue = outbox.queue.get_mut();
+        queue.unwrap_or_else(PoisonError::into_inner).datagrams = Some(datagrams);
+        Ok(outbox)
+    }
+
+    /// For what is sent at once and never queued.
+    pub(super) fn without_queue(socket: Arc<SharedSocket>) -> Self {
+        Self {
             queue: Mutex::new(Queue {
-                datagrams: Some(datagrams),
+                datagrams: None,
                 failed: Vec::new(),
             }),
             is_eager: AtomicBool::new(false),
@@ -74,7 +82,7 @@ impl Outbox {
             door: AtomicUsize::new(0),
             tally: Padded::default(),
             socket,
-        })
+        }
     }
 
     pub(crate) fn socket(&self) -> &Arc<SharedSocket> {
@@ -124,8 +132,7 @@ impl Outbox {
         // Asked again, under the lock under which `close` takes the queue away.
         let datagrams = queue.datagrams.as_mut();
         let Some(datagrams) = datagrams.filter(|_| !self.socket.is_closed()) else {
-            self.tally.closed(1);
-            return Err(Error::Closed);
+            return self.send_without_socket(bytes, to, from);
         };
         if self.is_direct.load(Relaxed) {
             self.is_direct.store(false, Relaxed);
@@ -241,8 +248,8 @@ impl Outbox {
         patience: Patience,
     ) -> Option<io::Result<()>> {
         let Some(socket) = self.socket.borrow(self.door.load(Relaxed)) else {
-            self.tally.closed(1);
-            return None;
+            let end = self.send_without_socket(bytes, to, from);
+            return end.ok().map(Ok);
         };
         let end = send_one(&socket, bytes, to, from, patience);
         match &end {
@@ -250,6 +257,21 @@ impl Outbox {
             Err(error) => self.tally.failed(error),
         }
         Some(end)
+    }
+
+    /// Sends one datagram where no socket is left: that of a closed server is lost.
+    pub(super) fn send_without_socket(
+        &self,
+        bytes: &[u8],
+        to: SocketAddr,
+        from: Option<LocalEnd>,
+    ) -> Result<(), Error> {
+        let end = self.socket.send_without_socket(bytes, to, from);
+        match &end {
+            Ok(()) => self.tally.sent(1, bytes.len() as u64, 1),
+            Err(_) => self.tally.closed(1),
+        }
+        end
     }
 
     /// Tries to send one datagram past the queue; whether it was sent. Whatever
@@ -357,7 +379,7 @@ impl SendReport for Report<'_> {
     }
 }
 
-fn patient() -> Patience {
+pub(super) fn patient() -> Patience {
     Patience::Until(Instant::now() + SEND_DEADLINE)
 }
 

@@ -9,12 +9,11 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use super::Engine;
 use crate::contain::contain;
 use crate::error::Error;
-use crate::stats::Stats;
 
 /// Something to do from time to time. Does not panic.
 pub(crate) struct Upkeep {
     pub(crate) interval: Duration,
-    pub(crate) action: Box<dyn Fn(&Stats) + Send + Sync>,
+    pub(crate) action: Box<dyn Fn(Arc<Engine>) + Send + Sync>,
 }
 
 /// Runs an [`Upkeep`] on a thread of its own, however long it takes: nobody else
@@ -49,7 +48,7 @@ impl Service {
                 let Some(engine) = server.upgrade() else {
                     break;
                 };
-                (upkeep.action)(&engine.stats());
+                (upkeep.action)(engine);
             }
             // What the hook captured is users' code, too: it ends before the
             // server has ended.

@@ -7,10 +7,12 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, Weak};
 use std::time::Duration;
 
 use super::answers::Answers;
+#[cfg(feature = "testing")]
+use super::bench::Recorder;
 use super::protocol::DoorId;
 use crate::error::Error;
 use crate::logging::{Admitted, LogLimit};
-use crate::sys::{Ready, Socket, Waker, max_payload};
+use crate::sys::{LocalEnd, Ready, Socket, Waker, max_payload};
 
 /// Is asked before each datagram is sent, while no lock is held.
 pub(crate) trait SendGuard: std::fmt::Debug + Send + Sync {
@@ -41,6 +43,9 @@ pub(crate) struct SharedSocket {
     /// handles outlive the server: so it is not kept by this.
     guard: OnceLock<Weak<dyn SendGuard>>,
     answers: Answers,
+    /// Who keeps what is sent, on a test bench: there are no sockets.
+    #[cfg(feature = "testing")]
+    recorder: Option<Arc<Recorder>>,
 }
 
 impl SharedSocket {
@@ -60,7 +65,60 @@ impl SharedSocket {
             send_errors: LogLimit::new(),
             guard: OnceLock::new(),
             answers,
+            #[cfg(feature = "testing")]
+            recorder: None,
         }
+    }
+
+    /// None, for a test bench that reaches peers of both families.
+    #[cfg(feature = "testing")]
+    pub(super) fn on_bench(
+        local_addr: SocketAddr,
+        answers: Answers,
+        recorder: Arc<Recorder>,
+    ) -> Self {
+        Self {
+            lines: RwLock::new(None),
+            closed: AtomicBool::new(false),
+            wakers_of: AtomicU32::new(0),
+            local_addr,
+            reaches_v4: true,
+            send_errors: LogLimit::new(),
+            guard: OnceLock::new(),
+            answers,
+            recorder: Some(recorder),
+        }
+    }
+
+    /// Whether what is sent is kept.
+    #[cfg(feature = "testing")]
+    pub(super) fn is_on_bench(&self) -> bool {
+        self.recorder.is_some()
+    }
+
+    /// What becomes of a datagram where there is no socket: on a test bench it is
+    /// kept.
+    #[cfg(feature = "testing")]
+    pub(super) fn send_without_socket(
+        &self,
+        bytes: &[u8],
+        to: SocketAddr,
+        from: Option<LocalEnd>,
+    ) -> Result<(), Error> {
+        let recorder = self.recorder.as_ref().filter(|_| !self.is_closed());
+        recorder.ok_or(Error::Closed)?.record(bytes, to, from);
+        Ok(())
+    }
+
+    /// What becomes of a datagram where there is no socket: the server is closed.
+    #[cfg(not(feature = "testing"))]
+    pub(super) fn send_without_socket(
+        &self,
+        _: &[u8],
+        _: SocketAddr,
+        _: Option<LocalEnd>,
+    ) -> Result<(), Error> {
+        Err(Error::Closed)
     }
 
     /// Makes the wakers, before anyone waits at a socket. Whoever wakes before

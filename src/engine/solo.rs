@@ -9,6 +9,8 @@ use super::handling::Handling;
 use super::outbox::Outbox;
 use super::protocol::{DoorId, WorkerId};
 use super::slot::Progress;
+#[cfg(feature = "testing")]
+use super::slot::Slot;
 use super::{Engine, Executor};
 use crate::error::Error;
 use crate::logging::log_warn;
@@ -41,6 +43,12 @@ impl Engine {
         self.make_slot(SOLO).map_err(|cause| self.no_start(cause))?;
         let slot = self.slot(SOLO);
         Ok((&slot.outbox, slot.progress()))
+    }
+
+    /// The place of the calling thread, which [`solo_place`](Self::solo_place) made.
+    #[cfg(feature = "testing")]
+    pub(super) fn solo_slot(&self) -> &Slot {
+        self.slot(SOLO)
     }
 
     fn no_start(&self, cause: io::Error) -> Error {

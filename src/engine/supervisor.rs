@@ -140,9 +140,7 @@ impl Engine {
     /// Whoever is still at a door is woken again and again: nothing depends on one
     /// wake-up.
     fn drain(self: &Arc<Self>, watch: &mut Watch, panic: &mut Option<String>) -> Instant {
-        let now = Instant::now();
-        let timeout = self.config.drain_timeout.min(LONGEST_DRAIN);
-        let deadline = now.checked_add(timeout).unwrap_or(now);
+        let deadline = self.drain_deadline();
         while !self.protocol().is_drained() || !self.socket.answers().are_idle() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -166,6 +164,7 @@ impl Engine {
     /// Sends everyone home and closes the socket. What is still in a handler is
     /// abandoned: its thread ends when the handler returns.
     fn close(&self, deadline: Instant) -> Closing {
+        self.stop_timers(deadline);
         let (parked, jobs) = self.protocol().close();
         for worker in parked {
             self.slot(worker).deliver(Command::Leave);
@@ -266,9 +265,6 @@ impl Engine {
 /// How long the supervisor waits when all workers there may be have long been in
 /// their handlers: all it does then is to warn.
 const LONG_REST: Duration = Duration::from_millis(250);
-
-/// Longer than any machine runs, and short enough to add to any moment.
-const LONGEST_DRAIN: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// For threads that have been told to leave.
 const DEPARTURE_GRACE: Duration = Duration::from_millis(100);

@@ -18,12 +18,12 @@ use std::time::Duration;
 
 use super::core::{Core, SocketSource};
 use super::dispatch::Lifetime;
+use super::handle::ServerHandle;
 use super::hooks::{HandlerFailure, Hooks};
 use super::settings::{OnTruncated, Settings, at_most};
 use crate::error::Error;
 use crate::handler::{DatagramHandler, Factory, HandlerError, boxed, shared};
 use crate::socket_handle::SocketHandle;
-use crate::stats::Stats;
 
 /// What tells one server from the other. Only the two servers of this crate have a style.
 pub(crate) trait Style: Sized {
@@ -293,7 +293,7 @@ impl<S: Style> Builder<S> {
     }
 
     /// Is called every [`poll_interval`](Self::poll_interval) while serving, with
-    /// the stats of that moment, on a thread of its own: it delays nobody. What it
+    /// the server's handle, on a thread of its own: it delays nobody. What it
     /// misses by taking longer is left out. A shutdown waits for it to return, at
     /// most for [`drain_timeout`](Self::drain_timeout), and leaves it behind then.
     /// Defaults to nothing; then there is no such thread, and an idle server never
@@ -303,9 +303,10 @@ impl<S: Style> Builder<S> {
     /// # Examples
     /// ```
     /// # use socketserver::ThreadingUdpServer;
-    /// let builder = ThreadingUdpServer::builder().service_actions(|stats| println!("{} received", stats.received));
+    /// let builder = ThreadingUdpServer::builder()
+    ///     .service_actions(|server| println!("{} received", server.stats().received));
     /// ```
-    pub fn service_actions(mut self, hook: impl Fn(&Stats) + Send + Sync + 'static) -> Self {
+    pub fn service_actions(mut self, hook: impl Fn(&ServerHandle) + Send + Sync + 'static) -> Self {
         self.hooks.service_actions = Some(Arc::new(hook));
         self
     }

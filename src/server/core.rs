@@ -10,12 +10,12 @@ use super::handle::{ServerHandle, ShutdownReport};
 use super::hooks::Hooks;
 use super::kept;
 use super::settings::{DEFAULT_SEND_BUFFER, Settings};
-use super::side_counts::SideCounts;
 use crate::engine::{Engine, EngineConfig, Solo, SoloEnd, Upkeep};
 use crate::error::Error;
-use crate::guard::Keys;
+use crate::guard::{Keys, ValidatedPeers};
 use crate::handler::Factory;
 use crate::logging::{LogLimit, log_debug, log_warn};
+use crate::stats::SideCounts;
 use crate::sys::{self, Socket};
 
 /// A bound server. Both public servers are one of these with a style.
@@ -26,6 +26,7 @@ pub(crate) struct Core {
     engine: Arc<Engine>,
     hooks: Arc<Hooks>,
     counts: Arc<SideCounts>,
+    proofs: Weak<ValidatedPeers>,
     poll_interval: Duration,
     dispatchers: Weak<Dispatchers>,
     /// What `handle_request` receives with.
@@ -97,19 +98,28 @@ impl Core {
             max_deferred: settings.max_deferred,
             receive_buffer_asked: asked,
         };
-        let dispatchers = Arc::new(Dispatchers(Arc::new(dispatch)));
-        let engine = Engine::new(config, sockets, Arc::clone(&dispatchers) as _);
+        let mut dispatchers = Weak::new();
+        let engine = Arc::new_cyclic(|engine| {
+            let made = Arc::new(Dispatchers {
+                dispatch: Arc::new(dispatch),
+                engine: Weak::clone(engine),
+            });
+            dispatchers = Arc::downgrade(&made);
+            Engine::new(config, sockets, made)
+        });
+        let proofs = Arc::downgrade(guards.validated());
         if guards.watch_sends() {
             let guards = Arc::downgrade(&guards);
             engine.socket().guard_sends(guards);
         }
         Ok(Self {
             socket: Some(socket),
-            engine: Arc::new(engine),
+            engine,
             hooks,
             counts,
+            proofs,
             poll_interval: settings.poll_interval,
-            dispatchers: Arc::downgrade(&dispatchers),
+            dispatchers,
             solo: Solo::default(),
             key: kept::Key::default(),
         })
@@ -120,7 +130,11 @@ impl Core {
     }
 
     pub(crate) fn handle(&self) -> ServerHandle {
-        ServerHandle::new(Arc::clone(&self.engine), Arc::clone(&self.counts))
+        ServerHandle::new(
+            Arc::clone(&self.engine),
+            Arc::clone(&self.counts),
+            Weak::clone(&self.proofs),
+        )
     }
 
     /// Ends the handler instance that `handle_request` keeps on this thread.
@@ -174,12 +188,12 @@ impl Core {
     fn upkeep(&self) -> Option<Upkeep> {
         let hook = Arc::clone(self.hooks.service_actions.as_ref()?);
         let counts = Arc::clone(&self.counts);
+        let proofs = Weak::clone(&self.proofs);
         Some(Upkeep {
             interval: self.poll_interval,
-            action: Box::new(move |stats| {
-                let mut stats = *stats;
-                counts.complete(&mut stats);
-                counts.contain("service_actions", || hook(&stats));
+            action: Box::new(move |engine| {
+                let server = ServerHandle::new(engine, Arc::clone(&counts), Weak::clone(&proofs));
+                counts.contain("service_actions", || hook(&server));
             }),
         })
     }

@@ -1,18 +1,17 @@
 //! One datagram from the engine to its fate: admission, handler.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::admission::{Admission, NotAdmitted};
 use super::hooks::{FailureCause, HandlerFailure, Hooks};
 use super::kept;
-use super::side_counts::SideCounts;
 use crate::contain::contain;
-use crate::engine::{Executor, ExecutorFactory, Outbox, Progress, SharedSocket};
+use crate::engine::{Engine, Executor, ExecutorFactory, Outbox, Progress, SharedSocket};
 use crate::handler::{DatagramHandler, Factory, HandlerError};
 use crate::logging::{LogLimit, log_error, log_warn};
-use crate::socket_handle::{FailureSink, SocketHandle};
-use crate::stats::{Fate, Padded};
+use crate::socket_handle::{FailureSink, InServer, SocketHandle};
+use crate::stats::{Fate, Padded, SideCounts};
 use crate::sys::Datagram;
 
 /// How long a handler instance lives.
@@ -36,7 +35,11 @@ pub(crate) struct Dispatch {
 }
 
 /// The engine's view of [`Dispatch`].
-pub(crate) struct Dispatchers(pub(crate) Arc<Dispatch>);
+pub(crate) struct Dispatchers {
+    pub(crate) dispatch: Arc<Dispatch>,
+    /// Has this, and lives at least as long as any worker.
+    pub(crate) engine: Weak<Engine>,
+}
 
 impl ExecutorFactory for Dispatchers {
     fn executor(
@@ -49,7 +52,7 @@ impl ExecutorFactory for Dispatchers {
 
     /// A socket that is handed over has the buffer that was asked for.
     fn leave(&self, sockets: &SharedSocket) {
-        self.0.admission.lift_queue_limit(sockets);
+        self.dispatch.admission.lift_queue_limit(sockets);
     }
 }
 
@@ -59,13 +62,19 @@ impl Dispatchers {
         outbox: &Arc<Outbox>,
         progress: &Arc<Padded<Progress>>,
     ) -> Dispatcher {
+        let engine = self.engine.upgrade();
+        let server = InServer {
+            engine: engine.expect("whoever asks for a dispatcher holds the engine"),
+            counts: Arc::clone(&self.dispatch.counts),
+            proofs: Arc::clone(self.dispatch.admission.guards.validated()),
+        };
         Dispatcher {
             handle: SocketHandle::new(
                 Arc::clone(outbox),
-                Arc::clone(self.0.admission.guards.validated()),
-                Arc::downgrade(&self.0) as _,
+                server,
+                Arc::downgrade(&self.dispatch) as _,
             ),
-            dispatch: Arc::clone(&self.0),
+            dispatch: Arc::clone(&self.dispatch),
             sockets: Arc::clone(outbox.socket()),
             progress: Arc::clone(progress),
             instance: None,

@@ -1,16 +1,32 @@
 //! What is left to hold while a server serves, and what it leaves behind.
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | `in_handler` | the handle of the server that a handler serves for |
+//! | `sends` | what the server sends of its own accord |
+//! | `timers` | what is due once, after a while |
+
+mod in_handler;
+mod sends;
+mod timers;
+
+pub use timers::Timer;
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::multicast;
-use super::side_counts::SideCounts;
 use crate::engine::{Closing, Engine};
 use crate::error::Error;
-use crate::stats::Stats;
+use crate::guard::ValidatedPeers;
+use crate::stats::{SideCounts, Stats};
 use crate::sys::Interface;
 
-/// Watches and stops a server from any thread, also from its own handlers.
+/// Watches and stops a server from any thread, sends from its port, sets timers.
+///
+/// There is one from `bind` on: [`handle`](crate::ThreadingUdpServer::handle) of
+/// either server, and [`SocketHandle::server`](crate::SocketHandle::server) in a
+/// handler.
 ///
 /// All clones are about the same server. A handle keeps neither the server
 /// alive nor its port: once that is closed, the last stats remain.
@@ -29,11 +45,21 @@ use crate::sys::Interface;
 pub struct ServerHandle {
     engine: Arc<Engine>,
     counts: Arc<SideCounts>,
+    /// Gone with the server: it may have a lot of memory.
+    proofs: Weak<ValidatedPeers>,
 }
 
 impl ServerHandle {
-    pub(super) fn new(engine: Arc<Engine>, counts: Arc<SideCounts>) -> Self {
-        Self { engine, counts }
+    pub(super) fn new(
+        engine: Arc<Engine>,
+        counts: Arc<SideCounts>,
+        proofs: Weak<ValidatedPeers>,
+    ) -> Self {
+        Self {
+            engine,
+            counts,
+            proofs,
+        }
     }
 
     /// Tells the server to stop: nothing more is received, what was received is
@@ -54,6 +80,29 @@ impl ServerHandle {
     #[doc(alias = "server_close")]
     pub fn shutdown(&self) {
         self.engine.stop();
+    }
+
+    /// Whether the server was told to stop, by anyone or by an error of its socket;
+    /// stays true once it is closed. For handlers that live long: who looks at it
+    /// now and then is not left behind at the end of `drain_timeout`.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// # use std::time::Duration;
+    /// let server = ThreadingUdpServer::bind_fn("127.0.0.1:0", |_, _, socket| {
+    ///     let server = socket.server();
+    ///     while !server.is_shutting_down() {
+    ///         socket.reply(b"still here")?;
+    ///         std::thread::sleep(Duration::from_secs(1));
+    ///     }
+    ///     Ok(socket.reply(b"goodbye")?)
+    /// })?;
+    /// assert!(!server.handle().is_shutting_down());
+    /// # Ok::<(), socketserver::Error>(())
+    /// ```
+    pub fn is_shutting_down(&self) -> bool {
+        self.engine.was_told_to_stop()
     }
 
     /// What the server has done so far.

@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::handle::ServerHandle;
 use crate::contain::contain;
 use crate::handler::HandlerError;
 use crate::logging::log_error;
-use crate::stats::Stats;
 
 /// A datagram that was not handled well: what the `handle_error` hook is given.
 ///
@@ -116,7 +116,7 @@ impl std::fmt::Display for HandlerFailure {
 
 pub(crate) type VerifyRequest = Box<dyn Fn(&[u8], SocketAddr) -> bool + Send + Sync>;
 pub(crate) type HandleError = Box<dyn Fn(&HandlerFailure) + Send + Sync>;
-pub(crate) type ServiceActions = Arc<dyn Fn(&Stats) + Send + Sync>;
+pub(crate) type ServiceActions = Arc<dyn Fn(&ServerHandle) + Send + Sync>;
 pub(crate) type HandleTimeout = Box<dyn Fn() + Send + Sync>;
 
 /// The hooks as they were set.

@@ -8,8 +8,8 @@
 use std::cell::RefCell;
 use std::sync::{Arc, Weak};
 
-use super::side_counts::SideCounts;
 use crate::handler::DatagramHandler;
+use crate::stats::SideCounts;
 
 /// A server's name for what threads keep for it.
 #[derive(Debug, Default)]

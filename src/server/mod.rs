@@ -8,7 +8,6 @@
 //! | `hooks` | what users may hook in, contained |
 //! | `admission` | every check of a datagram before its handler |
 //! | `dispatch` | one datagram: admission, handler, fate |
-//! | `side_counts` | what is counted beside the law of conservation |
 //! | `core` | the life of a server: bound, serving, draining, closed |
 //! | `handle` | the handle and the report |
 //! | `running` | a server on a thread of its own |
@@ -25,14 +24,13 @@ mod kept;
 mod multicast;
 mod running;
 mod settings;
-mod side_counts;
 
 pub(crate) use self::core::Core;
 pub use builder::Builder;
 pub(crate) use builder::Style;
 pub(crate) use dispatch::Lifetime;
 pub(crate) use facade::server_methods;
-pub use handle::{ServerHandle, ShutdownReport};
+pub use handle::{ServerHandle, ShutdownReport, Timer};
 pub use hooks::{FailureCause, HandlerFailure};
 pub use running::RunningServer;
 pub use settings::OnTruncated;

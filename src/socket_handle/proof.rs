@@ -28,7 +28,9 @@ impl SocketHandle {
     /// # Ok::<(), socketserver::Error>(())
     /// ```
     pub fn token(&self) -> Token {
-        self.proofs.token(self.current.get().peer, Instant::now())
+        self.server
+            .proofs
+            .token(self.current.get().peer, Instant::now())
     }
 
     /// Whether `bytes` are a token that was made for the sender of the datagram
@@ -50,7 +52,7 @@ impl SocketHandle {
     /// ```
     pub fn validate(&self, bytes: &[u8]) -> bool {
         let peer = self.current.get().peer;
-        self.proofs.validate(peer, bytes, Instant::now())
+        self.server.proofs.validate(peer, bytes, Instant::now())
     }
 
     /// Whether the sender of the datagram at hand has proved its address with
@@ -75,7 +77,7 @@ impl SocketHandle {
     /// ```
     pub fn is_validated(&self) -> bool {
         let peer = self.current.get().peer;
-        self.proofs.is_validated(peer, Instant::now())
+        self.server.proofs.is_validated(peer, Instant::now())
     }
 }
 

@@ -3,8 +3,8 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use fork::{Fork, fork};
@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::Shutdown;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, pipe, read, write};
-use socketserver::{HandlerError, SocketHandle, ThreadingUdpServer};
+use socketserver::{HandlerError, ServerHandle, SocketHandle, ThreadingUdpServer};
 
 use crate::harness::{Case, alone, cases};
 use crate::support::process::waits_of;
@@ -25,6 +25,7 @@ pub(crate) fn cases() -> Vec<Case> {
             several_servers_on_one_socket_count_no_errors,
             a_server_that_is_stopped_leaves_the_others_on_its_socket_nothing_to_handle,
             forked_children_of_a_bound_server_all_end_when_they_are_told,
+            a_forked_child_of_a_bound_server_has_timers_of_its_own,
         }
     }
 }
@@ -125,6 +126,37 @@ fn forked_children_of_a_bound_server_all_end_when_they_are_told() {
         }
         drop(tell);
         assert_all_end(children);
+    }
+}
+
+/// The thread that the parent has for timers is not in the child.
+fn a_forked_child_of_a_bound_server_has_timers_of_its_own() {
+    if !alone("a_forked_child_of_a_bound_server_has_timers_of_its_own") {
+        return;
+    }
+    for sets_its_own in [false, true] {
+        let server = ThreadingUdpServer::bind_fn(ANY_PORT, echo).expect("bound");
+        let handle = server.handle();
+        handle.after(100 * DEADLINE, |_| ()).expect("set");
+        // Forked while it holds a lock, a thread would leave that locked.
+        wait_until("the thread waits", || waits_of("socketserver-ti") > 0);
+        match fork().expect("one more process") {
+            Fork::Parent(id) => assert_all_end(vec![Pid::from_raw(id)]),
+            Fork::Child => {
+                let end = catch_unwind(AssertUnwindSafe(|| {
+                    if sets_its_own {
+                        let (tell, told) = mpsc::channel();
+                        let run = move |_: &ServerHandle| tell.send(()).expect("awaited");
+                        handle.after(Duration::ZERO, run).expect("set");
+                        told.recv_timeout(DEADLINE).expect("it runs in the child");
+                    }
+                    let began = Instant::now();
+                    TestServer::spawn(server).stop();
+                    assert!(began.elapsed() < DEADLINE / 2, "nobody is waited for");
+                }));
+                std::process::exit(i32::from(end.is_err()));
+            }
+        }
     }
 }
 

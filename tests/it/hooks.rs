@@ -18,7 +18,7 @@ for_both_servers! {
     a_panic_in_handle_error_is_contained_and_counted,
     a_panic_in_service_actions_is_contained_and_counted,
     a_panic_in_handle_timeout_is_contained_and_counted,
-    service_actions_is_called_again_and_again_with_the_stats,
+    service_actions_is_called_again_and_again_with_the_handle,
     service_actions_is_called_under_load_as_well,
     a_hung_hook_delays_no_rescue_and_no_shutdown,
     what_a_hook_captured_may_panic_when_it_is_dropped,
@@ -150,12 +150,12 @@ fn a_panic_in_handle_timeout_is_contained_and_counted<S: UdpServer>() {
     assert_eq!(server.handle().stats().hook_panics, 1, "counted");
 }
 
-fn service_actions_is_called_again_and_again_with_the_stats<S: UdpServer>() {
+fn service_actions_is_called_again_and_again_with_the_handle<S: UdpServer>() {
     let (tell, told) = mpsc::channel();
     let server = S::builder()
         .poll_interval(Duration::from_millis(2))
-        .service_actions(move |stats| {
-            let _ = tell.send((thread::current().id(), *stats));
+        .service_actions(move |server| {
+            let _ = tell.send((thread::current().id(), server.stats()));
         })
         .serving(echo);
     Client::of(server.local_addr()).ask(b"count me");

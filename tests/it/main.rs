@@ -12,6 +12,8 @@
 //! | `replies` | what is sent, and what is not |
 //! | `deferred` | answers that are given after the handler has returned |
 //! | `ways` | what holds for all ways to send alike |
+//! | `unsolicited` | what a server sends of its own accord |
+//! | `timers` | what is due once, after a while |
 //! | `datagrams` | what a handler is shown, and what the kernel drops |
 //! | `order` | one peer's datagrams one after another |
 //! | `shards` | several sockets, one server |
@@ -22,6 +24,7 @@
 //! | `privileges` | binding as root, serving as nobody |
 //! | `multicast` | groups and broadcasts |
 //! | `load` | many clients, stuck handlers, floods |
+//! | `bench` | handlers without sockets |
 //! | `pool` | how many workers there are, and what they cost at rest |
 //!
 //! Tests that are generic over [`support::UdpServer`] run for both servers.
@@ -33,6 +36,8 @@
 /// a reply leaves from.
 #[cfg(all(target_os = "linux", not(socketserver_portable)))]
 mod addresses;
+#[cfg(feature = "testing")]
+mod bench;
 mod config;
 mod datagrams;
 mod deferred;
@@ -58,7 +63,9 @@ mod shards;
 mod support;
 #[cfg(target_os = "linux")]
 mod takeover;
+mod timers;
 /// The portable twin receives one datagram at a time.
 #[cfg(all(target_os = "linux", not(socketserver_portable)))]
 mod trains;
+mod unsolicited;
 mod ways;

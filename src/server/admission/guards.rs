@@ -13,8 +13,7 @@ use crate::guard::{
     Access, Credits, Hashed, Keys, LoopBreaker, Networks, Overheard, Prefix, RateLimiter, TableKey,
     Timeline, Timestamp, ValidatedPeers, Verdict, is_responder_port,
 };
-use crate::server::side_counts::SideCounts;
-use crate::stats::Refusal;
+use crate::stats::{Refusal, SideCounts};
 
 /// What stands between a hostile network and the handlers. What was not asked
 /// for costs a branch.

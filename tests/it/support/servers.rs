@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use socketserver::{
     Builder, DatagramHandler, Error, ForkingStyleUdpServer, HandlerError, HandlerFailure,
-    OnTruncated, RunningServer, ServerHandle, ShutdownReport, SocketHandle, Stats,
-    ThreadingUdpServer,
+    OnTruncated, RunningServer, ServerHandle, ShutdownReport, SocketHandle, ThreadingUdpServer,
 };
 
 use super::{ANY_PORT, TestServer};
@@ -67,7 +66,7 @@ pub(crate) trait ServerBuilder: Sized {
         hook: impl Fn(&[u8], SocketAddr) -> bool + Send + Sync + 'static,
     ) -> Self;
     fn handle_error(self, hook: impl Fn(&HandlerFailure) + Send + Sync + 'static) -> Self;
-    fn service_actions(self, hook: impl Fn(&Stats) + Send + Sync + 'static) -> Self;
+    fn service_actions(self, hook: impl Fn(&ServerHandle) + Send + Sync + 'static) -> Self;
     fn handle_timeout(self, hook: impl Fn() + Send + Sync + 'static) -> Self;
     fn bind<H, F>(self, addr: &str, factory: F) -> Result<Self::Server, Error>
     where
@@ -170,7 +169,7 @@ macro_rules! implement_for {
             fn handle_error(self, hook: impl Fn(&HandlerFailure) + Send + Sync + 'static) -> Self {
                 Builder::handle_error(self, hook)
             }
-            fn service_actions(self, hook: impl Fn(&Stats) + Send + Sync + 'static) -> Self {
+            fn service_actions(self, hook: impl Fn(&ServerHandle) + Send + Sync + 'static) -> Self {
                 Builder::service_actions(self, hook)
             }
             fn handle_timeout(self, hook: impl Fn() + Send + Sync + 'static) -> Self {

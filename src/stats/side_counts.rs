@@ -2,11 +2,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::Stats;
 use crate::contain::contain;
 use crate::logging::{LogLimit, log_error};
-use crate::stats::Stats;
 
-/// Panics of hooks and of `finish`, and what a dry run would have refused.
+/// Panics of hooks, timers and `finish`, and what a dry run would have refused.
 #[derive(Debug)]
 pub(crate) struct SideCounts {
     hook_panics: AtomicU64,

@@ -1,0 +1,197 @@
+//! What the server sends of its own accord: to anyone, from any thread, also
+//! before anyone has written.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::outbox::{Outbox, patient};
+use super::shared_socket::SharedSocket;
+use crate::error::Error;
+use crate::stats::ReplyTally;
+use crate::sys::{SendOptions, SendQueue, SendReport, same};
+
+/// What became of one datagram to many peers: the result of
+/// [`ServerHandle::send_to_all`](crate::ServerHandle::send_to_all).
+///
+/// # Examples
+/// ```
+/// # use socketserver::{Error, ServerHandle};
+/// # use std::net::SocketAddr;
+/// fn tick(server: &ServerHandle, players: &mut Vec<SocketAddr>) -> Result<(), Error> {
+///     let told = server.send_to_all(b"tick", players.iter())?;
+///     for (player, error) in &told.failures {
+///         eprintln!("{player} leaves the game: {error}");
+///         players.retain(|other| other != player);
+///     }
+///     Ok(())
+/// }
+/// ```
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct SentToAll {
+    /// Peers whose datagram the kernel has accepted.
+    pub sent: usize,
+    /// All other peers, each with the reason: what
+    /// [`ServerHandle::send_to`](crate::ServerHandle::send_to) would have returned.
+    pub failures: Vec<(SocketAddr, Error)>,
+}
+
+/// Sends at once. What is sent to many leaves in batches, by the socket at the
+/// first door.
+///
+/// No user's code runs under the lock. Sends of one thread go out in their order,
+/// as each has left before the call returns.
+#[derive(Debug)]
+pub(crate) struct Unsolicited {
+    /// Counts, and sends what goes to one peer.
+    outbox: Outbox,
+    socket: Arc<SharedSocket>,
+    batch: Mutex<Batch>,
+}
+
+/// Room for a batch; empty whenever the lock is free.
+#[derive(Debug)]
+enum Batch {
+    /// Nothing was sent to many yet.
+    NotMade,
+    Made(Box<SendQueue>),
+    Closed,
+}
+
+impl Unsolicited {
+    pub(super) fn new(socket: &Arc<SharedSocket>) -> Self {
+        Self {
+            outbox: Outbox::without_queue(Arc::clone(socket)),
+            socket: Arc::clone(socket),
+            batch: Mutex::new(Batch::NotMade),
+        }
+    }
+
+    pub(super) fn tally(&self) -> &ReplyTally {
+        self.outbox.tally()
+    }
+
+    /// Sends one datagram, waiting for room in the send buffer if need be.
+    pub(crate) fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), Error> {
+        self.outbox.send_to(bytes, to, None)
+    }
+
+    /// Sends one datagram to each of `peers`, in their order, waiting for room in
+    /// the send buffer if need be.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], and then those that are left get none.
+    pub(crate) fn send_to_all(
+        &self,
+        bytes: &[u8],
+        peers: &mut dyn Iterator<Item = SocketAddr>,
+    ) -> Result<SentToAll, Error> {
+        let mut ends = SentToAll::default();
+        let mut admitted = Vec::new();
+        loop {
+            let mut asked = 0;
+            for to in peers.take(BATCH) {
+                asked += 1;
+                match self.outbox.judge(bytes.len(), to) {
+                    Ok(()) => admitted.push(to),
+                    Err(Error::Closed) => return Err(Error::Closed),
+                    Err(error) => ends.failures.push((to, error)),
+                }
+            }
+            if asked == 0 {
+                return match self.socket.is_closed() {
+                    true => Err(Error::Closed),
+                    false => Ok(ends),
+                };
+            }
+            self.send_batch(bytes, &admitted, &mut ends)?;
+            admitted.clear();
+        }
+    }
+
+    /// The server is closed.
+    pub(super) fn close(&self) {
+        *self.lock() = Batch::Closed;
+    }
+
+    /// Sends to peers that were judged.
+    fn send_batch(
+        &self,
+        bytes: &[u8],
+        peers: &[SocketAddr],
+        ends: &mut SentToAll,
+    ) -> Result<(), Error> {
+        let mut batch = self.lock();
+        let Some(socket) = self.socket.borrow_first() else {
+            drop(batch);
+            for to in peers {
+                self.outbox.send_without_socket(bytes, *to, None)?;
+                ends.sent += 1;
+            }
+            return Ok(());
+        };
+        let mut report = Report {
+            tally: self.tally(),
+            ends,
+        };
+        let queue = match self.room(&mut batch) {
+            Ok(queue) => queue,
+            Err(error) => {
+                for to in peers {
+                    report.failed(bytes.len(), *to, &error);
+                }
+                return Ok(());
+            }
+        };
+        for to in peers {
+            if !queue.has_room(bytes.len()) {
+                queue.flush(&socket, patient(), &mut report);
+            }
+            queue.push(bytes, *to, None);
+        }
+        queue.flush(&socket, patient(), &mut report);
+        Ok(())
+    }
+
+    /// Room for a batch; an error where there is no memory for it.
+    fn room<'a>(&self, batch: &'a mut Batch) -> io::Result<&'a mut SendQueue> {
+        if let Batch::NotMade = batch {
+            // To one peer each there is nothing to coalesce.
+            let options = SendOptions { coalesce: false };
+            let queue = SendQueue::new(self.socket.local_addr(), options)?;
+            *batch = Batch::Made(Box::new(queue));
+        }
+        match batch {
+            Batch::Made(queue) => Ok(queue),
+            Batch::NotMade | Batch::Closed => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Batch> {
+        self.batch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Counts how datagrams end, and tells the caller.
+struct Report<'a> {
+    tally: &'a ReplyTally,
+    ends: &'a mut SentToAll,
+}
+
+impl SendReport for Report<'_> {
+    fn called(&mut self, sent: u64, bytes: u64) {
+        self.tally.sent(sent, bytes, 1);
+        self.ends.sent += sent as usize;
+    }
+
+    fn failed(&mut self, len: usize, to: SocketAddr, error: &io::Error) {
+        self.tally.failed(error);
+        let cause = same(error);
+        let failure = Error::Send { len, to, cause };
+        self.ends.failures.push((to, failure));
+    }
+}
+
+/// Peers that are judged before the lock is taken: as many as a queue has room for.
+const BATCH: usize = 64;
