@@ -63,7 +63,7 @@
 //! | send all of a reply, or nothing? | piece by piece, with [`SocketHandle::writer`] |
 //! | keep each peer's datagrams in order? | [`Builder::order_per_peer`] |
 //! | set an option? | [`ThreadingUdpServer::builder`] gives a [`Builder`]; searching this page for a name of POSIX or of Python finds the option |
-//! | test a handler? | without sockets: [`testing`], a feature. With them: port 0, [`spawn`](ThreadingUdpServer::spawn), a client, [`stop`](RunningServer::stop) |
+//! | test a handler? | without sockets, with the feature `testing`. With them: port 0, [`spawn`](ThreadingUdpServer::spawn), a client, [`stop`](RunningServer::stop) |
 //! | see what goes wrong? | start any logger of the `log` crate, such as `env_logger::init()`; [`Builder::handle_error`] is told each failure, [`Stats`] counts them |
 //! | stop? | [`ServerHandle::shutdown`], from any thread: [on Ctrl-C](guide::serving#ending-it-on-ctrl-c) |
 //! | do something now and then, or later? | [`Builder::service_actions`], [`ServerHandle::after`] |

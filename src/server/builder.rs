@@ -118,7 +118,7 @@ impl<S: Style> Builder<S> {
 
     /// The receive buffer to ask the kernel for, in bytes (`SO_RCVBUF`): the
     /// queue of datagrams that no worker has got to yet. What was granted is in
-    /// [`Stats::receive_buffer`]; less than asked is logged at `warn`. Defaults
+    /// [`Stats::receive_buffer`](crate::Stats::receive_buffer); less than asked is logged at `warn`. Defaults
     /// to 4 MiB; a socket that is handed in keeps its own unless this is set.
     ///
     /// # Examples
