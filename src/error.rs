@@ -178,6 +178,13 @@ pub enum Error {
         /// Where it should have gone.
         to: SocketAddr,
     },
+    /// Nobody can be reached at an unspecified address, `0.0.0.0` or `::`. Linux
+    /// would send to this host itself.
+    #[error("cannot send to {to}: the unspecified address is nobody's")]
+    UnspecifiedAddress {
+        /// Where it should have gone.
+        to: SocketAddr,
+    },
     /// The [`AmplificationLimit`](crate::AmplificationLimit) forbids it: the
     /// address has not proved itself, and too little has come from there.
     #[error("cannot send {len} bytes to {to}: too much for an address that is not validated")]
@@ -228,10 +235,10 @@ impl Error {
             | Self::Activation { .. }
             | Self::TooLong { .. }
             | Self::AddressFamily { .. }
-            | Self::PortZero { .. } => io::ErrorKind::InvalidInput,
-            Self::TooManyTimers { .. } => io::ErrorKind::ResourceBusy,
+            | Self::PortZero { .. }
+            | Self::UnspecifiedAddress { .. } => io::ErrorKind::InvalidInput,
             Self::Withheld { .. } => io::ErrorKind::PermissionDenied,
-            Self::Busy { .. } => io::ErrorKind::ResourceBusy,
+            Self::Busy { .. } | Self::TooManyTimers { .. } => io::ErrorKind::ResourceBusy,
             Self::Settled => io::ErrorKind::AlreadyExists,
             Self::Closed => io::ErrorKind::NotConnected,
         }

@@ -6,6 +6,7 @@ mod proof;
 pub use deferred::DeferredAnswer;
 pub(crate) use deferred::{Deferral, FailureSink};
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -63,6 +64,8 @@ pub(crate) struct InServer {
     pub(crate) engine: Arc<Engine>,
     pub(crate) counts: Arc<SideCounts>,
     pub(crate) proofs: Arc<ValidatedPeers>,
+    /// What only the server knows by its type; gone with it.
+    pub(crate) guards: Weak<dyn Any + Send + Sync>,
 }
 
 /// The datagram at hand.
@@ -135,7 +138,8 @@ impl SocketHandle {
     ///
     /// # Errors
     /// What can be known at once: [`Error::TooLong`] above 65,507 bytes for IPv4
-    /// and 65,527 for IPv6, [`Error::Closed`]. What fails later is counted by
+    /// and 65,527 for IPv6, [`Error::PortZero`] and [`Error::UnspecifiedAddress`] where
+    /// nobody can be reached, [`Error::Closed`]. What fails later is counted by
     /// reason in [`Stats::replies`](crate::Stats::replies) and logged at `warn`, at a limited rate;
     /// so is what an [`AmplificationLimit`](crate::AmplificationLimit) withholds.
     ///
@@ -158,7 +162,7 @@ impl SocketHandle {
     /// server bound to a wildcard it leaves from the address that the route gives it.
     ///
     /// # Errors
-    /// As `reply`, and [`Error::AddressFamily`] and [`Error::PortZero`].
+    /// As `reply`, and [`Error::AddressFamily`].
     ///
     /// # Examples
     /// ```
@@ -410,7 +414,7 @@ impl DetachedHandle {
     ///
     /// # Errors
     /// [`Error::Closed`] once the server is closed, [`Error::TooLong`],
-    /// [`Error::AddressFamily`], [`Error::PortZero`], [`Error::Withheld`] for
+    /// [`Error::AddressFamily`], [`Error::PortZero`], [`Error::UnspecifiedAddress`], [`Error::Withheld`] for
     /// what an [`AmplificationLimit`](crate::AmplificationLimit) forbids, and
     /// [`Error::Send`] for what the operating system refuses.
     ///

@@ -127,8 +127,9 @@ impl Stats {
 pub struct Shed {
     /// Waited longer than [`shed_older_than`](crate::Builder::shed_older_than).
     pub stale: u64,
-    /// With [`order_per_peer`](crate::Builder::order_per_peer), found no room
-    /// behind what waited for the same peer, or one in the same lane.
+    /// With [`order_per_peer`](crate::Builder::order_per_peer) or
+    /// [`order_by`](crate::Builder::order_by), found no room behind what waited for
+    /// the same peer or key, or one in the same lane.
     pub lane_full: u64,
 }
 

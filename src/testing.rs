@@ -176,6 +176,7 @@ impl<H: DatagramHandler> Bench<H> {
             engine: Arc::clone(&engine),
             counts: Arc::new(SideCounts::new()),
             proofs: Arc::new(proofs),
+            guards: Weak::<()>::new() as _,
         };
         Self {
             handler,

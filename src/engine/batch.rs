@@ -122,6 +122,11 @@ impl OpenBatch<'_> {
         (index < filled).then(|| (index, self.block.datagram(index)))
     }
 
+    /// All its datagrams, whoever handles them.
+    pub(crate) fn datagrams(&self) -> impl Iterator<Item = Datagram<'_>> {
+        (0..self.len()).map(|index| self.block.datagram(index))
+    }
+
     /// Datagram `index`, whoever handles it.
     pub(crate) fn datagram(&self, index: usize) -> Option<Datagram<'_>> {
         let filled = self.claims.filled.load(Relaxed);

@@ -50,7 +50,7 @@ impl Engine {
             batch_size: 1,
             max_packet_size: 65_535,
             max_deferred: 65_536,
-            ordered: false,
+            order: None,
             drain_timeout: Duration::ZERO,
             send: SendOptions { coalesce: false },
             thread_name: "socketserver".to_owned(),

@@ -1,5 +1,6 @@
 //! What the engine calls for each datagram, and that it knows no more of.
 
+use std::hash::RandomState;
 use std::sync::Arc;
 
 use super::{Outbox, Progress, SharedSocket};
@@ -12,6 +13,13 @@ pub(crate) trait Executor {
     /// Deals with one datagram.
     fn execute(&mut self, datagram: &Datagram<'_>) -> Fate;
 
+    /// A hash of the key by which a datagram is [ordered](Order::ByKey), or the
+    /// message of a panic. Runs users' code, and no other than what finds the key.
+    fn order_key(&self, datagram: &Datagram<'_>, hasher: &RandomState) -> Result<u64, String>;
+
+    /// Deals with a datagram whose key was not found, for this panic.
+    fn give_up(&mut self, datagram: &Datagram<'_>, panic: String) -> Fate;
+
     /// The worker leaves.
     fn finish(&mut self);
 }
@@ -19,6 +27,14 @@ pub(crate) trait Executor {
 impl<E: Executor> Executor for &mut E {
     fn execute(&mut self, datagram: &Datagram<'_>) -> Fate {
         E::execute(self, datagram)
+    }
+
+    fn order_key(&self, datagram: &Datagram<'_>, hasher: &RandomState) -> Result<u64, String> {
+        E::order_key(self, datagram, hasher)
+    }
+
+    fn give_up(&mut self, datagram: &Datagram<'_>, panic: String) -> Fate {
+        E::give_up(self, datagram, panic)
     }
 
     fn finish(&mut self) {

@@ -86,11 +86,20 @@ impl<'a> Handling<'a> {
 
     /// Deals with one datagram, which gets its fate whatever happens.
     pub(super) fn handle(&mut self, datagram: &Datagram<'_>) {
+        self.settle(|executor| executor.execute(datagram));
+    }
+
+    /// Deals with one over which users' code has panicked before.
+    pub(super) fn give_up(&mut self, datagram: &Datagram<'_>, panic: &str) {
+        self.settle(|executor| executor.give_up(datagram, panic.to_owned()));
+    }
+
+    fn settle(&mut self, deal: impl FnOnce(&mut dyn Executor) -> Fate) {
         self.slot.progress().step();
         let is_direct = self.is_alone || self.pace.is_dispatched();
         self.slot.outbox.set_direct(is_direct);
         let executor = &mut *self.executor;
-        let fate = contain(|| executor.execute(datagram)).unwrap_or(Fate::Panicked);
+        let fate = contain(|| deal(executor)).unwrap_or(Fate::Panicked);
         self.slot.tally.settle(fate);
         self.handled += 1;
     }
@@ -124,6 +133,11 @@ impl<'a> Handling<'a> {
         self.slot.outbox.flush();
     }
 
+    /// Who knows what datagrams are ordered by.
+    pub(super) fn executor(&self) -> &dyn Executor {
+        &*self.executor
+    }
+
     /// The worker leaves.
     pub(super) fn finish(&mut self) {
         self.executor.finish();
@@ -136,6 +150,7 @@ const MEASURED: u32 = 4;
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
+    use std::hash::RandomState;
     use std::net::{SocketAddr, UdpSocket};
     use std::rc::Rc;
     use std::sync::Arc;
@@ -153,6 +168,14 @@ mod tests {
     impl Executor for Quick {
         fn execute(&mut self, _: &Datagram<'_>) -> Fate {
             Fate::Handled
+        }
+
+        fn order_key(&self, _: &Datagram<'_>, _: &RandomState) -> Result<u64, String> {
+            unreachable!("nothing is ordered here")
+        }
+
+        fn give_up(&mut self, _: &Datagram<'_>, _: String) -> Fate {
+            unreachable!("nothing is ordered here")
         }
 
         fn finish(&mut self) {}
@@ -180,6 +203,14 @@ mod tests {
             pushed.expect("a socket that is open");
             self.queued.borrow_mut().push(outbox.has_queued());
             Fate::Handled
+        }
+
+        fn order_key(&self, _: &Datagram<'_>, _: &RandomState) -> Result<u64, String> {
+            unreachable!("nothing is ordered here")
+        }
+
+        fn give_up(&mut self, _: &Datagram<'_>, _: String) -> Fate {
+            unreachable!("nothing is ordered here")
         }
 
         fn finish(&mut self) {}

@@ -1,31 +1,82 @@
 //! How a worker works lanes (see `lanes.rs`).
 
+use std::time::{Duration, Instant};
+
 use super::Engine;
+use super::batch::OpenBatch;
 use super::handling::Handling;
 use super::job::Job;
 use super::lanes::{LaneId, Lanes, OwnedDatagrams, Put};
 use super::slot::Slot;
-use crate::sys::ReceiveBlock;
+use super::{Executor, Order};
+use crate::stats::Fate;
+use crate::sys::Datagram;
 
-/// Puts `count` received datagrams into their lanes, in order. Those lanes that
-/// nobody works are added to `ready`, to be handed on as jobs. Returns how many
-/// datagrams found no room.
-pub(super) fn sort(
-    block: &ReceiveBlock,
-    count: usize,
-    lanes: &Lanes,
-    ready: &mut Vec<Job>,
-) -> usize {
-    let mut full = 0;
-    for index in 0..count {
-        match lanes.put(&block.datagram(index)) {
-            Put::First(id) => ready.push(Job::Lane(id)),
-            Put::Behind => {}
-            Put::Full => full += 1,
+/// A worker at the door, putting what it has received into lanes.
+///
+/// Where users' code finds the key that datagrams are ordered by, nothing else is
+/// received meanwhile: what comes later may have the same key. So the worker shows
+/// that it is busy and whose datagram it looks at, and tells if it took long.
+pub(super) struct Sorting<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) lanes: &'a Lanes,
+    pub(super) slot: &'a Slot,
+    pub(super) executor: &'a dyn Executor,
+}
+
+impl Sorting<'_> {
+    /// Puts the datagrams of a batch into their lanes, in order. Those lanes that
+    /// nobody works are added to `ready`, to be handed on as jobs.
+    pub(super) fn sort(&self, batch: &OpenBatch<'_>, ready: &mut Vec<Job>) {
+        if self.lanes.order() == Order::ByPeer {
+            return self.sort_each(batch, ready, |_| {});
+        }
+        let began = Instant::now();
+        let progress = self.slot.progress();
+        self.engine.transit(|protocol| ((), protocol.sorts()));
+        progress.begin();
+        self.sort_each(batch, ready, |datagram| {
+            self.slot.name_peer(datagram.meta.peer);
+            progress.step();
+        });
+        progress.rest();
+        self.slot.name_peer(None);
+        let took = began.elapsed();
+        if took >= SLOW {
+            self.tell_of_slowness(batch.len(), took);
         }
     }
-    full
+
+    fn sort_each(
+        &self,
+        batch: &OpenBatch<'_>,
+        ready: &mut Vec<Job>,
+        before: impl Fn(&Datagram<'_>),
+    ) {
+        for datagram in batch.datagrams() {
+            before(&datagram);
+            let (id, panic) = self.lanes.lane_of(&datagram, self.executor);
+            match self.lanes.put(id, &datagram, panic) {
+                Put::First(id) => ready.push(Job::Lane(id)),
+                Put::Behind => {}
+                Put::Full => self.slot.tally.settle(Fate::LaneFull),
+            }
+        }
+    }
+
+    fn tell_of_slowness(&self, count: usize, took: Duration) {
+        if let Some(admitted) = self.engine.slow_keys.admit() {
+            let addr = self.engine.socket.local_addr();
+            self.engine.warn(format!(
+                "{addr}: order_by took {took:.1?} for {count} datagrams, and nothing was received \
+                 meanwhile{admitted}"
+            ));
+        }
+    }
 }
+
+/// How long to find the keys of a batch takes before that is worth a warning.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// A worker's time with lanes, from the first to when none waits.
 pub(super) struct Shift<'a, 'h> {
@@ -70,12 +121,15 @@ impl Shift<'_, '_> {
             slot: self.slot,
             id,
         };
-        for datagram in owned.iter() {
+        for (datagram, panic) in owned.iter() {
             if self.lanes.is_abandoned() {
                 break;
             }
             self.slot.name_peer(datagram.meta.peer);
-            self.handling.handle(&datagram);
+            match panic {
+                None => self.handling.handle(&datagram),
+                Some(message) => self.handling.give_up(&datagram, message),
+            }
             if self.handling.is_flush_due() {
                 self.handling.end();
                 self.send_and_let_go();

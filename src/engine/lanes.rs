@@ -1,8 +1,9 @@
-//! Order per peer: lanes, each worked by one worker at a time.
+//! Order per peer or per key: lanes, each worked by one worker at a time.
 //!
 //! A worker that has received a batch puts its datagrams into lanes before it
 //! leaves the door, so the order in a lane is the order of arrival. The lane is
-//! chosen by the peer's address; peers that share one may wait for each other.
+//! chosen by a hash of the peer's address, or of the key that users' code finds in
+//! the datagram; those that share one may wait for each other.
 //!
 //! # Why nothing waits in a lane that nobody works
 //! A lane is *taken* from the moment the first datagram is put into it until a
@@ -24,10 +25,10 @@ pub(crate) use owned::OwnedDatagrams;
 pub(crate) use turn::Turn;
 
 use std::hash::{BuildHasher, RandomState};
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::{Executor, Order};
 use crate::stats::Padded;
 use crate::sys::Datagram;
 
@@ -48,6 +49,7 @@ pub(crate) enum Put {
 #[derive(Debug)]
 pub(crate) struct Lanes {
     lanes: Box<[Mutex<Lane>]>,
+    order: Order,
     /// Keyed, so that nobody can aim at a peer's lane.
     hasher: RandomState,
     /// Bytes that each lane has for itself: one datagram of the greatest length.
@@ -69,11 +71,12 @@ struct Lane {
 
 impl Lanes {
     /// Lanes for datagrams of up to so many bytes.
-    pub(crate) fn new(max_packet_size: usize) -> Self {
+    pub(crate) fn new(order: Order, max_packet_size: usize) -> Self {
         let own = OwnedDatagrams::size_for(max_packet_size);
         let count = MOST_LANES.min(OWN_BUDGET / own);
         Self {
             lanes: (0..count).map(|_| Mutex::default()).collect(),
+            order,
             hasher: RandomState::new(),
             own,
             used: Padded::default(),
@@ -81,15 +84,38 @@ impl Lanes {
         }
     }
 
-    /// Puts a copy of a datagram into its peer's lane.
+    pub(crate) fn order(&self) -> Order {
+        self.order
+    }
+
+    /// The lane that a datagram belongs to. May run users' code: no lock is held. If
+    /// that panics, it is the lane of the peer, and the panic goes with the datagram.
+    pub(crate) fn lane_of(
+        &self,
+        datagram: &Datagram<'_>,
+        executor: &dyn Executor,
+    ) -> (LaneId, Option<String>) {
+        let key = match self.order {
+            Order::ByPeer => None,
+            Order::ByKey => Some(executor.order_key(datagram, &self.hasher)),
+        };
+        let by_peer = || self.hasher.hash_one(datagram.meta.peer);
+        let (hash, panic) = match key {
+            None => (by_peer(), None),
+            Some(Ok(hash)) => (hash, None),
+            Some(Err(message)) => (by_peer(), Some(message)),
+        };
+        ((hash % self.lanes.len() as u64) as LaneId, panic)
+    }
+
+    /// Puts a copy of a datagram into its lane.
     ///
     /// Each lane has room for one datagram that no other can take. Beyond that
     /// all share one budget, and one of them may use a part of what is left: so a
     /// burst of one peer finds room as long as others do not need it, and however
     /// many peers fill their lanes, there is room for one more datagram in the
     /// lane of another.
-    pub(crate) fn put(&self, datagram: &Datagram<'_>) -> Put {
-        let id = self.lane_of(datagram.meta.peer);
+    pub(crate) fn put(&self, id: LaneId, datagram: &Datagram<'_>, panic: Option<String>) -> Put {
         let size = OwnedDatagrams::size_for(datagram.bytes.len());
         let mut lane = self.lane(id);
         if lane.own + size <= self.own {
@@ -101,7 +127,7 @@ impl Lanes {
             }
             self.used.fetch_add(size, Relaxed);
         }
-        lane.waiting.push(datagram);
+        lane.waiting.push(datagram, panic);
         if lane.turn.put() {
             Put::First(id)
         } else {
@@ -145,10 +171,6 @@ impl Lanes {
         self.abandoned.load(Relaxed)
     }
 
-    fn lane_of(&self, peer: Option<SocketAddr>) -> LaneId {
-        (self.hasher.hash_one(peer) % self.lanes.len() as u64) as LaneId
-    }
-
     fn lane(&self, id: LaneId) -> MutexGuard<'_, Lane> {
         self.lanes[id]
             .lock()
@@ -174,8 +196,10 @@ const ROOM_KEPT_BY_WORKER: usize = 256 << 10;
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::net::SocketAddr;
 
     use super::*;
+    use crate::stats::Fate;
     use crate::sys::Meta;
 
     fn datagram(port: u16, bytes: &[u8]) -> Datagram<'_> {
@@ -188,35 +212,67 @@ mod tests {
         }
     }
 
+    /// In the order of peers, no executor is asked.
+    struct Nobody;
+
+    impl Executor for Nobody {
+        fn execute(&mut self, _: &Datagram<'_>) -> Fate {
+            unreachable!("nothing is handled here")
+        }
+
+        fn order_key(&self, _: &Datagram<'_>, _: &RandomState) -> Result<u64, String> {
+            unreachable!("lanes are chosen by peers here")
+        }
+
+        fn give_up(&mut self, _: &Datagram<'_>, _: String) -> Fate {
+            unreachable!("nothing is handled here")
+        }
+
+        fn finish(&mut self) {}
+    }
+
+    fn lanes_for(max_packet_size: usize) -> Lanes {
+        Lanes::new(Order::ByPeer, max_packet_size)
+    }
+
+    fn lane_of(lanes: &Lanes, port: u16) -> LaneId {
+        lanes.lane_of(&datagram(port, b""), &Nobody).0
+    }
+
+    fn put(lanes: &Lanes, datagram: &Datagram<'_>) -> Put {
+        let (lane, panic) = lanes.lane_of(datagram, &Nobody);
+        lanes.put(lane, datagram, panic)
+    }
+
     fn taken(lanes: &Lanes, id: LaneId) -> Vec<Vec<u8>> {
         let mut owned = OwnedDatagrams::default();
         lanes.take(id, &mut owned);
-        let bytes = owned.iter().map(|one| one.bytes.to_vec()).collect();
+        let bytes = owned.iter().map(|(one, _)| one.bytes.to_vec()).collect();
         lanes.done(&mut owned);
         bytes
     }
 
     #[test]
     fn a_lane_is_a_job_once_until_it_was_let_go() {
-        let lanes = Lanes::new(65_535);
-        let Put::First(id) = lanes.put(&datagram(1, b"a")) else {
+        let lanes = lanes_for(65_535);
+        let Put::First(id) = put(&lanes, &datagram(1, b"a")) else {
             panic!("nobody works it yet");
         };
-        assert_eq!(lanes.put(&datagram(1, b"b")), Put::Behind);
+        assert_eq!(put(&lanes, &datagram(1, b"b")), Put::Behind);
         assert_eq!(taken(&lanes, id), [b"a", b"b"], "in order");
-        assert_eq!(lanes.put(&datagram(1, b"c")), Put::Behind, "still worked");
+        assert_eq!(put(&lanes, &datagram(1, b"c")), Put::Behind, "still worked");
         assert!(!lanes.let_go(id), "something waits");
         assert_eq!(taken(&lanes, id), [b"c"]);
         assert!(lanes.let_go(id));
-        assert_eq!(lanes.put(&datagram(1, b"d")), Put::First(id));
+        assert_eq!(put(&lanes, &datagram(1, b"d")), Put::First(id));
     }
 
     #[test]
     fn one_peer_has_room_for_a_burst_and_leaves_room_for_the_others() {
-        let lanes = Lanes::new(65_535);
-        let put = |port, len| lanes.put(&datagram(port, &[0; 65_535][..len])) != Put::Full;
+        let lanes = lanes_for(65_535);
+        let put = |port, len| put(&lanes, &datagram(port, &[0; 65_535][..len])) != Put::Full;
         // Peers that share a lane share its room: here each has one of its own.
-        let lane_of = |port: &u16| lanes.lane_of(datagram(*port, b"").meta.peer);
+        let lane_of = |port: &u16| lane_of(&lanes, *port);
         let mut lanes_seen = HashSet::new();
         let mut ports = (1..).filter(|port| lanes_seen.insert(lane_of(port)));
         let mut next_port = || ports.next().expect("there are more than a hundred lanes");
@@ -241,28 +297,28 @@ mod tests {
     #[test]
     fn peers_that_fill_their_lanes_one_after_another_leave_room_in_all_others() {
         for max_packet_size in [1_500, 65_535] {
-            let lanes = Lanes::new(max_packet_size);
+            let lanes = lanes_for(max_packet_size);
             let whole = vec![0; max_packet_size];
-            let lane_of = |port: u16| lanes.lane_of(datagram(port, b"").meta.peer);
+            let lane_of = |port: u16| lane_of(&lanes, port);
             let quick = 1;
             for port in (2..)
                 .take(2_000)
                 .filter(|port| lane_of(*port) != lane_of(quick))
             {
                 // The handlers of some are at work on the first one.
-                if let Put::First(id) = lanes.put(&datagram(port, &whole)) {
+                if let Put::First(id) = put(&lanes, &datagram(port, &whole)) {
                     if port % 4 == 0 {
                         lanes.take(id, &mut OwnedDatagrams::default());
                     }
                 }
                 for _ in 0..100_000 {
-                    if lanes.put(&datagram(port, &whole[..1_000])) == Put::Full {
+                    if put(&lanes, &datagram(port, &whole[..1_000])) == Put::Full {
                         break;
                     }
                 }
             }
             for turn in 0..20 {
-                let Put::First(id) = lanes.put(&datagram(quick, &whole)) else {
+                let Put::First(id) = put(&lanes, &datagram(quick, &whole)) else {
                     panic!("turn {turn} with {max_packet_size} bytes");
                 };
                 assert_eq!(taken(&lanes, id).len(), 1);
@@ -274,7 +330,7 @@ mod tests {
     #[test]
     fn all_lanes_have_room_for_a_datagram_within_the_budget() {
         for (max_packet_size, count) in [(1, 1_024), (32_000, 1_024), (65_535, 511)] {
-            let lanes = Lanes::new(max_packet_size);
+            let lanes = lanes_for(max_packet_size);
             assert_eq!(lanes.lanes.len(), count, "{max_packet_size}");
             assert!(count * lanes.own <= OWN_BUDGET);
         }
@@ -282,14 +338,14 @@ mod tests {
 
     #[test]
     fn what_was_dealt_with_makes_room_again_and_is_given_back() {
-        let lanes = Lanes::new(65_535);
+        let lanes = lanes_for(65_535);
         let mut owned = OwnedDatagrams::default();
         for _ in 0..2 {
-            let Put::First(id) = lanes.put(&datagram(1, &[0; 9_000])) else {
+            let Put::First(id) = put(&lanes, &datagram(1, &[0; 9_000])) else {
                 panic!("nobody works it yet");
             };
             for _ in 1..10 {
-                lanes.put(&datagram(1, &[0; 9_000]));
+                put(&lanes, &datagram(1, &[0; 9_000]));
             }
             lanes.take(id, &mut owned);
             assert_eq!(owned.iter().count(), 10);

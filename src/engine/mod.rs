@@ -18,7 +18,7 @@
 //! | `executor` | what the engine calls for each datagram |
 //! | `work` | what workers share |
 //! | `batch` | received datagrams that any number of workers claim from |
-//! | `lanes` | order per peer: received datagrams that one worker at a time handles |
+//! | `lanes` | order per peer or key: received datagrams that one worker at a time handles |
 //! | `job` | what a worker is called for: a batch or a lane |
 //! | `handling` | what it means to handle a datagram |
 //! | `meter` | how long handlers compute and wait |
@@ -110,6 +110,15 @@ use timers::Timers;
 use unsolicited::Unsolicited;
 use work::Work;
 
+/// Which datagrams are handled one after another, in the order received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Those of one peer.
+    ByPeer,
+    /// Those that [`Executor::order_key`] finds the same key in.
+    ByKey,
+}
+
 /// What the engine has to be told.
 #[derive(Debug, Clone)]
 pub(crate) struct EngineConfig {
@@ -117,8 +126,7 @@ pub(crate) struct EngineConfig {
     pub(crate) max_workers: usize,
     pub(crate) batch_size: usize,
     pub(crate) max_packet_size: usize,
-    /// The datagrams of one peer are handled one after another.
-    pub(crate) ordered: bool,
+    pub(crate) order: Option<Order>,
     pub(crate) drain_timeout: Duration,
     pub(crate) send: SendOptions,
     pub(crate) thread_name: String,
@@ -163,6 +171,7 @@ pub(crate) struct Engine {
     granted_receive_buffer: usize,
     receive_errors: LogLimit,
     shortages: LogLimit,
+    slow_keys: LogLimit,
     /// For the supervisor and whoever is at a door, whom no logger may hold up.
     log: DetachedLog,
 }
@@ -200,7 +209,7 @@ impl Engine {
             gro,
         });
         let socket = Arc::new(socket);
-        let lanes = (config.ordered).then(|| Lanes::new(config.max_packet_size));
+        let lanes = (config.order).map(|order| Lanes::new(order, config.max_packet_size));
         Self {
             protocol: Mutex::new(Protocol::new(doors, config.min_workers, config.max_workers)),
             work: Work::new(config.max_workers, doors, batches, lanes),
@@ -212,6 +221,7 @@ impl Engine {
             granted_receive_buffer,
             receive_errors: LogLimit::new(),
             shortages: LogLimit::new(),
+            slow_keys: LogLimit::new(),
             log: DetachedLog::default(),
             unsolicited: Unsolicited::new(&socket),
             timers: Arc::new(Timers::new(&config.thread_name)),

@@ -239,6 +239,14 @@ impl<J: Job> Protocol<J> {
         self.next(me, door, busy)
     }
 
+    /// The worker at the door begins to sort what it has received, which may take
+    /// its time: the supervisor is to see that.
+    pub(crate) fn sorts(&mut self) -> Calls<J> {
+        let mut calls = Calls::NONE;
+        self.begin(false, &mut calls);
+        calls
+    }
+
     /// A worker was idle for long: whether it may leave. If not, it must stay,
     /// or a message is on its way to it.
     pub(crate) fn retire(&mut self, me: WorkerId) -> bool {

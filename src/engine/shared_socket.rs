@@ -240,6 +240,9 @@ impl SharedSocket {
         if to.port() == 0 {
             return Err(Error::PortZero { to });
         }
+        if to.ip().to_canonical().is_unspecified() {
+            return Err(Error::UnspecifiedAddress { to });
+        }
         if !self.reaches(to) {
             let from = self.local_addr;
             return Err(Error::AddressFamily { to, from });

@@ -9,14 +9,14 @@ use super::batch::Batch;
 use super::fault::{AfterFault, FaultRun};
 use super::handling::Handling;
 use super::job::Job;
-use super::lane_work::Shift;
-use super::lanes::{LaneId, OwnedDatagrams};
+use super::lane_work::{Shift, Sorting};
+use super::lanes::{LaneId, Lanes, OwnedDatagrams};
 use super::protocol::{Command, DoorId, Plan, WorkerId};
 use super::slot::Slot;
-use super::{Engine, OFTEN, lane_work};
+use super::{Engine, OFTEN};
 use crate::contain::contain;
 use crate::logging::{log_debug, log_error};
-use crate::stats::{Fate, WorkerTally, bump};
+use crate::stats::{WorkerTally, bump};
 use crate::sys::{ReceiveBlock, Received, name_thread};
 
 /// Works until told to leave. `first` is the batch that it receives into.
@@ -193,12 +193,10 @@ impl Worker<'_> {
                         }
                         return self.hand_out(plan, Some(Job::Batch(own)));
                     };
-                    let mut ready = std::mem::take(&mut self.ready);
-                    let full = lane_work::sort(&block, count, lanes, &mut ready);
+                    own.fill(&mut block, count);
                     drop(block);
-                    for _ in 0..full {
-                        self.slot.tally.settle(Fate::LaneFull);
-                    }
+                    let mut ready = std::mem::take(&mut self.ready);
+                    self.sort(&own, lanes, &mut ready);
                     let plan = self.plan(&catch);
                     let command = self.hand_out(plan, ready.drain(..));
                     self.ready = ready;
@@ -229,6 +227,21 @@ impl Worker<'_> {
                 }
             }
         }
+    }
+
+    /// Puts the datagrams of its own batch, which nobody else knows, into lanes.
+    fn sort(&self, own: &Batch, lanes: &Lanes, ready: &mut Vec<Job>) {
+        let sorting = Sorting {
+            engine: self.engine,
+            lanes,
+            slot: self.slot,
+            executor: self.handling.executor(),
+        };
+        if let Some(open) = own.open() {
+            sorting.sort(&open, ready);
+        }
+        // Nothing of it is left to claim.
+        own.abandon();
     }
 
     /// The batch to receive into: its own, or another that becomes its own.

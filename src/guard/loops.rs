@@ -3,10 +3,12 @@
 mod exchange;
 
 use std::collections::TryReserveError;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use self::exchange::Exchange;
 use super::hash::Hashed;
+use super::networks::Networks;
 use super::table::{Table, check_entries, check_range};
 use super::timestamp::{Timestamp, nanos};
 
@@ -52,6 +54,7 @@ pub struct ReplyLoops {
     gap: Duration,
     mute: Duration,
     entries: usize,
+    trusted: Vec<String>,
 }
 
 impl ReplyLoops {
@@ -67,6 +70,7 @@ impl ReplyLoops {
             gap: Duration::from_millis(100),
             mute: Duration::from_secs(1),
             entries: 16_384,
+            trusted: Vec::new(),
         }
     }
 
@@ -123,6 +127,26 @@ impl ReplyLoops {
         self
     }
 
+    /// Networks and addresses, written as for
+    /// [`allow_networks`](crate::Builder::allow_networks), whose datagrams are no
+    /// part of a loop, however often they are the same: a monitor that asks the same
+    /// a hundred times a second. Called again, it adds to them. Defaults to none.
+    ///
+    /// A loop with a server in these networks is not ended.
+    ///
+    /// # Examples
+    /// ```
+    /// let loops = socketserver::ReplyLoops::new().trust(["10.0.0.7", "fd00::/8"]);
+    /// ```
+    pub fn trust<I>(mut self, networks: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.trusted.extend(networks.into_iter().map(Into::into));
+        self
+    }
+
     /// Says what makes no sense.
     pub(crate) fn check(&self) -> Result<(), String> {
         check_range(self.exchanges, 2..=MOST_EXCHANGES, "{} exchanges")?;
@@ -131,7 +155,13 @@ impl ReplyLoops {
                 return Err(format!("{what} of 0 seconds breaks no loop"));
             }
         }
-        check_entries(self.entries)
+        check_entries(self.entries)?;
+        self.trusted().map(drop)
+    }
+
+    /// The trusted networks, or what is wrong with one.
+    fn trusted(&self) -> Result<Networks, String> {
+        Networks::parse(&self.trusted)
     }
 }
 
@@ -147,6 +177,7 @@ pub(crate) struct LoopBreaker {
     exchanges: u32,
     gap: u64,
     mute: u64,
+    trusted: Networks,
     table: Table<Exchange>,
 }
 
@@ -164,8 +195,14 @@ impl LoopBreaker {
             exchanges: loops.exchanges,
             gap: nanos(loops.gap),
             mute: nanos(loops.mute),
+            trusted: loops.trusted().unwrap_or_default(),
             table: Table::new(loops.entries)?,
         })
+    }
+
+    /// Whether what comes from there is no part of a loop.
+    pub(crate) fn trusts(&self, ip: IpAddr) -> bool {
+        self.trusted.contains(ip)
     }
 
     /// A datagram has come from there.

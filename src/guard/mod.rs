@@ -37,7 +37,7 @@ pub(crate) use hash::{Hashed, TableKey};
 pub(crate) use keys::Keys;
 pub use loops::ReplyLoops;
 pub(crate) use loops::{LoopBreaker, Overheard};
-pub(crate) use networks::{Access, Networks};
+pub(crate) use networks::{Access, Admittance, Networks};
 pub(crate) use offenders::{Offenders, Summary};
 pub(crate) use prefix::Prefix;
 pub use rate::RateLimit;

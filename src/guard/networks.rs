@@ -60,13 +60,24 @@ impl Access {
         self.allow.is_some() || !self.deny.is_empty()
     }
 
-    pub(crate) fn is_denied(&self, ip: IpAddr) -> bool {
-        self.deny.contains(ip)
+    /// Whether an address may send; denying wins.
+    pub(crate) fn judge(&self, ip: IpAddr) -> Admittance {
+        if self.deny.contains(ip) {
+            Admittance::Denied
+        } else if self.allow.as_ref().is_none_or(|allow| allow.contains(ip)) {
+            Admittance::Admitted
+        } else {
+            Admittance::NotAllowed
+        }
     }
+}
 
-    pub(crate) fn is_allowed(&self, ip: IpAddr) -> bool {
-        self.allow.as_ref().is_none_or(|allow| allow.contains(ip))
-    }
+/// What becomes of an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Admittance {
+    Admitted,
+    Denied,
+    NotAllowed,
 }
 
 /// Reads one network, strictly: in a list of who may do what, a slip of the

@@ -1,9 +1,11 @@
 //! How many datagrams each prefix may send.
 
 use std::collections::TryReserveError;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use super::hash::{Hashed, TableKey};
+use super::networks::Networks;
 use super::prefix::{self, Prefix};
 use super::table::{Entry, Table, check_entries, check_range};
 use super::timestamp::Timestamp;
@@ -21,6 +23,7 @@ use super::timestamp::Timestamp;
 /// Sources can be forged: whoever floods a server in the name of another uses
 /// up that other's share. So a part of what exceeds the rate [leaks](Self::leak)
 /// through, and a client whose name is abused is slowed down and not silenced.
+/// Sources that have a good reason to send more are [trusted](Self::trust).
 ///
 /// The table of sources has a fixed size, whatever comes: 25 bytes for each
 /// entry, 1.6 MiB by default. When it overflows, the source that has least used
@@ -42,6 +45,7 @@ pub struct RateLimit {
     leak: u32,
     dry_run: bool,
     entries: usize,
+    trusted: Vec<String>,
 }
 
 impl RateLimit {
@@ -60,6 +64,7 @@ impl RateLimit {
             leak: DEFAULT_LEAK,
             dry_run: false,
             entries: DEFAULT_ENTRIES,
+            trusted: Vec::new(),
         }
     }
 
@@ -139,8 +144,26 @@ impl RateLimit {
         self
     }
 
-    pub(crate) fn is_dry_run(&self) -> bool {
-        self.dry_run
+    /// Networks and addresses, written as for
+    /// [`allow_networks`](crate::Builder::allow_networks), that may send whatever
+    /// they like: a proxy that stands for many clients, a monitor. Their datagrams
+    /// are neither counted nor charged to anybody. Called again, it adds to them.
+    /// Defaults to none.
+    ///
+    /// Whoever can forge these addresses is not limited either: they should be of
+    /// a network that nobody outside of it can send from.
+    ///
+    /// # Examples
+    /// ```
+    /// let limit = socketserver::RateLimit::per_second(100).trust(["10.0.0.7", "fd00::/8"]);
+    /// ```
+    pub fn trust<I>(mut self, networks: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.trusted.extend(networks.into_iter().map(Into::into));
+        self
     }
 
     /// Says what makes no sense.
@@ -156,7 +179,19 @@ impl RateLimit {
         if self.leak == 1 {
             return Err("a leak of one in 1 lets everything pass; 0, or 2 and more".to_owned());
         }
-        check_entries(self.entries)
+        check_entries(self.entries)?;
+        self.trusted().map(drop)
+    }
+
+    /// The trusted networks, or what is wrong with one.
+    fn trusted(&self) -> Result<Networks, String> {
+        Networks::parse(&self.trusted)
+    }
+
+    /// Whether sources with this limit are told apart and remembered alike.
+    fn has_table_of(&self, other: &Self) -> bool {
+        let shape = |limit: &Self| (limit.entries, limit.ipv4_bits, limit.ipv6_bits);
+        shape(self) == shape(other)
     }
 
     fn effective_burst(&self) -> u32 {
@@ -173,7 +208,9 @@ pub(crate) struct RateLimiter {
     interval: u64,
     /// How far ahead of time a source may be: a burst, less the datagram at hand.
     tolerance: u64,
-    buckets: Table<Bucket>,
+    trusted: Networks,
+    /// Shared with the limiter that takes this one's place.
+    buckets: Arc<Table<Bucket>>,
 }
 
 /// What the limiter makes of a datagram.
@@ -188,13 +225,39 @@ pub(crate) enum Verdict {
 impl RateLimiter {
     /// With a limit that was checked.
     pub(crate) fn new(limit: RateLimit) -> Result<Self, TryReserveError> {
+        let buckets = Arc::new(Table::new(limit.entries)?);
+        Ok(Self::with(limit, buckets))
+    }
+
+    /// One with another limit that was checked, in the place of this one. What
+    /// sources have used up it goes on to know, unless it has to tell them apart, or
+    /// to remember them, in another way.
+    pub(crate) fn changed(&self, limit: RateLimit) -> Result<Self, TryReserveError> {
+        if self.limit.has_table_of(&limit) {
+            Ok(Self::with(limit, Arc::clone(&self.buckets)))
+        } else {
+            Self::new(limit)
+        }
+    }
+
+    fn with(limit: RateLimit, buckets: Arc<Table<Bucket>>) -> Self {
         let interval = NANOS_PER_SECOND.div_ceil(u64::from(limit.per_second));
-        Ok(Self {
+        Self {
             interval,
             tolerance: interval * u64::from(limit.effective_burst() - 1),
-            buckets: Table::new(limit.entries)?,
+            trusted: limit.trusted().unwrap_or_default(),
+            buckets,
             limit,
-        })
+        }
+    }
+
+    pub(crate) fn is_dry_run(&self) -> bool {
+        self.limit.dry_run
+    }
+
+    /// Whether whoever sends from there is not limited.
+    pub(crate) fn trusts(&self, ip: IpAddr) -> bool {
+        self.trusted.contains(ip)
     }
 
     /// Whom a datagram from this address is charged to.
@@ -214,6 +277,9 @@ impl RateLimiter {
             bucket.full_at = bucket.full_at.max(now).plus(self.interval);
             return Verdict::Within;
         }
+        // More was used up only where another limit allowed it.
+        let most = now.plus(self.tolerance).plus(self.interval);
+        bucket.full_at = bucket.full_at.min(most);
         if self.limit.leak == 0 {
             return Verdict::Over;
         }

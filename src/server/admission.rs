@@ -7,6 +7,7 @@
 //! | `source` | addresses that nobody sends from |
 //! | `own_addresses` | whether a peer is the server itself |
 //! | `guards` | what was asked for against a hostile network |
+//! | `swap` | what of it is replaced while others read it |
 //! | `journal` | what guards write to the log |
 //! | `settings` | which guards were asked for |
 
@@ -17,11 +18,13 @@ mod own_addresses;
 mod queue_limit;
 mod settings;
 mod source;
+mod swap;
 
 pub(crate) use guards::Guards;
 pub(crate) use own_addresses::OwnAddresses;
 pub(crate) use queue_limit::QueueLimit;
-pub(crate) use settings::GuardSettings;
+pub(crate) use settings::{GuardSettings, allowed, check_rate, denied};
+pub(crate) use source::AllowedSources;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -42,6 +45,7 @@ pub(crate) struct Admission {
     pub(crate) local_addr: SocketAddr,
     pub(crate) hooks: Arc<Hooks>,
     pub(crate) own_addresses: OwnAddresses,
+    pub(crate) allowed_sources: AllowedSources,
     pub(crate) guards: Arc<Guards>,
     pub(crate) on_truncated: OnTruncated,
     pub(crate) shedding: Option<Shedding>,
@@ -93,7 +97,7 @@ impl Admission {
         }
         let peer = datagram.meta.peer.ok_or(Refusal::Unnamed)?;
         let is_self = || self.own_addresses.is_self(peer, datagram.meta.local);
-        if let Some(refusal) = impossible_source(peer, is_self) {
+        if let Some(refusal) = impossible_source(peer, self.allowed_sources, is_self) {
             return Err(refusal.into());
         }
         let arrival = self.guards.judge(peer, datagram.bytes)?;

@@ -2,13 +2,17 @@
 //!
 //! | room | what it holds |
 //! |---|---|
-//! | `flow` | how datagrams pass through: batches, order, freshness, sockets |
+//! | `flow` | how datagrams pass through: batches, freshness, sockets |
+//! | `order` | what is handled one after another |
 //! | `multicast` | groups and broadcasts |
 //! | `guards` | what stands between a hostile network and the handlers |
+//! | `sources` | sources that are refused unless they are allowed by name |
 
 mod flow;
 mod guards;
 mod multicast;
+mod order;
+mod sources;
 
 use std::marker::PhantomData;
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};

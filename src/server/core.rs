@@ -27,6 +27,7 @@ pub(crate) struct Core {
     hooks: Arc<Hooks>,
     counts: Arc<SideCounts>,
     proofs: Weak<ValidatedPeers>,
+    guards: Weak<Guards>,
     poll_interval: Duration,
     dispatchers: Weak<Dispatchers>,
     /// What `handle_request` receives with.
@@ -69,6 +70,7 @@ impl Core {
                 local_addr: addr,
                 hooks: Arc::clone(&hooks),
                 own_addresses: OwnAddresses::of(addr),
+                allowed_sources: settings.guards.sources,
                 guards: Arc::clone(&guards),
                 on_truncated: settings.on_truncated,
                 shedding: settings.shed_older_than.map(|older_than| Shedding {
@@ -88,7 +90,7 @@ impl Core {
             max_workers: *settings.workers.end(),
             batch_size: settings.batch_size,
             max_packet_size: settings.max_packet_size,
-            ordered: settings.order_per_peer,
+            order: settings.order,
             drain_timeout: settings.drain_timeout,
             send: sys::SendOptions {
                 coalesce: settings.coalesce_replies && sys::segments_work(),
@@ -109,8 +111,8 @@ impl Core {
         });
         let proofs = Arc::downgrade(guards.validated());
         if guards.watch_sends() {
-            let guards = Arc::downgrade(&guards);
-            engine.socket().guard_sends(guards);
+            let guard = Arc::downgrade(&guards);
+            engine.socket().guard_sends(guard);
         }
         Ok(Self {
             socket: Some(socket),
@@ -118,6 +120,7 @@ impl Core {
             hooks,
             counts,
             proofs,
+            guards: Arc::downgrade(&guards),
             poll_interval: settings.poll_interval,
             dispatchers,
             solo: Solo::default(),
@@ -134,6 +137,7 @@ impl Core {
             Arc::clone(&self.engine),
             Arc::clone(&self.counts),
             Weak::clone(&self.proofs),
+            Weak::clone(&self.guards),
         )
     }
 
@@ -188,11 +192,12 @@ impl Core {
     fn upkeep(&self) -> Option<Upkeep> {
         let hook = Arc::clone(self.hooks.service_actions.as_ref()?);
         let counts = Arc::clone(&self.counts);
-        let proofs = Weak::clone(&self.proofs);
+        let (proofs, guards) = (Weak::clone(&self.proofs), Weak::clone(&self.guards));
         Some(Upkeep {
             interval: self.poll_interval,
             action: Box::new(move |engine| {
-                let server = ServerHandle::new(engine, Arc::clone(&counts), Weak::clone(&proofs));
+                let (proofs, guards) = (Weak::clone(&proofs), Weak::clone(&guards));
+                let server = ServerHandle::new(engine, Arc::clone(&counts), proofs, guards);
                 counts.contain("service_actions", || hook(&server));
             }),
         })

@@ -1,5 +1,6 @@
 //! One datagram from the engine to its fate: admission, handler.
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
@@ -67,6 +68,7 @@ impl Dispatchers {
             engine: engine.expect("whoever asks for a dispatcher holds the engine"),
             counts: Arc::clone(&self.dispatch.counts),
             proofs: Arc::clone(self.dispatch.admission.guards.validated()),
+            guards: Arc::downgrade(&self.dispatch.admission.guards) as _,
         };
         Dispatcher {
             handle: SocketHandle::new(
@@ -119,6 +121,22 @@ impl Executor for Dispatcher {
             }
         };
         self.handle.end(fate)
+    }
+
+    fn order_key(&self, datagram: &Datagram<'_>, hasher: &RandomState) -> Result<u64, String> {
+        let Datagram { bytes, meta } = *datagram;
+        let (Some(order_by), Some(peer)) = (&self.dispatch.hooks.order_by, meta.peer) else {
+            return Ok(hasher.hash_one(meta.peer));
+        };
+        contain(|| order_by(bytes, peer, hasher))
+    }
+
+    /// A panic in `order_by` costs the datagram, as one in `verify_request` does.
+    fn give_up(&mut self, datagram: &Datagram<'_>, panic: String) -> Fate {
+        if let Some(peer) = datagram.meta.peer {
+            self.report(FailureCause::Panic(panic), peer, datagram.bytes.len());
+        }
+        Fate::Panicked
     }
 
     fn finish(&mut self) {

@@ -12,9 +12,12 @@ mod timers;
 
 pub use timers::Timer;
 
+mod guards;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Weak};
 
+use super::admission::Guards;
 use super::multicast;
 use crate::engine::{Closing, Engine};
 use crate::error::Error;
@@ -45,8 +48,9 @@ use crate::sys::Interface;
 pub struct ServerHandle {
     engine: Arc<Engine>,
     counts: Arc<SideCounts>,
-    /// Gone with the server: it may have a lot of memory.
+    /// Gone with the server, as the guards are: they may have a lot of memory.
     proofs: Weak<ValidatedPeers>,
+    guards: Weak<Guards>,
 }
 
 impl ServerHandle {
@@ -54,11 +58,13 @@ impl ServerHandle {
         engine: Arc<Engine>,
         counts: Arc<SideCounts>,
         proofs: Weak<ValidatedPeers>,
+        guards: Weak<Guards>,
     ) -> Self {
         Self {
             engine,
             counts,
             proofs,
+            guards,
         }
     }
 

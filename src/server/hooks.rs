@@ -1,5 +1,6 @@
 //! What users may hook into a server. A panic in a hook is contained and counted.
 
+use std::hash::RandomState;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -45,7 +46,7 @@ pub struct HandlerFailure {
 pub enum FailureCause {
     /// `setup` or `handle` returned this error.
     Error(HandlerError),
-    /// The factory, `setup`, `handle` or `verify_request` panicked with this message.
+    /// The factory, `setup`, `handle`, `verify_request` or `order_by` panicked with this message.
     Panic(String),
 }
 
@@ -115,6 +116,8 @@ impl std::fmt::Display for HandlerFailure {
 }
 
 pub(crate) type VerifyRequest = Box<dyn Fn(&[u8], SocketAddr) -> bool + Send + Sync>;
+/// Finds a datagram's key, and hashes it.
+pub(crate) type OrderBy = Box<dyn Fn(&[u8], SocketAddr, &RandomState) -> u64 + Send + Sync>;
 pub(crate) type HandleError = Box<dyn Fn(&HandlerFailure) + Send + Sync>;
 pub(crate) type ServiceActions = Arc<dyn Fn(&ServerHandle) + Send + Sync>;
 pub(crate) type HandleTimeout = Box<dyn Fn() + Send + Sync>;
@@ -123,6 +126,7 @@ pub(crate) type HandleTimeout = Box<dyn Fn() + Send + Sync>;
 #[derive(Default)]
 pub(crate) struct Hooks {
     pub(crate) verify_request: Option<VerifyRequest>,
+    pub(crate) order_by: Option<OrderBy>,
     pub(crate) handle_error: Option<HandleError>,
     pub(crate) service_actions: Option<ServiceActions>,
     pub(crate) handle_timeout: Option<HandleTimeout>,
@@ -133,12 +137,14 @@ impl Drop for Hooks {
     fn drop(&mut self) {
         let Self {
             verify_request,
+            order_by,
             handle_error,
             service_actions,
             handle_timeout,
         } = self;
         for dropped in [
             contain(|| drop(verify_request.take())),
+            contain(|| drop(order_by.take())),
             contain(|| drop(handle_error.take())),
             contain(|| drop(service_actions.take())),
             contain(|| drop(handle_timeout.take())),
@@ -154,6 +160,7 @@ impl std::fmt::Debug for Hooks {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Hooks")
             .field("verify_request", &self.verify_request.is_some())
+            .field("order_by", &self.order_by.is_some())
             .field("handle_error", &self.handle_error.is_some())
             .field("service_actions", &self.service_actions.is_some())
             .field("handle_timeout", &self.handle_timeout.is_some())

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::admission::GuardSettings;
 use super::multicast::Multicast;
+use crate::engine::Order;
 use crate::error::Error;
 use crate::sys;
 
@@ -42,7 +43,7 @@ pub(crate) struct Settings {
     pub(crate) coalesce_replies: bool,
     pub(crate) coalesce_receives: bool,
     pub(crate) shards: usize,
-    pub(crate) order_per_peer: bool,
+    pub(crate) order: Option<Order>,
     pub(crate) max_deferred: usize,
     pub(crate) reuse_address: bool,
     pub(crate) reuse_port: bool,
@@ -70,7 +71,7 @@ impl Settings {
             coalesce_replies: true,
             coalesce_receives: false,
             shards: 1,
-            order_per_peer: false,
+            order: None,
             max_deferred: 65_536,
             reuse_address: false,
             reuse_port: false,

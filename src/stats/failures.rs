@@ -56,7 +56,7 @@ failures! {
     unreachable: "unreachable";
     /// A firewall, or a broadcast address without permission (`EPERM`, `EACCES`).
     not_permitted: "not permitted";
-    /// Port 0, another address family, an address that is not to be had
+    /// Port 0, an unspecified address, another address family, an address that is not to be had
     /// (`EINVAL`, `EADDRNOTAVAIL`, `EAFNOSUPPORT`).
     bad_address: "bad address";
     /// No room in the send buffer until the deadline (`EAGAIN`): a network slower

@@ -140,7 +140,9 @@ impl ReplyTally {
     pub(crate) fn refused(&self, error: &Error) {
         let counter = match error {
             Error::TooLong { .. } => &self.failed.too_long,
-            Error::PortZero { .. } | Error::AddressFamily { .. } => &self.failed.bad_address,
+            Error::PortZero { .. }
+            | Error::UnspecifiedAddress { .. }
+            | Error::AddressFamily { .. } => &self.failed.bad_address,
             Error::Withheld { .. } => &self.withheld,
             Error::Closed => &self.failed.closed,
             _ => &self.failed.other,

@@ -48,15 +48,18 @@ macro_rules! refusals {
 refusals! {
     /// The kernel named no peer.
     Unnamed: "from nobody", "the kernel named no peer";
-    /// Port 0, which is nobody's (RFC 768).
+    /// Port 0, which is nobody's (RFC 768), without
+    /// [`allow_port_zero_sources`](crate::Builder::allow_port_zero_sources).
     PortZero: "from port 0", "port 0 is reserved";
-    /// The unspecified address: a reply would go to this host itself.
+    /// The unspecified address, where nobody can be reached, without
+    /// [`allow_unspecified_sources`](crate::Builder::allow_unspecified_sources).
     Unspecified: "from unspecified", "the unspecified address is no source";
     /// A multicast address, which is never a source (RFC 1122, 3.2.1.3).
     Multicast: "from multicast", "a multicast address is no source";
     /// The broadcast address, which is none either.
     Broadcast: "from broadcast", "the broadcast address is no source";
     /// The server's own address and port: a reply would be received again, for ever.
+    /// Not with [`allow_own_address`](crate::Builder::allow_own_address).
     OwnAddress: "from the server", "the server's own address";
     /// From the port of a service that answers anything, with
     /// [`refuse_responder_ports`](crate::Builder::refuse_responder_ports).

@@ -64,12 +64,16 @@ const CASES: &[Case] = &[
     case("order per peer", [16, 2], || {
         echoing(threads().order_per_peer(true))
     }),
+    case("order by a key", [16, 2], || {
+        echoing(threads().order_by(|bytes, _| bytes.first().copied()))
+    }),
     case("every guard", [16, 2], || {
         let builder = threads()
             .refuse_responder_ports(true)
+            .allow_networks(["127.0.0.0/8"])
             .deny_networks(["192.0.2.0/24", "2001:db8::/32"])
-            .rate_limit(RateLimit::per_second(1_000_000))
-            .break_reply_loops(ReplyLoops::default())
+            .rate_limit(RateLimit::per_second(1_000_000).trust(["192.0.2.1"]))
+            .break_reply_loops(ReplyLoops::default().trust(["192.0.2.1"]))
             .amplification_limit(AmplificationLimit::default());
         echoing(builder)
     }),

@@ -17,6 +17,7 @@
 //! |---|---|
 //! | `abused` | floods in the name of clients |
 //! | `addresses` | servers with many addresses |
+//! | `allowed` | sources that nobody can answer, where the protocol has them |
 //! | `blocking` | handlers that block, and more load than can be handled |
 //! | `callbacks` | users' code that takes its time, or calls back |
 //! | `children` | programs that handlers start |
@@ -45,6 +46,8 @@
 mod abused;
 #[cfg(target_os = "linux")]
 mod addresses;
+#[cfg(target_os = "linux")]
+mod allowed;
 #[cfg(target_os = "linux")]
 mod blocking;
 #[cfg(target_os = "linux")]
@@ -127,6 +130,7 @@ fn main() -> std::process::ExitCode {
     let cases = [
         abused::cases(),
         addresses::cases(),
+        allowed::cases(),
         blocking::cases(),
         callbacks::cases(),
         children::cases(),

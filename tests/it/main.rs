@@ -16,6 +16,7 @@
 //! | `timers` | what is due once, after a while |
 //! | `datagrams` | what a handler is shown, and what the kernel drops |
 //! | `order` | one peer's datagrams one after another |
+//! | `order_by` | the same for datagrams with one key |
 //! | `shards` | several sockets, one server |
 //! | `trains` | several datagrams that the kernel delivers as one |
 //! | `config` | options, defaults, errors of `bind` |
@@ -51,6 +52,7 @@ mod load;
 mod multicast;
 mod one_by_one;
 mod order;
+mod order_by;
 mod pool;
 #[cfg(target_os = "linux")]
 mod privileges;

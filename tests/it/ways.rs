@@ -57,7 +57,13 @@ fn every_way_to_send_refuses_the_same<S: UdpServer>() {
     let v6 = SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 9));
     let nobody = SocketAddr::from(([127, 0, 0, 1], 0));
     // What fails for two reasons fails for the first.
-    let refused = [(long, nobody), (b"?", nobody), (b"?", v6)];
+    let unspecified = SocketAddr::from(([0, 0, 0, 0], 9));
+    let refused = [
+        (long, nobody),
+        (b"?", nobody),
+        (b"?", unspecified),
+        (b"?", v6),
+    ];
     let (tell, told) = mpsc::channel();
     let server = S::serving(move |_, _, socket| {
         for (bytes, to) in refused {
@@ -80,10 +86,10 @@ fn every_way_to_send_refuses_the_same<S: UdpServer>() {
     let failed = server.stop().stats.replies.failed;
     assert_eq!(
         (failed.too_long, failed.bad_address),
-        (3, 6),
+        (3, 9),
         "each counted"
     );
-    assert_eq!(failed.total(), 9, "once");
+    assert_eq!(failed.total(), 12, "once");
 }
 
 /// Whichever way a handler sends, also while others of its peer wait.

@@ -15,6 +15,8 @@ struct Item {
     start: usize,
     len: usize,
     meta: Meta,
+    /// The panic of users' code over it.
+    panic: Option<String>,
 }
 
 impl OwnedDatagrams {
@@ -28,19 +30,24 @@ impl OwnedDatagrams {
         self.bytes.len() + self.items.len() * size_of::<Item>()
     }
 
-    /// The datagrams, first the one that came first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Datagram<'_>> {
-        self.items.iter().map(|item| Datagram {
-            bytes: &self.bytes[item.start..item.start + item.len],
-            meta: item.meta,
+    /// The datagrams, first the one that came first, each with the panic of users'
+    /// code over it, if there was one.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Datagram<'_>, Option<&str>)> {
+        self.items.iter().map(|item| {
+            let datagram = Datagram {
+                bytes: &self.bytes[item.start..item.start + item.len],
+                meta: item.meta,
+            };
+            (datagram, item.panic.as_deref())
         })
     }
 
-    pub(crate) fn push(&mut self, datagram: &Datagram<'_>) {
+    pub(crate) fn push(&mut self, datagram: &Datagram<'_>, panic: Option<String>) {
         self.items.push(Item {
             start: self.bytes.len(),
             len: datagram.bytes.len(),
             meta: datagram.meta,
+            panic,
         });
         self.bytes.extend_from_slice(datagram.bytes);
     }

@@ -203,3 +203,42 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_limit_in_the_place_of_another_knows_what_was_used_up() {
+    let limit = RateLimit::per_second(10).burst(5).leak(0);
+    let before = limiter(limit.clone());
+    assert_eq!(passed(&before, host(1), 5, at(0)), 5);
+    let same = before.changed(limit.clone()).expect("memory for a table");
+    assert_eq!(passed(&same, host(1), 100, at(0)), 0, "used up before");
+    assert_eq!(passed(&same, host(2), 100, at(0)), 5, "another source");
+    let apart = before.changed(limit.ipv4_prefix(24));
+    let apart = apart.expect("memory for a table");
+    assert_eq!(passed(&apart, host(1), 100, at(0)), 5, "told apart anew");
+}
+
+/// A minute's worth of slow datagrams is no debt of a minute where they are quick.
+#[test]
+fn nobody_owes_more_than_a_burst_of_the_limit_that_holds() {
+    let slow = limiter(RateLimit::per_second(1).burst(60).leak(0));
+    assert_eq!(passed(&slow, host(1), 100, at(0)), 60);
+    let quick = slow.changed(RateLimit::per_second(1_000).burst(10).leak(0));
+    let quick = quick.expect("memory for a table");
+    assert_eq!(passed(&quick, host(1), 100, at(0)), 0, "a burst is used up");
+    assert_eq!(passed(&quick, host(1), 100, at(1)), 1, "one earned");
+    assert_eq!(passed(&quick, host(1), 100, at(6)), 5, "and five more");
+}
+
+#[test]
+fn trusted_sources_are_known_in_either_form() {
+    let limiter = limiter(RateLimit::per_second(1).trust(["192.0.2.0/24", "2001:db8::/32"]));
+    for (ip, is_trusted) in [
+        ("192.0.2.9", true),
+        ("::ffff:192.0.2.9", true),
+        ("2001:db8::9", true),
+        ("192.0.3.9", false),
+    ] {
+        let ip: IpAddr = ip.parse().expect("an address");
+        assert_eq!(limiter.trusts(ip), is_trusted, "{ip}");
+    }
+}

@@ -2,34 +2,40 @@
 
 use std::collections::TryReserveError;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::journal::{Journal, Topic};
 use super::settings::GuardSettings;
+use super::swap::Swap;
 use crate::engine::SendGuard;
 use crate::error::Error;
 use crate::guard::{
-    Access, Credits, Hashed, Keys, LoopBreaker, Networks, Overheard, Prefix, RateLimiter, TableKey,
-    Timeline, Timestamp, ValidatedPeers, Verdict, is_responder_port,
+    Access, Admittance, Credits, Hashed, Keys, LoopBreaker, Networks, Overheard, Prefix, RateLimit,
+    RateLimiter, TableKey, Timeline, Timestamp, ValidatedPeers, Verdict, is_responder_port,
 };
 use crate::stats::{Refusal, SideCounts};
 
 /// What stands between a hostile network and the handlers. What was not asked
 /// for costs a branch.
+///
+/// What may be changed while serving is read without a lock. Who changes it takes
+/// turns with others who do, and nobody else waits.
 #[derive(Debug)]
 pub(crate) struct Guards {
     timeline: Timeline,
     key: TableKey,
     validated: Arc<ValidatedPeers>,
     refuse_responder_ports: bool,
-    access: Option<Access>,
+    /// There only if it limits anybody.
+    access: Swap<Access>,
     loops: Option<LoopBreaker>,
-    rate: Option<RateLimiter>,
-    is_dry_run: bool,
+    rate: Swap<RateLimiter>,
     amplification: Option<Amplification>,
-    /// Whether a guard wants to know who came when.
+    /// Whether a guard other than the rate limit wants to know who came when.
     keeps_track: bool,
+    /// What `access` is made of: for who changes it, or the rate limit.
+    changes: Mutex<Access>,
     journal: Journal,
     counts: Arc<SideCounts>,
 }
@@ -73,7 +79,6 @@ impl Guards {
                 .or_else(no_memory("amplification_limit"))?;
         }
         let (rate, loops) = (&settings.rate, &settings.loops);
-        let is_dry_run = rate.as_ref().is_some_and(|limit| limit.is_dry_run());
         let rate = rate.clone().map(RateLimiter::new).transpose();
         let rate = rate.or_else(no_memory("rate_limit"))?;
         let loops = loops.as_ref().map(LoopBreaker::new).transpose();
@@ -83,10 +88,10 @@ impl Guards {
             key: keys.table,
             validated: Arc::new(validated),
             refuse_responder_ports: settings.refuse_responder_ports,
-            access: access.is_limited().then_some(access),
-            keeps_track: rate.is_some() || loops.is_some() || amplification.is_some(),
-            is_dry_run,
-            rate,
+            access: Swap::new(access.is_limited().then(|| access.clone())),
+            changes: Mutex::new(access),
+            keeps_track: loops.is_some() || amplification.is_some(),
+            rate: Swap::new(rate),
             loops,
             amplification,
             journal: Journal::new(addr),
@@ -113,15 +118,14 @@ impl Guards {
         if self.refuse_responder_ports && is_responder_port(peer.port()) {
             return Err(self.refuse_at_once(Refusal::ResponderPort, peer));
         }
-        if let Some(access) = &self.access {
-            if access.is_denied(peer.ip()) {
-                return Err(self.refuse_at_once(Refusal::Denied, peer));
-            }
-            if !access.is_allowed(peer.ip()) {
+        match self.access.look(|access| access.judge(peer.ip())) {
+            None | Some(Admittance::Admitted) => {}
+            Some(Admittance::Denied) => return Err(self.refuse_at_once(Refusal::Denied, peer)),
+            Some(Admittance::NotAllowed) => {
                 return Err(self.refuse_at_once(Refusal::NotAllowed, peer));
             }
         }
-        if !self.keeps_track {
+        if !self.keeps_track && !self.rate.is_set() {
             return Ok(None);
         }
         let arrival = Arrival {
@@ -144,7 +148,7 @@ impl Guards {
     }
 
     fn judge_loop(&self, at: Arrival, peer: SocketAddr, bytes: &[u8]) -> Result<(), Refusal> {
-        let Some(loops) = &self.loops else {
+        let Some(loops) = self.loops.as_ref().filter(|loops| !loops.trusts(peer.ip())) else {
             return Ok(());
         };
         match loops.received(at.peer, bytes, at.now) {
@@ -156,19 +160,50 @@ impl Guards {
     }
 
     fn judge_rate(&self, at: Arrival, peer: SocketAddr) -> Result<(), Refusal> {
-        let Some(rate) = &self.rate else {
+        let over = self.rate.look(|rate| {
+            if rate.trusts(peer.ip()) {
+                return None;
+            }
+            let source = rate.source(peer);
+            let is_over = rate.judge(source, &self.key, at.now) == Verdict::Over;
+            is_over.then_some((source, rate.is_dry_run()))
+        });
+        let Some((source, is_dry_run)) = over.flatten() else {
             return Ok(());
         };
-        let source = rate.source(peer);
-        if rate.judge(source, &self.key, at.now) != Verdict::Over {
-            return Ok(());
-        }
-        if self.is_dry_run {
+        if is_dry_run {
             self.counts.would_be_rate_limited();
             self.journal.note(Topic::WouldBeRateLimited, source, at.now);
             return Ok(());
         }
         Err(self.refuse(Refusal::RateLimited, source, at.now))
+    }
+
+    /// Changes who may send at all.
+    pub(crate) fn change_access(&self, change: impl FnOnce(&mut Access)) {
+        let mut access = self.changes();
+        change(&mut access);
+        let limited = access.is_limited().then(|| access.clone());
+        self.access.replace(limited);
+    }
+
+    /// Changes how many datagrams each source may send; the limit was checked.
+    pub(crate) fn change_rate(&self, limit: Option<RateLimit>) -> Result<(), Error> {
+        let _turn = self.changes();
+        let limiter = match limit {
+            None => None,
+            Some(limit) => {
+                let changed = self.rate.look(|rate| rate.changed(limit.clone()));
+                let limiter = changed.unwrap_or_else(|| RateLimiter::new(limit));
+                Some(limiter.or_else(no_memory("rate_limit"))?)
+            }
+        };
+        self.rate.replace(limiter);
+        Ok(())
+    }
+
+    fn changes(&self) -> MutexGuard<'_, Access> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Refuses for a reason that took no clock to find.

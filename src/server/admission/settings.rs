@@ -1,11 +1,13 @@
 //! Which guards were asked for.
 
+use super::source::AllowedSources;
 use crate::error::Error;
 use crate::guard::{Access, AmplificationLimit, Networks, RateLimit, ReplyLoops, TokenSecret};
 
 /// Values of the options for a hostile network. All are off by default.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct GuardSettings {
+    pub(crate) sources: AllowedSources,
     pub(crate) refuse_responder_ports: bool,
     pub(crate) allow: Option<Vec<String>>,
     pub(crate) deny: Vec<String>,
@@ -21,7 +23,7 @@ impl GuardSettings {
         self.access()?;
         self.trusted()?;
         if let Some(limit) = &self.rate {
-            named("rate_limit", limit.check())?;
+            check_rate(limit)?;
         }
         if let Some(limit) = &self.amplification {
             named("amplification_limit", limit.check())?;
@@ -37,16 +39,10 @@ impl GuardSettings {
 
     /// Who may send at all.
     pub(super) fn access(&self) -> Result<Access, Error> {
-        let option = "allow_networks";
-        let allow = match &self.allow {
-            None => None,
-            Some(texts) if texts.is_empty() => {
-                return Err(Error::config(option, "an empty list would refuse everyone"));
-            }
-            Some(texts) => Some(named(option, Networks::parse(texts))?),
-        };
-        let deny = named("deny_networks", Networks::parse(&self.deny))?;
-        Ok(Access { allow, deny })
+        Ok(Access {
+            allow: self.allow.as_deref().map(allowed).transpose()?,
+            deny: denied(&self.deny)?,
+        })
     }
 
     /// Who may be sent anything.
@@ -56,6 +52,25 @@ impl GuardSettings {
             Some(limit) => named("amplification_limit", limit.trusted()),
         }
     }
+}
+
+/// The networks that alone may send.
+pub(crate) fn allowed(texts: &[String]) -> Result<Networks, Error> {
+    let option = "allow_networks";
+    if texts.is_empty() {
+        return Err(Error::config(option, "an empty list would refuse everyone"));
+    }
+    named(option, Networks::parse(texts))
+}
+
+/// The networks that may not.
+pub(crate) fn denied(texts: &[String]) -> Result<Networks, Error> {
+    named("deny_networks", Networks::parse(texts))
+}
+
+/// Refuses a limit that makes no sense.
+pub(crate) fn check_rate(limit: &RateLimit) -> Result<(), Error> {
+    named("rate_limit", limit.check())
 }
 
 fn named<T>(option: &'static str, checked: Result<T, String>) -> Result<T, Error> {

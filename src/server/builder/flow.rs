@@ -1,4 +1,4 @@
-//! Options for how datagrams pass through: batches, order, freshness, sockets.
+//! Options for how datagrams pass through: batches, freshness, sockets.
 
 use std::time::Duration;
 
@@ -48,30 +48,6 @@ impl<S: Style> Builder<S> {
     #[doc(alias = "SO_REUSEPORT")]
     pub fn shards(mut self, sockets: usize) -> Self {
         self.settings.shards = sockets;
-        self
-    }
-
-    /// Whether the datagrams of one peer are handled one after another, in the
-    /// order received, and answered in that order, while those of different
-    /// peers are handled at the same time. Chat and games want this. Defaults
-    /// to false: datagrams of one peer may be handled at the same time, too.
-    ///
-    /// Peers are spread over 1,024 lanes, or fewer with a
-    /// [`max_packet_size`](Self::max_packet_size) above 32,000 bytes (511 by
-    /// default); two that share one may wait for each other. What waits behind a
-    /// handler waits in its lane, in memory. Each lane has room for one datagram
-    /// of the greatest length that no other can take, together at most 32 MiB,
-    /// and all of them share another 32 MiB, of which one may use a quarter of
-    /// what is left. What finds no room is counted in
-    /// [`Shed::lane_full`](crate::Shed::lane_full). Costs a copy of each datagram.
-    ///
-    /// # Examples
-    /// ```
-    /// # use socketserver::ThreadingUdpServer;
-    /// let builder = ThreadingUdpServer::builder().order_per_peer(true);
-    /// ```
-    pub fn order_per_peer(mut self, ordered: bool) -> Self {
-        self.settings.order_per_peer = ordered;
         self
     }
 

@@ -1,8 +1,9 @@
 //! The way from a handler to its server.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::ServerHandle;
+use crate::server::admission::Guards;
 use crate::socket_handle::SocketHandle;
 
 impl SocketHandle {
@@ -27,10 +28,13 @@ impl SocketHandle {
     /// ```
     pub fn server(&self) -> ServerHandle {
         let own = self.in_server();
+        let guards = own.guards.upgrade();
+        let guards = guards.and_then(|guards| guards.downcast::<Guards>().ok());
         ServerHandle::new(
             Arc::clone(&own.engine),
             Arc::clone(&own.counts),
             Arc::downgrade(&own.proofs),
+            guards.map_or_else(Weak::new, |guards| Arc::downgrade(&guards)),
         )
     }
 }

@@ -110,10 +110,11 @@ impl ServerHandle {
     ) -> Result<Timer, Error> {
         // Weak, lest what waits in the engine keeps the engine.
         let engine = Arc::downgrade(&self.engine);
-        let (counts, proofs) = (Arc::clone(&self.counts), Weak::clone(&self.proofs));
+        let counts = Arc::clone(&self.counts);
+        let (proofs, guards) = (Weak::clone(&self.proofs), Weak::clone(&self.guards));
         let action = move || {
             if let Some(engine) = engine.upgrade() {
-                let server = ServerHandle::new(engine, Arc::clone(&counts), proofs);
+                let server = ServerHandle::new(engine, Arc::clone(&counts), proofs, guards);
                 counts.contain("a timer", || f(&server));
             }
         };
