@@ -13,14 +13,15 @@ use std::process::ExitCode;
 use clap::Parser;
 use socketserver::{
     DatagramHandler, Error, ForkingStyleUdpServer, HandlerError, ServerHandle, ShutdownReport,
-    SocketHandle, ThreadingUdpServer,
+    SocketHandle, ThreadingUdpServer, activated_sockets,
 };
 
 /// A UDP server that answers every datagram with its text in upper case.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Options {
-    /// The address to serve on; port 0 takes any free port
+    /// The address to serve on; port 0 takes any free port. A socket that the service manager
+    /// passed is served instead
     #[arg(default_value = "127.0.0.1:8080")]
     addr: String,
     /// Handle each datagram with a fresh handler instance
@@ -109,12 +110,18 @@ fn main() -> ExitCode {
 fn serve(options: &Options) -> Result<ShutdownReport, Error> {
     let quiet = options.quiet;
     let factory = move || UppercaseEcho::new(quiet);
+    // By systemd's socket activation; otherwise there are none.
+    let passed = activated_sockets()?.udp.into_iter().next();
+    let passed = passed.map(|activated| activated.socket);
     if options.forking {
         let mut builder = ForkingStyleUdpServer::builder();
         if let Some(most) = options.workers {
             builder = builder.max_children(most);
         }
-        let server = builder.bind(&options.addr, factory)?;
+        let server = match passed {
+            Some(socket) => builder.from_socket(socket, factory)?,
+            None => builder.bind(&options.addr, factory)?,
+        };
         announce(server.handle());
         server.serve_forever()
     } else {
@@ -122,7 +129,10 @@ fn serve(options: &Options) -> Result<ShutdownReport, Error> {
         if let Some(count) = options.workers {
             builder = builder.workers(count);
         }
-        let server = builder.bind(&options.addr, factory)?;
+        let server = match passed {
+            Some(socket) => builder.from_socket(socket, factory)?,
+            None => builder.bind(&options.addr, factory)?,
+        };
         announce(server.handle());
         server.serve_forever()
     }

@@ -5,13 +5,38 @@ use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::error::Error;
-use crate::sys;
+use crate::sys::{self, Inherited};
 
-/// A socket that this process was started with.
+/// What this process was started with: see [`activated_sockets`].
+///
+/// Each is known by its name and by its index, the place in which it was given,
+/// counted from 0: descriptor 3 is 0.
 ///
 /// # Examples
 /// ```
-/// for activated in socketserver::activated_sockets()? {
+/// let mut activated = socketserver::activated_sockets()?;
+/// // Of `ListenDatagram=53` with `FileDescriptorName=dns`.
+/// let udp = activated.take("dns");
+/// # #[cfg(unix)]
+/// // Of `ListenStream=53` in the same unit.
+/// let tcp = activated.take_other("dns").map(std::net::TcpListener::from);
+/// # Ok::<(), socketserver::Error>(())
+/// ```
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct ActivatedSockets {
+    /// The UDP sockets, in the order in which they were given.
+    pub udp: Vec<ActivatedSocket>,
+    /// All else, in that order: TCP listeners, Unix sockets, pipes.
+    #[cfg(unix)]
+    pub others: Vec<ActivatedDescriptor>,
+}
+
+/// A UDP socket that this process was started with.
+///
+/// # Examples
+/// ```
+/// for activated in socketserver::activated_sockets()?.udp {
 ///     println!("{:?}: {:?}", activated.name, activated.socket.local_addr());
 /// }
 /// # Ok::<(), socketserver::Error>(())
@@ -19,6 +44,8 @@ use crate::sys;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ActivatedSocket {
+    /// Its place among all that was given, from 0.
+    pub index: usize,
     /// What it is called: for systemd the socket unit's `FileDescriptorName=`,
     /// or the unit. `None` if no names were given.
     pub name: Option<String>,
@@ -26,13 +53,107 @@ pub struct ActivatedSocket {
     pub socket: UdpSocket,
 }
 
-/// The sockets that this process was started with, by systemd's socket
-/// activation or whoever keeps to its protocol (sd_listen_fds(3)), in the order
-/// in which they were given.
+/// Anything else that this process was started with.
 ///
-/// The list is empty if there are none for this process: `LISTEN_PID` or
-/// `LISTEN_FDS` is not set, or the former names another process. All sockets
-/// have to be bound UDP sockets of IPv4 or IPv6, as
+/// # Examples
+/// ```
+/// # #[cfg(unix)]
+/// for other in socketserver::activated_sockets()?.others {
+///     let listener = std::net::TcpListener::from(other.descriptor);
+/// }
+/// # Ok::<(), socketserver::Error>(())
+/// ```
+#[cfg(unix)]
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ActivatedDescriptor {
+    /// Its place among all that was given, from 0.
+    pub index: usize,
+    /// What it is called, as for an [`ActivatedSocket`].
+    pub name: Option<String>,
+    /// The descriptor, not inherited by children of this process: `TcpListener`,
+    /// `UnixDatagram` and others are made of it by `from`.
+    pub descriptor: std::os::fd::OwnedFd,
+}
+
+impl ActivatedSockets {
+    /// Whether nothing (or nothing more) was given.
+    ///
+    /// # Examples
+    /// ```
+    /// assert!(socketserver::activated_sockets()?.is_empty(), "it was run by hand");
+    /// # Ok::<(), socketserver::Error>(())
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        #[cfg(unix)]
+        let has_others = !self.others.is_empty();
+        #[cfg(not(unix))]
+        let has_others = false;
+        self.udp.is_empty() && !has_others
+    }
+
+    /// Takes the first UDP socket of this name out.
+    ///
+    /// # Examples
+    /// ```
+    /// let dns = socketserver::activated_sockets()?.take("dns");
+    /// # Ok::<(), socketserver::Error>(())
+    /// ```
+    pub fn take(&mut self, name: &str) -> Option<UdpSocket> {
+        let is_called_so = |one: &ActivatedSocket| one.name.as_deref() == Some(name);
+        let place = self.udp.iter().position(is_called_so)?;
+        Some(self.udp.remove(place).socket)
+    }
+
+    /// Takes the UDP socket out that was given in this place, counted from 0 over
+    /// all that was given. `None` if that is no UDP socket.
+    ///
+    /// # Examples
+    /// ```
+    /// let first = socketserver::activated_sockets()?.take_at(0);
+    /// # Ok::<(), socketserver::Error>(())
+    /// ```
+    pub fn take_at(&mut self, index: usize) -> Option<UdpSocket> {
+        let place = self.udp.iter().position(|one| one.index == index)?;
+        Some(self.udp.remove(place).socket)
+    }
+
+    /// Takes the first descriptor of this name out that is no UDP socket.
+    ///
+    /// # Examples
+    /// ```
+    /// let control = socketserver::activated_sockets()?.take_other("control");
+    /// # Ok::<(), socketserver::Error>(())
+    /// ```
+    #[cfg(unix)]
+    pub fn take_other(&mut self, name: &str) -> Option<std::os::fd::OwnedFd> {
+        let is_called_so = |one: &ActivatedDescriptor| one.name.as_deref() == Some(name);
+        let place = self.others.iter().position(is_called_so)?;
+        Some(self.others.remove(place).descriptor)
+    }
+
+    /// Takes the descriptor out that was given in this place. `None` if that is a
+    /// UDP socket.
+    ///
+    /// # Examples
+    /// ```
+    /// let second = socketserver::activated_sockets()?.take_other_at(1);
+    /// # Ok::<(), socketserver::Error>(())
+    /// ```
+    #[cfg(unix)]
+    pub fn take_other_at(&mut self, index: usize) -> Option<std::os::fd::OwnedFd> {
+        let place = self.others.iter().position(|one| one.index == index)?;
+        Some(self.others.remove(place).descriptor)
+    }
+}
+
+/// What this process was started with, by systemd's socket activation or whoever
+/// keeps to its protocol (sd_listen_fds(3)): UDP sockets, and all else for the
+/// program to use, in whatever order they were given.
+///
+/// Nothing is there if nothing is for this process: `LISTEN_PID` or `LISTEN_FDS` is
+/// not set, or the former names another process. UDP sockets have to be bound, of
+/// IPv4 or IPv6 and not connected, as
 /// [`from_socket`](crate::ThreadingUdpServer::from_socket) takes them; each is
 /// served by a server of its own.
 ///
@@ -47,8 +168,8 @@ pub struct ActivatedSocket {
 /// # Errors
 /// [`Error::Activation`] if the variables make no sense, or if an earlier call
 /// took the sockets. [`Error::Inherited`] for the first descriptor that is not
-/// open or cannot be served; sockets taken before it are closed, it and those
-/// behind it are left as they are.
+/// open, or is a UDP socket that cannot be served; what was taken before it is
+/// closed, it and those behind it are left as they are.
 ///
 /// # Platform notes
 /// Elsewhere than on Unix, sockets for this process are an [`Error::Inherited`]
@@ -63,7 +184,7 @@ pub struct ActivatedSocket {
 ///     Ok(socket.reply(bytes)?)
 /// }
 ///
-/// let server = match socketserver::activated_sockets()?.pop() {
+/// let server = match socketserver::activated_sockets()?.udp.pop() {
 ///     Some(activated) => ThreadingUdpServer::from_socket(activated.socket, || echo)?,
 ///     None => ThreadingUdpServer::bind_fn("127.0.0.1:8080", echo)?,
 /// };
@@ -71,22 +192,34 @@ pub struct ActivatedSocket {
 /// # Ok::<(), socketserver::Error>(())
 /// ```
 #[doc(alias("LISTEN_FDS", "sd_listen_fds"))]
-pub fn activated_sockets() -> Result<Vec<ActivatedSocket>, Error> {
+pub fn activated_sockets() -> Result<ActivatedSockets, Error> {
+    let mut activated = ActivatedSockets::default();
     let names = passed(std::process::id(), variable)?;
     if names.is_empty() {
-        return Ok(Vec::new());
+        return Ok(activated);
     }
     static TAKEN: AtomicBool = AtomicBool::new(false);
     if TAKEN.swap(true, Relaxed) {
         return Err(activation(FDS, "an earlier call took these sockets"));
     }
-    let named = (FIRST_DESCRIPTOR..).zip(names);
-    named
-        .map(|(descriptor, name)| match sys::take_inherited(descriptor) {
-            Ok(socket) => Ok(ActivatedSocket { name, socket }),
-            Err(cause) => Err(Error::Inherited { descriptor, cause }),
-        })
-        .collect()
+    for ((index, name), descriptor) in names.into_iter().enumerate().zip(FIRST_DESCRIPTOR..) {
+        let inherited = sys::take_inherited(descriptor)
+            .map_err(|cause| Error::Inherited { descriptor, cause })?;
+        match inherited {
+            Inherited::Udp(socket) => activated.udp.push(ActivatedSocket {
+                index,
+                name,
+                socket,
+            }),
+            #[cfg(unix)]
+            Inherited::Other(descriptor) => activated.others.push(ActivatedDescriptor {
+                index,
+                name,
+                descriptor,
+            }),
+        }
+    }
+    Ok(activated)
 }
 
 /// The names of what the variables pass to the process `own_pid`; descriptors

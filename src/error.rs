@@ -63,12 +63,14 @@ pub enum Error {
         cause: io::Error,
     },
     /// The system would not let a multicast group be joined or left.
-    #[error("cannot {action} {group} on {interface}: {}", reason(.cause))]
+    #[error("cannot {action} {group}{} on {interface}: {}", of(.from), reason(.cause))]
     Membership {
         /// What was tried: `"join"` or `"leave"`.
         action: &'static str,
         /// The group.
         group: IpAddr,
+        /// The one source that is heard, if it was about one.
+        from: Option<IpAddr>,
         /// Where it was tried.
         interface: Interface,
         /// What the operating system said.
@@ -256,6 +258,11 @@ impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         Self::new(error.kind(), error)
     }
+}
+
+/// Whose datagrams to a group, if not everybody's.
+fn of(from: &Option<IpAddr>) -> String {
+    from.map_or_else(String::new, |source| format!(" from {source}"))
 }
 
 /// An operating system error in words: its kind where that says something, else

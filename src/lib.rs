@@ -100,7 +100,9 @@ mod sys;
 pub mod testing;
 mod threading;
 
-pub use activation::{ActivatedSocket, activated_sockets};
+#[cfg(unix)]
+pub use activation::ActivatedDescriptor;
+pub use activation::{ActivatedSocket, ActivatedSockets, activated_sockets};
 pub use engine::SentToAll;
 pub use error::Error;
 pub use forking::ForkingStyleUdpServer;

@@ -16,7 +16,6 @@ use std::sync::{Arc, Weak};
 use crate::engine::{Engine, Outbox, SharedSocket};
 use crate::error::Error;
 use crate::guard::ValidatedPeers;
-use crate::stats::SideCounts;
 use crate::sys::{LocalEnd, Meta, max_payload};
 
 /// The server's socket, in a handler's hands: replies to the datagram at hand
@@ -62,10 +61,9 @@ pub struct SocketHandle {
 #[derive(Debug)]
 pub(crate) struct InServer {
     pub(crate) engine: Arc<Engine>,
-    pub(crate) counts: Arc<SideCounts>,
     pub(crate) proofs: Arc<ValidatedPeers>,
-    /// What only the server knows by its type; gone with it.
-    pub(crate) guards: Weak<dyn Any + Send + Sync>,
+    /// What else a handle of the server reaches. Only the server knows its type.
+    pub(crate) reach: Arc<dyn Any + Send + Sync>,
 }
 
 /// The datagram at hand.
@@ -118,7 +116,8 @@ impl SocketHandle {
     pub(crate) fn commit(&self) -> Result<(), Error> {
         let draft = self.draft.borrow();
         if let Some(len) = draft.overlong {
-            return self.outbox.judge(len, self.current.get().peer);
+            let Current { peer, meta } = self.current.get();
+            return self.outbox.judge(len, peer, meta.socket.into()).map(drop);
         }
         if draft.bytes.is_empty() {
             return Ok(());
@@ -155,7 +154,8 @@ impl SocketHandle {
     #[doc(alias("sendto", "sendmsg"))]
     pub fn reply(&self, bytes: &[u8]) -> Result<(), Error> {
         let Current { peer, meta } = self.current.get();
-        self.outbox.push(bytes, peer, meta.local)
+        self.outbox
+            .push(bytes, peer, meta.local, meta.socket.into())
     }
 
     /// Sends one datagram to anyone, batched like [`reply`](Self::reply). On a
@@ -177,7 +177,8 @@ impl SocketHandle {
     /// ```
     #[doc(alias = "sendto")]
     pub fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), Error> {
-        self.outbox.push(bytes, to, None)
+        let near = self.current.get().meta.socket.into();
+        self.outbox.push(bytes, to, None, near)
     }
 
     /// Sends one datagram now, without batching or waiting, and returns the
@@ -202,7 +203,8 @@ impl SocketHandle {
     /// # Ok::<(), socketserver::Error>(())
     /// ```
     pub fn try_send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<()> {
-        self.outbox.try_send_to(bytes, to)
+        let near = self.current.get().meta.socket.into();
+        self.outbox.try_send_to(bytes, to, near)
     }
 
     /// Collects one reply piece by piece: Python's `wfile`.
@@ -253,7 +255,8 @@ impl SocketHandle {
     /// ```
     #[doc(alias("IP_PKTINFO", "IPV6_PKTINFO"))]
     pub fn local_addr(&self) -> SocketAddr {
-        local_addr(self.outbox.socket(), self.current.get().meta.local)
+        let meta = self.current.get().meta;
+        local_addr(self.outbox.socket(), meta.socket.into(), meta.local)
     }
 
     /// Whether the datagram at hand was longer than `max_packet_size` and is
@@ -303,6 +306,7 @@ impl SocketHandle {
             peer,
             local: meta.local,
             proofs: Arc::downgrade(&self.server.proofs),
+            socket: meta.socket,
         }
     }
 }
@@ -360,6 +364,8 @@ pub struct DetachedHandle {
     outbox: Arc<Outbox>,
     peer: SocketAddr,
     local: Option<LocalEnd>,
+    /// Which of the server's sockets the peer wrote to.
+    socket: u16,
     /// Gone with the server: it may have a lot of memory.
     proofs: Weak<ValidatedPeers>,
 }
@@ -389,7 +395,7 @@ impl DetachedHandle {
     /// }
     /// ```
     pub fn local_addr(&self) -> SocketAddr {
-        local_addr(self.outbox.socket(), self.local)
+        local_addr(self.outbox.socket(), self.socket.into(), self.local)
     }
 
     /// Sends one datagram to the peer, from the address that it wrote to. Waits
@@ -407,7 +413,8 @@ impl DetachedHandle {
     /// }
     /// ```
     pub fn reply(&self, bytes: &[u8]) -> Result<(), Error> {
-        self.outbox.send_to(bytes, self.peer, self.local)
+        let near = self.socket.into();
+        self.outbox.send_to(bytes, self.peer, self.local, near)
     }
 
     /// Sends one datagram to anyone. Waits like [`reply`](Self::reply).
@@ -427,12 +434,12 @@ impl DetachedHandle {
     /// }
     /// ```
     pub fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), Error> {
-        self.outbox.send_to(bytes, to, None)
+        self.outbox.send_to(bytes, to, None, self.socket.into())
     }
 }
 
-/// The local end, with the server's port, or the server's own address.
-fn local_addr(socket: &SharedSocket, local: Option<LocalEnd>) -> SocketAddr {
-    let bound = socket.local_addr();
+/// The local end, with the port of the socket, or the socket's own address.
+fn local_addr(sockets: &SharedSocket, door: usize, local: Option<LocalEnd>) -> SocketAddr {
+    let bound = sockets.addr_at(door);
     local.map_or(bound, |local| local.with_port(bound.port()))
 }

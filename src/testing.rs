@@ -62,9 +62,9 @@ use std::time::{Duration, Instant};
 use crate::engine::{Engine, Recorder};
 use crate::guard::{Keys, Timeline, ValidatedPeers};
 use crate::handler::{DatagramHandler, HandlerError};
-use crate::server::ServerHandle;
+use crate::server::{Reach, ServerHandle};
 use crate::socket_handle::{FailureSink, InServer, SocketHandle};
-use crate::stats::{Fate, SideCounts};
+use crate::stats::Fate;
 use crate::sys::{LocalEnd, Meta};
 
 /// Runs one handler instance on bytes from any peer, and keeps what is sent.
@@ -172,11 +172,11 @@ impl<H: DatagramHandler> Bench<H> {
         let keys = Keys::new([0; Keys::BYTES]);
         let timeline = Timeline::new(Instant::now());
         let proofs = ValidatedPeers::new(&keys, timeline, Default::default());
+        let proofs = Arc::new(proofs);
         let server = InServer {
             engine: Arc::clone(&engine),
-            counts: Arc::new(SideCounts::new()),
-            proofs: Arc::new(proofs),
-            guards: Weak::<()>::new() as _,
+            reach: Reach::on_bench(&engine, &proofs),
+            proofs,
         };
         Self {
             handler,

@@ -36,7 +36,7 @@ use chat::console::{Console, Input};
 use chat::room::Room;
 use chat::screen::Screen;
 use clap::Parser;
-use socketserver::{AmplificationLimit, ServerHandle, ThreadingUdpServer};
+use socketserver::{AmplificationLimit, ServerHandle, ThreadingUdpServer, activated_sockets};
 
 use handler::{Chat, ChatHandler};
 use options::Options;
@@ -54,22 +54,26 @@ fn main() -> ExitCode {
 
 /// Sets everything up, serves until told to stop, and clears up.
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    // First, as these are known by their numbers: of systemd's socket activation.
+    let passed = activated_sockets()?.udp.into_iter().next();
     let mut console = Console::open()?;
     let screen = console.screen();
     let chat = Arc::new(Chat::new(Room::new(options.limits()), screen.clone()));
 
     let (handled, timed) = (Arc::clone(&chat), Arc::clone(&chat));
-    let server = ThreadingUdpServer::builder()
+    let builder = ThreadingUdpServer::builder()
         // The room is one, so more workers would only wait for each other; and
         // what one worker sends goes out in order, the same for all members.
         .workers(1)
         // Whoever forges an address cannot make this server flood it.
         .amplification_limit(AmplificationLimit::new().validity(PROOF_VALIDITY))
-        .service_actions(move |_| timed.expire())
-        .bind(options.addr.as_str(), move || {
-            ChatHandler::new(Arc::clone(&handled))
-        })
-        .map_err(|error| complaint(&options.addr, &error))?;
+        .service_actions(move |_| timed.expire());
+    let factory = move || ChatHandler::new(Arc::clone(&handled));
+    let server = match passed {
+        Some(activated) => builder.from_socket(activated.socket, factory),
+        None => builder.bind(options.addr.as_str(), factory),
+    };
+    let server = server.map_err(|error| complaint(&options.addr, &error))?;
 
     let stop = stop(Arc::clone(&chat), server.handle());
     ctrlc::set_handler(stop.clone())?;

@@ -125,7 +125,7 @@ fn open(options: &Options) -> Result<socketserver::ThreadingUdpServer, socketser
         let reply = [pid.to_string().as_bytes(), b" ", bytes].concat();
         Ok::<_, HandlerError>(socket.reply(&reply)?)
     };
-    match socketserver::activated_sockets()?.pop() {
+    match socketserver::activated_sockets()?.udp.pop() {
         Some(passed) => ThreadingUdpServer::from_socket(passed.socket, move || answer),
         None => ThreadingUdpServer::bind_fn(&options.addr, answer),
     }

@@ -129,7 +129,7 @@ impl Answers {
             (true, _) => Err(Error::Closed),
             (false, Some(_)) => Ok(()),
             (false, None) => {
-                let queue = || SendQueue::new(sockets.local_addr(), self.options);
+                let queue = || SendQueue::new(sockets.addr_at(door), self.options);
                 let queues = queue().and_then(|filling| {
                     let spare = Some(queue()?);
                     Ok(Queues { filling, spare })
@@ -261,6 +261,7 @@ impl Answers {
             let mut report = Report {
                 answers: self,
                 sockets,
+                door,
                 failed: Vec::new(),
             };
             match sockets.borrow(door) {
@@ -366,6 +367,7 @@ fn check(state: &State, stage: &Stage) -> Result<(), Error> {
 struct Report<'a> {
     answers: &'a Answers,
     sockets: &'a SharedSocket,
+    door: DoorId,
     failed: Vec<String>,
 }
 
@@ -377,7 +379,7 @@ impl SendReport for Report<'_> {
     fn failed(&mut self, len: usize, to: SocketAddr, error: &std::io::Error) {
         self.answers.tally.failed(error);
         if let Some(admitted) = self.sockets.admit_failed_send() {
-            let from = self.sockets.local_addr();
+            let from = self.sockets.addr_at(self.door);
             let cause = same(error);
             let line = format!("{from}: cannot send {len} bytes to {to}: {cause}{admitted}");
             self.failed.push(line);

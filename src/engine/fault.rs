@@ -57,7 +57,7 @@ impl FaultRun {
             return AfterFault::Retry;
         }
         bump(&tally.receive_errors, 1);
-        let addr = engine.socket.local_addr();
+        let addr = engine.socket.addr_at(door);
         if let Some(admitted) = engine.receive_errors.admit() {
             engine.warn(format!("{addr}: receive failed: {error}{admitted}"));
         }

@@ -199,7 +199,7 @@ mod tests {
     impl Executor for Replies<'_> {
         fn execute(&mut self, datagram: &Datagram<'_>) -> Fate {
             let outbox = &self.slot.outbox;
-            let pushed = outbox.push(datagram.bytes, self.to, None);
+            let pushed = outbox.push(datagram.bytes, self.to, None, 0);
             pushed.expect("a socket that is open");
             self.queued.borrow_mut().push(outbox.has_queued());
             Fate::Handled

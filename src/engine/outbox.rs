@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Instant;
 
@@ -35,8 +35,6 @@ pub(crate) struct Outbox {
     is_direct: AtomicBool,
     /// Whether anything is queued: a glance, for who looks after many.
     has_queued: AtomicBool,
-    /// The door whose socket the replies leave by: where the worker was last.
-    door: AtomicUsize,
     tally: Padded<ReplyTally>,
 }
 
@@ -44,6 +42,8 @@ pub(crate) struct Outbox {
 struct Queue {
     /// Gone once the server is closed; none where nothing is ever queued.
     datagrams: Option<SendQueue>,
+    /// The door whose socket all that is queued leaves by.
+    door: DoorId,
     /// Failures that have leave to be logged. The worker's next push or flush
     /// takes them, so there are never more than a queue has entries.
     failed: Vec<FailedSend>,
@@ -53,6 +53,7 @@ struct Queue {
 #[derive(Debug)]
 struct FailedSend {
     len: usize,
+    from: SocketAddr,
     to: SocketAddr,
     error: io::Error,
     admitted: Admitted,
@@ -62,7 +63,7 @@ impl Outbox {
     /// # Errors
     /// When there is no memory for it.
     pub(crate) fn new(socket: Arc<SharedSocket>, options: SendOptions) -> io::Result<Self> {
-        let datagrams = SendQueue::new(socket.local_addr(), options)?;
+        let datagrams = SendQueue::new(socket.addr_at(0), options)?;
         let mut outbox = Self::without_queue(socket);
         let queue = outbox.queue.get_mut();
         queue.unwrap_or_else(PoisonError::into_inner).datagrams = Some(datagrams);
@@ -74,12 +75,12 @@ impl Outbox {
         Self {
             queue: Mutex::new(Queue {
                 datagrams: None,
+                door: 0,
                 failed: Vec::new(),
             }),
             is_eager: AtomicBool::new(false),
             is_direct: AtomicBool::new(false),
             has_queued: AtomicBool::new(false),
-            door: AtomicUsize::new(0),
             tally: Padded::default(),
             socket,
         }
@@ -93,41 +94,38 @@ impl Outbox {
         &self.tally
     }
 
-    /// The worker goes to this door: from now on replies leave by its socket.
-    pub(crate) fn turn_to(&self, door: DoorId) {
-        self.door.store(door, Relaxed);
-    }
-
-    /// The door whose socket replies leave by.
-    pub(crate) fn door(&self) -> DoorId {
-        self.door.load(Relaxed)
-    }
-
-    /// Whether a datagram may be sent, however it leaves; counted if not.
-    pub(crate) fn judge(&self, len: usize, to: SocketAddr) -> Result<(), Error> {
-        let verdict = self.socket.judge(len, to);
+    /// Whether a datagram may be sent, however it leaves; counted if not. Says by
+    /// which socket: the one at this door, if its family can.
+    pub(crate) fn judge(&self, len: usize, to: SocketAddr, near: DoorId) -> Result<DoorId, Error> {
+        let verdict = self.socket.judge(len, to, near);
         if let Err(error) = &verdict {
             self.tally.refused(error);
         }
         verdict
     }
 
-    /// Appends a datagram; sends first what is queued if there is no room for it.
+    /// Appends a datagram that answers one of the socket at door `near`; sends
+    /// first what is queued if there is no room for it, or if that leaves by
+    /// another socket.
     pub(crate) fn push(
         &self,
         bytes: &[u8],
         to: SocketAddr,
         from: Option<LocalEnd>,
+        near: DoorId,
     ) -> Result<(), Error> {
-        match self.judge(bytes.len(), to) {
+        let door = match self.judge(bytes.len(), to, near) {
             // Like what fails later: counted, and nothing a handler fails of.
             Err(Error::Withheld { .. }) => return Ok(()),
             verdict => verdict?,
-        }
+        };
         let mut queue = self.lock();
         let has_room = |datagrams: &SendQueue| datagrams.has_room(bytes.len());
         if !queue.datagrams.as_ref().is_none_or(has_room) {
             self.send(&mut queue, patient());
+        }
+        if queue.door != door {
+            self.turn_to(&mut queue, door);
         }
         // Asked again, under the lock under which `close` takes the queue away.
         let datagrams = queue.datagrams.as_mut();
@@ -136,7 +134,7 @@ impl Outbox {
         };
         if self.is_direct.load(Relaxed) {
             self.is_direct.store(false, Relaxed);
-            if datagrams.is_empty() && self.send_direct(bytes, to, from) {
+            if datagrams.is_empty() && self.send_direct(bytes, to, from, door) {
                 return Ok(());
             }
         }
@@ -190,11 +188,12 @@ impl Outbox {
         bytes: &[u8],
         to: SocketAddr,
         from: Option<LocalEnd>,
+        near: DoorId,
     ) -> Result<(), Error> {
-        self.judge(bytes.len(), to)?;
+        let door = self.judge(bytes.len(), to, near)?;
         let patience = patient();
         let (_, failed) = self.flush_locked(self.lock(), patience);
-        let end = self.send_single(bytes, to, from, patience);
+        let end = self.send_single(bytes, to, from, door, patience);
         self.log(failed);
         let len = bytes.len();
         match end {
@@ -205,13 +204,13 @@ impl Outbox {
 
     /// Sends one datagram after what is queued, without waiting for anything,
     /// and returns the kernel's answer.
-    pub(crate) fn try_send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<()> {
-        self.judge(bytes.len(), to)?;
+    pub(crate) fn try_send_to(&self, bytes: &[u8], to: SocketAddr, near: DoorId) -> io::Result<()> {
+        let door = self.judge(bytes.len(), to, near)?;
         let queue = self.lock_soon();
         let flushed = queue.map(|queue| self.flush_locked(queue, Patience::None));
         let (is_empty, failed) = flushed.unwrap_or_default();
         let end = if is_empty {
-            self.send_single(bytes, to, None, Patience::None)
+            self.send_single(bytes, to, None, door, Patience::None)
         } else {
             let error = io::ErrorKind::WouldBlock.into();
             self.tally.failed(&error);
@@ -245,9 +244,10 @@ impl Outbox {
         bytes: &[u8],
         to: SocketAddr,
         from: Option<LocalEnd>,
+        door: DoorId,
         patience: Patience,
     ) -> Option<io::Result<()>> {
-        let Some(socket) = self.socket.borrow(self.door.load(Relaxed)) else {
+        let Some(socket) = self.socket.borrow(door) else {
             let end = self.send_without_socket(bytes, to, from);
             return end.ok().map(Ok);
         };
@@ -276,8 +276,14 @@ impl Outbox {
 
     /// Tries to send one datagram past the queue; whether it was sent. Whatever
     /// kept it from that is found out again, and judged, when the queue is sent.
-    fn send_direct(&self, bytes: &[u8], to: SocketAddr, from: Option<LocalEnd>) -> bool {
-        let socket = self.socket.borrow(self.door.load(Relaxed));
+    fn send_direct(
+        &self,
+        bytes: &[u8],
+        to: SocketAddr,
+        from: Option<LocalEnd>,
+        door: DoorId,
+    ) -> bool {
+        let socket = self.socket.borrow(door);
         let is_sent = socket.is_some_and(|socket| socket.send_now(bytes, to, from).is_ok());
         if is_sent {
             self.tally.sent(1, bytes.len() as u64, 1);
@@ -285,17 +291,29 @@ impl Outbox {
         is_sent
     }
 
+    /// From now on what is queued leaves by the socket at another door: sends
+    /// first what leaves by the one before.
+    #[cold]
+    fn turn_to(&self, queue: &mut Queue, door: DoorId) {
+        self.send(queue, patient());
+        queue.door = door;
+        if let Some(datagrams) = &mut queue.datagrams {
+            datagrams.turn_to(self.socket.addr_at(door));
+        }
+    }
+
     /// Sends what is queued; whether nothing is left.
     fn send(&self, queue: &mut Queue, patience: Patience) -> bool {
         let Some(datagrams) = queue.datagrams.as_mut().filter(|queue| !queue.is_empty()) else {
             return true;
         };
-        let Some(socket) = self.socket.borrow(self.door.load(Relaxed)) else {
+        let Some(socket) = self.socket.borrow(queue.door) else {
             self.tally.closed(datagrams.discard() as u64);
             return true;
         };
         let mut report = Report {
             outbox: self,
+            from: socket.local_addr(),
             failed: &mut queue.failed,
         };
         datagrams.flush(&socket, patience, &mut report);
@@ -306,10 +324,10 @@ impl Outbox {
 
     /// Logs what failed, while no lock is held: the logger may take its time.
     fn log(&self, failed: Vec<FailedSend>) {
-        let from = self.socket.local_addr();
         for send in failed {
             let FailedSend {
                 len,
+                from,
                 to,
                 error,
                 admitted,
@@ -354,6 +372,8 @@ fn let_go(mut queue: MutexGuard<'_, Queue>) -> Vec<FailedSend> {
 /// Counts how batched datagrams end, and notes what is to be logged.
 struct Report<'a> {
     outbox: &'a Outbox,
+    /// The address of the socket that all leave by.
+    from: SocketAddr,
     failed: &'a mut Vec<FailedSend>,
 }
 
@@ -371,6 +391,7 @@ impl SendReport for Report<'_> {
         if let Some(admitted) = self.outbox.socket.admit_failed_send() {
             self.failed.push(FailedSend {
                 len,
+                from: self.from,
                 to,
                 error: same(error),
                 admitted,

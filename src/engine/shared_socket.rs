@@ -21,8 +21,8 @@ pub(crate) trait SendGuard: std::fmt::Debug + Send + Sync {
     fn permits(&self, to: SocketAddr, len: usize) -> bool;
 }
 
-/// The one place that owns the server's sockets: one, or several that share
-/// their address.
+/// The one place that owns the server's sockets: one, or several, which may share
+/// an address or have different ones.
 ///
 /// Who uses one borrows it for one call and no longer; never while a handler
 /// runs. So closing waits for calls that are bounded in time, not for handlers,
@@ -36,8 +36,8 @@ pub(crate) struct SharedSocket {
     closed: AtomicBool,
     /// The process that made the wakers; 0 as long as nobody did.
     wakers_of: AtomicU32,
-    local_addr: SocketAddr,
-    reaches_v4: bool,
+    /// What is known of the socket at each door, also once it is closed.
+    ends: Box<[End]>,
     send_errors: LogLimit,
     /// Whom to ask before sending, if anyone. It may have a lot of memory, and
     /// handles outlive the server: so it is not kept by this.
@@ -50,15 +50,18 @@ pub(crate) struct SharedSocket {
 
 impl SharedSocket {
     pub(crate) fn new(sockets: Vec<Arc<Socket>>, answers: Answers) -> Self {
-        let first = Arc::clone(&sockets[FIRST]);
+        let ends = sockets.iter().map(|socket| End {
+            local_addr: socket.local_addr(),
+            reaches_v4: socket.reaches_v4(),
+        });
+        let ends = ends.collect();
         let line = |socket| Line {
             socket,
             waker: None,
         };
         let lines = sockets.into_iter().map(line);
         Self {
-            local_addr: first.local_addr(),
-            reaches_v4: first.reaches_v4(),
+            ends,
             lines: RwLock::new(Some(lines.collect())),
             closed: AtomicBool::new(false),
             wakers_of: AtomicU32::new(0),
@@ -81,8 +84,10 @@ impl SharedSocket {
             lines: RwLock::new(None),
             closed: AtomicBool::new(false),
             wakers_of: AtomicU32::new(0),
-            local_addr,
-            reaches_v4: true,
+            ends: Box::new([End {
+                local_addr,
+                reaches_v4: true,
+            }]),
             send_errors: LogLimit::new(),
             guard: OnceLock::new(),
             answers,
@@ -145,8 +150,23 @@ impl SharedSocket {
         self.guard.get_or_init(|| guard);
     }
 
+    /// The address of the first socket, which stands for the server in errors
+    /// and the log.
     pub(crate) fn local_addr(&self) -> SocketAddr {
-        self.local_addr
+        self.addr_at(FIRST)
+    }
+
+    /// The address of the socket at a door.
+    pub(crate) fn addr_at(&self, door: DoorId) -> SocketAddr {
+        self.ends[door].local_addr
+    }
+
+    /// The addresses of all sockets, in their order; one that several share is
+    /// there once.
+    pub(crate) fn local_addrs(&self) -> Vec<SocketAddr> {
+        let mut addrs: Vec<_> = self.ends.iter().map(|end| end.local_addr).collect();
+        addrs.dedup();
+        addrs
     }
 
     /// What is answered after the handler has returned.
@@ -164,9 +184,15 @@ impl SharedSocket {
         lines.is_some().then_some(BorrowedSocket { lines, door })
     }
 
-    /// Borrows the socket for what belongs to no door.
-    pub(crate) fn borrow_first(&self) -> Option<BorrowedSocket<'_>> {
-        self.borrow(FIRST)
+    /// Does something with all sockets, which stay open meanwhile; `None` once
+    /// they are closed.
+    pub(crate) fn with_all<T>(
+        &self,
+        act: impl FnOnce(&mut dyn Iterator<Item = &Socket>) -> T,
+    ) -> Option<T> {
+        let lines = self.lines.read().unwrap_or_else(PoisonError::into_inner);
+        let mut sockets = lines.as_ref()?.iter().map(|line| &*line.socket);
+        Some(act(&mut sockets))
     }
 
     /// Wakes whoever waits at a door, or the next that would.
@@ -231,8 +257,11 @@ impl SharedSocket {
     /// of the datagram alone, whether the server is closed, and last the guard,
     /// which counts as sent what it permits.
     ///
+    /// Says which socket it leaves by: the one at door `near`, or the first of the
+    /// family, if that one has another.
+    ///
     /// Asked while no lock is held: the guard may write to the log.
-    pub(crate) fn judge(&self, len: usize, to: SocketAddr) -> Result<(), Error> {
+    pub(crate) fn judge(&self, len: usize, to: SocketAddr, near: DoorId) -> Result<DoorId, Error> {
         let max = max_payload(&to);
         if len > max {
             return Err(Error::TooLong { len, max, to });
@@ -243,20 +272,42 @@ impl SharedSocket {
         if to.ip().to_canonical().is_unspecified() {
             return Err(Error::UnspecifiedAddress { to });
         }
-        if !self.reaches(to) {
-            let from = self.local_addr;
+        let Some(door) = self.door_to(to, near) else {
+            let from = self.addr_at(near);
             return Err(Error::AddressFamily { to, from });
-        }
+        };
         if self.is_closed() {
             return Err(Error::Closed);
         }
         match self.guard.get().map(Weak::upgrade) {
             Some(Some(guard)) if !guard.permits(to, len) => Err(Error::Withheld { len, to }),
             // A guard goes with its server, once nothing can be sent any more.
-            _ => Ok(()),
+            _ => Ok(door),
         }
     }
 
+    /// The door whose socket can send there: this one, or else the first.
+    fn door_to(&self, to: SocketAddr, near: DoorId) -> Option<DoorId> {
+        if self.ends[near].reaches(to) {
+            return Some(near);
+        }
+        self.ends.iter().position(|end| end.reaches(to))
+    }
+
+    /// Whether the log may be told of one more batched send that failed.
+    pub(super) fn admit_failed_send(&self) -> Option<Admitted> {
+        self.send_errors.admit()
+    }
+}
+
+/// What is known of a socket, open or not.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    local_addr: SocketAddr,
+    reaches_v4: bool,
+}
+
+impl End {
     /// Whether the socket's family can send there.
     fn reaches(&self, to: SocketAddr) -> bool {
         let is_v4 = match to {
@@ -268,11 +319,6 @@ impl SharedSocket {
         } else {
             self.local_addr.is_ipv6()
         }
-    }
-
-    /// Whether the log may be told of one more batched send that failed.
-    pub(super) fn admit_failed_send(&self) -> Option<Admitted> {
-        self.send_errors.admit()
     }
 }
 
@@ -325,7 +371,7 @@ impl std::ops::Deref for BorrowedSocket<'_> {
 }
 
 /// There is one in every server.
-const FIRST: DoorId = 0;
+pub(super) const FIRST: DoorId = 0;
 
 /// How long a flush or a single send waits for room in the send buffer before
 /// it drops and counts.

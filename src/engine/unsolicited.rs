@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::outbox::{Outbox, patient};
-use super::shared_socket::SharedSocket;
+use super::protocol::DoorId;
+use super::shared_socket::{FIRST, SharedSocket};
 use crate::error::Error;
 use crate::stats::ReplyTally;
 use crate::sys::{SendOptions, SendQueue, SendReport, same};
@@ -74,7 +75,7 @@ impl Unsolicited {
 
     /// Sends one datagram, waiting for room in the send buffer if need be.
     pub(crate) fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), Error> {
-        self.outbox.send_to(bytes, to, None)
+        self.outbox.send_to(bytes, to, None, FIRST)
     }
 
     /// Sends one datagram to each of `peers`, in their order, waiting for room in
@@ -93,8 +94,8 @@ impl Unsolicited {
             let mut asked = 0;
             for to in peers.take(BATCH) {
                 asked += 1;
-                match self.outbox.judge(bytes.len(), to) {
-                    Ok(()) => admitted.push(to),
+                match self.outbox.judge(bytes.len(), to, FIRST) {
+                    Ok(door) => admitted.push((to, door)),
                     Err(Error::Closed) => return Err(Error::Closed),
                     Err(error) => ends.failures.push((to, error)),
                 }
@@ -105,7 +106,9 @@ impl Unsolicited {
                     false => Ok(ends),
                 };
             }
-            self.send_batch(bytes, &admitted, &mut ends)?;
+            for run in admitted.chunk_by(|one, next| one.1 == next.1) {
+                self.send_batch(bytes, run, &mut ends)?;
+            }
             admitted.clear();
         }
     }
@@ -115,17 +118,20 @@ impl Unsolicited {
         *self.lock() = Batch::Closed;
     }
 
-    /// Sends to peers that were judged.
+    /// Sends to peers that were judged, all by the socket at one door.
     fn send_batch(
         &self,
         bytes: &[u8],
-        peers: &[SocketAddr],
+        peers: &[(SocketAddr, DoorId)],
         ends: &mut SentToAll,
     ) -> Result<(), Error> {
         let mut batch = self.lock();
-        let Some(socket) = self.socket.borrow_first() else {
+        let Some((_, door)) = peers.first() else {
+            return Ok(());
+        };
+        let Some(socket) = self.socket.borrow(*door) else {
             drop(batch);
-            for to in peers {
+            for (to, _) in peers {
                 self.outbox.send_without_socket(bytes, *to, None)?;
                 ends.sent += 1;
             }
@@ -138,13 +144,14 @@ impl Unsolicited {
         let queue = match self.room(&mut batch) {
             Ok(queue) => queue,
             Err(error) => {
-                for to in peers {
+                for (to, _) in peers {
                     report.failed(bytes.len(), *to, &error);
                 }
                 return Ok(());
             }
         };
-        for to in peers {
+        queue.turn_to(socket.local_addr());
+        for (to, _) in peers {
             if !queue.has_room(bytes.len()) {
                 queue.flush(&socket, patient(), &mut report);
             }
@@ -159,7 +166,7 @@ impl Unsolicited {
         if let Batch::NotMade = batch {
             // To one peer each there is nothing to coalesce.
             let options = SendOptions { coalesce: false };
-            let queue = SendQueue::new(self.socket.local_addr(), options)?;
+            let queue = SendQueue::new(self.socket.addr_at(FIRST), options)?;
             *batch = Batch::Made(Box::new(queue));
         }
         match batch {

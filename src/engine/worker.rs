@@ -153,7 +153,6 @@ impl Worker<'_> {
     fn receive(&mut self, door: DoorId) -> Command<Job> {
         let engine = self.engine;
         self.door = door;
-        self.slot.outbox.turn_to(door);
         self.set_busy(false);
         loop {
             let Some(socket) = engine.socket.borrow(door) else {
@@ -211,7 +210,7 @@ impl Worker<'_> {
                 Ok(Received::Degraded(news)) => {
                     drop(block);
                     drop(socket);
-                    engine.warn(format!("{}: {news}", engine.socket.local_addr()));
+                    engine.warn(format!("{}: {news}", engine.socket.addr_at(door)));
                 }
                 Err(error) => {
                     drop(block);

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `flow` | how datagrams pass through: batches, freshness, sockets |
 //! | `order` | what is handled one after another |
+//! | `sockets` | what the server's sockets are, beside their addresses; several of them |
 //! | `multicast` | groups and broadcasts |
 //! | `guards` | what stands between a hostile network and the handlers |
 //! | `sources` | sources that are refused unless they are allowed by name |
@@ -12,6 +13,7 @@ mod flow;
 mod guards;
 mod multicast;
 mod order;
+mod sockets;
 mod sources;
 
 use std::marker::PhantomData;
@@ -121,7 +123,9 @@ impl<S: Style> Builder<S> {
     }
 
     /// The receive buffer to ask the kernel for, in bytes (`SO_RCVBUF`): the
-    /// queue of datagrams that no worker has got to yet. What was granted is in
+    /// queue of datagrams that no worker has got to yet. A process with
+    /// `CAP_NET_ADMIN` gets it whatever the system's limit is (`SO_RCVBUFFORCE`), any
+    /// other up to that limit. What was granted is in
     /// [`Stats::receive_buffer`](crate::Stats::receive_buffer); less than asked is logged at `warn`. Defaults
     /// to 4 MiB; a socket that is handed in keeps its own unless this is set.
     ///
@@ -172,7 +176,8 @@ impl<S: Style> Builder<S> {
 
     /// Sets `SO_REUSEPORT` before binding. Defaults to false: it lets any
     /// process of the same user share the port, and the kernel splits the
-    /// peers between them. Fails at `bind` where there is no such option.
+    /// peers between them. A port that the system chooses (port 0) is nobody else's
+    /// when it is bound. Fails at `bind` where there is no such option.
     ///
     /// # Examples
     /// ```
@@ -423,7 +428,7 @@ impl<S: Style> Builder<S> {
     }
 
     /// Opens a server whose settings were checked.
-    fn open(self, source: SocketSource, factory: Factory) -> Result<S, Error> {
+    pub(super) fn open(self, source: SocketSource, factory: Factory) -> Result<S, Error> {
         Core::open(source, self.settings, self.hooks, factory, S::LIFETIME).map(S::from_core)
     }
 }

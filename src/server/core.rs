@@ -6,13 +6,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::admission::{Admission, GuardSettings, Guards, OwnAddresses, QueueLimit, Shedding};
 use super::dispatch::{Dispatch, Dispatchers, Lifetime};
-use super::handle::{ServerHandle, ShutdownReport};
+use super::handle::{Reach, ServerHandle, ShutdownReport};
 use super::hooks::Hooks;
 use super::kept;
+use super::memberships::Memberships;
+use super::multicast::Multicast;
 use super::settings::{DEFAULT_SEND_BUFFER, Settings};
+use super::sockets::{bind_each, bind_shards, not_bound};
 use crate::engine::{Engine, EngineConfig, Solo, SoloEnd, Upkeep};
 use crate::error::Error;
-use crate::guard::{Keys, ValidatedPeers};
+use crate::guard::Keys;
 use crate::handler::Factory;
 use crate::logging::{LogLimit, log_debug, log_warn};
 use crate::stats::SideCounts;
@@ -25,9 +28,7 @@ pub(crate) struct Core {
     socket: Option<Arc<Socket>>,
     engine: Arc<Engine>,
     hooks: Arc<Hooks>,
-    counts: Arc<SideCounts>,
-    proofs: Weak<ValidatedPeers>,
-    guards: Weak<Guards>,
+    reach: Reach,
     poll_interval: Duration,
     dispatchers: Weak<Dispatchers>,
     /// What `handle_request` receives with.
@@ -40,6 +41,8 @@ pub(crate) struct Core {
 pub(crate) enum SocketSource {
     /// The first of these addresses that can be bound.
     Addresses(Vec<SocketAddr>),
+    /// All of these addresses.
+    Each(Vec<SocketAddr>),
     /// Handed in.
     Given(UdpSocket),
 }
@@ -69,7 +72,7 @@ impl Core {
             admission: Admission {
                 local_addr: addr,
                 hooks: Arc::clone(&hooks),
-                own_addresses: OwnAddresses::of(addr),
+                own_addresses: OwnAddresses::of(&distinct_addrs(&sockets)),
                 allowed_sources: settings.guards.sources,
                 guards: Arc::clone(&guards),
                 on_truncated: settings.on_truncated,
@@ -86,7 +89,7 @@ impl Core {
         };
         let config = EngineConfig {
             // Somebody has to wait at each socket.
-            min_workers: settings.shards.max(*settings.workers.start()),
+            min_workers: sockets.len().max(*settings.workers.start()),
             max_workers: *settings.workers.end(),
             batch_size: settings.batch_size,
             max_packet_size: settings.max_packet_size,
@@ -100,16 +103,25 @@ impl Core {
             max_deferred: settings.max_deferred,
             receive_buffer_asked: asked,
         };
+        let reach = Arc::default();
         let mut dispatchers = Weak::new();
         let engine = Arc::new_cyclic(|engine| {
             let made = Arc::new(Dispatchers {
                 dispatch: Arc::new(dispatch),
                 engine: Weak::clone(engine),
+                reach: Arc::clone(&reach),
             });
             dispatchers = Arc::downgrade(&made);
             Engine::new(config, sockets, made)
         });
-        let proofs = Arc::downgrade(guards.validated());
+        let Multicast { groups, follow, .. } = &settings.multicast;
+        let memberships = Memberships::new(Arc::clone(engine.socket()), groups, *follow)?;
+        let reach: &Reach = reach.get_or_init(|| Reach {
+            counts: Arc::clone(&counts),
+            proofs: Arc::downgrade(guards.validated()),
+            guards: Arc::downgrade(&guards),
+            memberships: Arc::new(memberships),
+        });
         if guards.watch_sends() {
             let guard = Arc::downgrade(&guards);
             engine.socket().guard_sends(guard);
@@ -118,9 +130,7 @@ impl Core {
             socket: Some(socket),
             engine,
             hooks,
-            counts,
-            proofs,
-            guards: Arc::downgrade(&guards),
+            reach: reach.clone(),
             poll_interval: settings.poll_interval,
             dispatchers,
             solo: Solo::default(),
@@ -132,13 +142,12 @@ impl Core {
         self.engine.socket().local_addr()
     }
 
+    pub(crate) fn local_addrs(&self) -> Vec<SocketAddr> {
+        self.engine.socket().local_addrs()
+    }
+
     pub(crate) fn handle(&self) -> ServerHandle {
-        ServerHandle::new(
-            Arc::clone(&self.engine),
-            Arc::clone(&self.counts),
-            Weak::clone(&self.proofs),
-            Weak::clone(&self.guards),
-        )
+        ServerHandle::new(Arc::clone(&self.engine), self.reach.clone())
     }
 
     /// Ends the handler instance that `handle_request` keeps on this thread.
@@ -155,8 +164,9 @@ impl Core {
         let upkeep = self.upkeep();
         // The engine drops them in time, wherever else they are kept.
         self.hooks = Arc::default();
+        let _until_closed = self.reach.memberships.follow();
         let closing = self.engine.serve(upkeep)?;
-        Ok(ShutdownReport::new(closing, &self.counts))
+        Ok(ShutdownReport::new(closing, &self.reach.counts))
     }
 
     /// Handles one datagram on the calling thread.
@@ -172,7 +182,7 @@ impl Core {
             SoloEnd::Stopped => Ok(false),
             SoloEnd::TimedOut => {
                 if let Some(hook) = &self.hooks.handle_timeout {
-                    self.counts.contain("handle_timeout", hook);
+                    self.reach.counts.contain("handle_timeout", hook);
                 }
                 Ok(false)
             }
@@ -191,14 +201,12 @@ impl Core {
 
     fn upkeep(&self) -> Option<Upkeep> {
         let hook = Arc::clone(self.hooks.service_actions.as_ref()?);
-        let counts = Arc::clone(&self.counts);
-        let (proofs, guards) = (Weak::clone(&self.proofs), Weak::clone(&self.guards));
+        let reach = self.reach.clone();
         Some(Upkeep {
             interval: self.poll_interval,
             action: Box::new(move |engine| {
-                let (proofs, guards) = (Weak::clone(&proofs), Weak::clone(&guards));
-                let server = ServerHandle::new(engine, Arc::clone(&counts), proofs, guards);
-                counts.contain("service_actions", || hook(&server));
+                let server = ServerHandle::new(engine, reach.clone());
+                reach.counts.contain("service_actions", || hook(&server));
             }),
         })
     }
@@ -217,12 +225,18 @@ fn open_sockets(
     source: SocketSource,
     settings: &Settings,
 ) -> Result<(Vec<Arc<Socket>>, Option<usize>), Error> {
-    let is_own = matches!(source, SocketSource::Addresses(_));
+    let is_own = !matches!(source, SocketSource::Given(_));
     let (inner, options) = match source {
         SocketSource::Addresses(addresses) => {
             let options = settings.socket_options();
             let first = bind_first(&addresses, &options)?;
             (bind_shards(first, settings.shards, &options)?, options)
+        }
+        SocketSource::Each(addresses) => {
+            settings.check_sockets(addresses.len())?;
+            let options = settings.socket_options();
+            let sockets = bind_each(&addresses, settings.shards, &options)?;
+            (sockets, options)
         }
         SocketSource::Given(inner) => {
             settings.check_taken_over()?;
@@ -242,50 +256,28 @@ fn open_sockets(
             ask_for_send_buffer(socket, asked, settings.send_buffer.is_some())
                 .map_err(|cause| Error::TakeOver { cause })?;
         }
-        settings.multicast.set_up(socket)?;
     }
-    // Each member of a group has a copy of what is sent there: of several
-    // sockets one is enough.
-    settings.multicast.join_all(&inner[0])?;
-    let take_over = sys::TakeOver {
-        is_own,
-        stamps: settings.shed_older_than.is_some(),
-        coalesce: settings.coalesce_receives,
-    };
-    let take_over = |inner| {
+    settings.multicast.set_up(&inner)?;
+    let take_over = |(number, inner)| {
+        let take_over = sys::TakeOver {
+            is_own,
+            stamps: settings.shed_older_than.is_some(),
+            coalesce: settings.coalesce_receives,
+            number,
+        };
         let socket = Socket::new(inner, take_over).map_err(|cause| Error::TakeOver { cause })?;
         Ok(Arc::new(socket))
     };
-    let sockets = inner.into_iter().map(take_over);
-    Ok((
-        sockets.collect::<Result<_, Error>>()?,
-        options.receive_buffer,
-    ))
+    let sockets = (0..).zip(inner).map(take_over);
+    let sockets = sockets.collect::<Result<Vec<_>, Error>>()?;
+    Ok((sockets, options.receive_buffer))
 }
 
-/// Binds as many sockets to the address of the first. That one was bound
-/// without sharing its port, which would have failed if anyone else had it, and
-/// shares it only from now on.
-fn bind_shards(
-    first: UdpSocket,
-    shards: usize,
-    options: &sys::Options,
-) -> Result<Vec<UdpSocket>, Error> {
-    let mut sockets = vec![first];
-    if shards > 1 {
-        let failed = |addr| move |cause| Error::Bind { addr, cause };
-        let unbound = SocketAddr::from(([0, 0, 0, 0], 0));
-        let addr = sockets[0].local_addr().map_err(failed(unbound))?;
-        sys::share_port(&sockets[0]).map_err(failed(addr))?;
-        let options = sys::Options {
-            reuse_port: true,
-            ..*options
-        };
-        for _ in 1..shards {
-            sockets.push(sys::bind(addr, &options).map_err(failed(addr))?);
-        }
-    }
-    Ok(sockets)
+/// The addresses of sockets in their order; one that several share is there once.
+fn distinct_addrs(sockets: &[Arc<Socket>]) -> Vec<SocketAddr> {
+    let mut addrs: Vec<_> = sockets.iter().map(|socket| socket.local_addr()).collect();
+    addrs.dedup();
+    addrs
 }
 
 /// Binds the first address that can be bound; the error is about the last one.
@@ -296,7 +288,7 @@ fn bind_first(addresses: &[SocketAddr], options: &sys::Options) -> Result<UdpSoc
     for addr in addresses.iter().copied() {
         match sys::bind(addr, options) {
             Ok(socket) => return Ok(socket),
-            Err(cause) => last = Error::Bind { addr, cause },
+            Err(error) => last = not_bound(addr, error),
         }
     }
     Err(last)

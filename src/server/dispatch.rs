@@ -2,9 +2,10 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use super::admission::{Admission, NotAdmitted};
+use super::handle::Reach;
 use super::hooks::{FailureCause, HandlerFailure, Hooks};
 use super::kept;
 use crate::contain::contain;
@@ -40,6 +41,8 @@ pub(crate) struct Dispatchers {
     pub(crate) dispatch: Arc<Dispatch>,
     /// Has this, and lives at least as long as any worker.
     pub(crate) engine: Weak<Engine>,
+    /// Set once the server is bound.
+    pub(crate) reach: Arc<OnceLock<Reach>>,
 }
 
 impl ExecutorFactory for Dispatchers {
@@ -66,9 +69,8 @@ impl Dispatchers {
         let engine = self.engine.upgrade();
         let server = InServer {
             engine: engine.expect("whoever asks for a dispatcher holds the engine"),
-            counts: Arc::clone(&self.dispatch.counts),
             proofs: Arc::clone(self.dispatch.admission.guards.validated()),
-            guards: Arc::downgrade(&self.dispatch.admission.guards) as _,
+            reach: Arc::clone(&self.reach) as _,
         };
         Dispatcher {
             handle: SocketHandle::new(

@@ -118,7 +118,8 @@ macro_rules! server_methods {
                 Self::builder().from_socket(socket, factory)
             }
 
-            /// The address that the server is bound to, with the port really bound.
+            /// The address that the server is bound to, with the port really bound:
+            /// of several, the first.
             ///
             /// # Examples
             /// ```
@@ -131,6 +132,21 @@ macro_rules! server_methods {
             #[doc(alias("server_address", "getsockname"))]
             pub fn local_addr(&self) -> std::net::SocketAddr {
                 self.core.local_addr()
+            }
+
+            /// All addresses that the server is bound to, in the order in which
+            /// `bind_all` was given them, with the port really bound.
+            ///
+            /// # Examples
+            /// ```
+            #[doc = concat!("use socketserver::", stringify!($server), ";")]
+            ///
+            #[doc = concat!("let server = ", stringify!($server), "::bind_fn(\"127.0.0.1:0\", |_, _, _| Ok(()))?;")]
+            /// assert_eq!(server.local_addrs(), [server.local_addr()]);
+            /// # Ok::<(), socketserver::Error>(())
+            /// ```
+            pub fn local_addrs(&self) -> Vec<std::net::SocketAddr> {
+                self.core.local_addrs()
             }
 
             /// A handle to watch and stop the server with, from any thread.

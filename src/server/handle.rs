@@ -18,7 +18,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Weak};
 
 use super::admission::Guards;
-use super::multicast;
+use super::memberships::{self, Memberships};
 use crate::engine::{Closing, Engine};
 use crate::error::Error;
 use crate::guard::ValidatedPeers;
@@ -47,25 +47,40 @@ use crate::sys::Interface;
 #[derive(Debug, Clone)]
 pub struct ServerHandle {
     engine: Arc<Engine>,
-    counts: Arc<SideCounts>,
+    pub(super) reach: Reach,
+}
+
+/// What a handle reaches besides the engine.
+#[derive(Debug, Clone)]
+pub(crate) struct Reach {
+    pub(crate) counts: Arc<SideCounts>,
     /// Gone with the server, as the guards are: they may have a lot of memory.
-    proofs: Weak<ValidatedPeers>,
-    guards: Weak<Guards>,
+    pub(crate) proofs: Weak<ValidatedPeers>,
+    pub(crate) guards: Weak<Guards>,
+    pub(crate) memberships: Arc<Memberships>,
+}
+
+#[cfg(feature = "testing")]
+impl Reach {
+    /// Of a test bench, in the form in which handlers have it.
+    pub(crate) fn on_bench(
+        engine: &Engine,
+        proofs: &Arc<ValidatedPeers>,
+    ) -> Arc<dyn std::any::Any + Send + Sync> {
+        let memberships = Memberships::new(Arc::clone(engine.socket()), &[], false);
+        let reach = Self {
+            counts: Arc::new(SideCounts::new()),
+            proofs: Arc::downgrade(proofs),
+            guards: Weak::new(),
+            memberships: Arc::new(memberships.expect("there is nothing to join")),
+        };
+        Arc::new(std::sync::OnceLock::from(reach))
+    }
 }
 
 impl ServerHandle {
-    pub(super) fn new(
-        engine: Arc<Engine>,
-        counts: Arc<SideCounts>,
-        proofs: Weak<ValidatedPeers>,
-        guards: Weak<Guards>,
-    ) -> Self {
-        Self {
-            engine,
-            counts,
-            proofs,
-            guards,
-        }
+    pub(super) fn new(engine: Arc<Engine>, reach: Reach) -> Self {
+        Self { engine, reach }
     }
 
     /// Tells the server to stop: nothing more is received, what was received is
@@ -122,7 +137,7 @@ impl ServerHandle {
     /// ```
     pub fn stats(&self) -> Stats {
         let mut stats = self.engine.stats();
-        self.counts.complete(&mut stats);
+        self.reach.counts.complete(&mut stats);
         stats
     }
 
@@ -138,6 +153,22 @@ impl ServerHandle {
     #[doc(alias("server_address", "getsockname"))]
     pub fn local_addr(&self) -> SocketAddr {
         self.engine.socket().local_addr()
+    }
+
+    /// All addresses that the server is bound to, in the order in which
+    /// [`bind_all`](crate::Builder::bind_all) was given them, with the port really
+    /// bound. The first is [`local_addr`](Self::local_addr).
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let server = ThreadingUdpServer::bind_fn("127.0.0.1:0", |_, _, _| Ok(()))?;
+    /// let handle = server.handle();
+    /// assert_eq!(handle.local_addrs(), [handle.local_addr()]);
+    /// # Ok::<(), socketserver::Error>(())
+    /// ```
+    pub fn local_addrs(&self) -> Vec<SocketAddr> {
+        self.engine.socket().local_addrs()
     }
 
     /// Workers that are handling datagrams: for a
@@ -175,8 +206,55 @@ impl ServerHandle {
     /// ```
     #[doc(alias("IP_ADD_MEMBERSHIP", "IPV6_JOIN_GROUP"))]
     pub fn join_multicast(&self, group: IpAddr, interface: Interface) -> Result<(), Error> {
-        let socket = self.engine.socket().borrow_first().ok_or(Error::Closed)?;
-        multicast::join(&socket, group, &interface)
+        self.reach
+            .memberships
+            .join(&memberships::whole(group, interface))
+    }
+
+    /// Joins what one source sends to a multicast group, as
+    /// [`Builder::join_multicast_from`](crate::Builder::join_multicast_from) does at
+    /// `bind`.
+    ///
+    /// # Errors
+    /// As there, and [`Error::Closed`] once the server is closed.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # use socketserver::ThreadingUdpServer;
+    /// use socketserver::Interface;
+    ///
+    /// let server = ThreadingUdpServer::bind_fn("0.0.0.0:5000", |_, _, _| Ok(()))?.spawn();
+    /// let (group, source) = ([232, 1, 2, 3].into(), [192, 0, 2, 1].into());
+    /// server.join_multicast_from(group, source, Interface::Any)?;
+    /// server.leave_multicast_from(group, source, Interface::Any)?;
+    /// # Ok::<(), socketserver::Error>(())
+    /// ```
+    pub fn join_multicast_from(
+        &self,
+        group: IpAddr,
+        source: IpAddr,
+        interface: Interface,
+    ) -> Result<(), Error> {
+        let membership = memberships::from(group, source, interface);
+        self.reach.memberships.join(&membership)
+    }
+
+    /// Leaves what one source sends to a multicast group, and was joined so on that
+    /// interface.
+    ///
+    /// # Errors
+    /// As [`leave_multicast`](Self::leave_multicast).
+    ///
+    /// # Examples
+    /// As for [`join_multicast_from`](Self::join_multicast_from).
+    pub fn leave_multicast_from(
+        &self,
+        group: IpAddr,
+        source: IpAddr,
+        interface: Interface,
+    ) -> Result<(), Error> {
+        let membership = memberships::from(group, source, interface);
+        self.reach.memberships.leave(&membership)
     }
 
     /// Leaves a multicast group that was joined on that interface, at `bind` or later.
@@ -189,8 +267,9 @@ impl ServerHandle {
     /// As for [`join_multicast`](Self::join_multicast).
     #[doc(alias("IP_DROP_MEMBERSHIP", "IPV6_LEAVE_GROUP", "IPV6_DROP_MEMBERSHIP"))]
     pub fn leave_multicast(&self, group: IpAddr, interface: Interface) -> Result<(), Error> {
-        let socket = self.engine.socket().borrow_first().ok_or(Error::Closed)?;
-        multicast::leave(&socket, group, &interface)
+        self.reach
+            .memberships
+            .leave(&memberships::whole(group, interface))
     }
 }
 

@@ -3,11 +3,13 @@
 //! | room | what it holds |
 //! |---|---|
 //! | `builder` | the options |
+//! | `memberships` | the groups that were joined, and how they follow their interfaces |
 //! | `multicast` | what is set, joined and left for sending to many and hearing it |
 //! | `settings` | their values, defaults and limits |
 //! | `hooks` | what users may hook in, contained |
 //! | `admission` | every check of a datagram before its handler |
 //! | `dispatch` | one datagram: admission, handler, fate |
+//! | `sockets` | opening several sockets for one server |
 //! | `core` | the life of a server: bound, serving, draining, closed |
 //! | `handle` | the handle and the report |
 //! | `running` | a server on a thread of its own |
@@ -21,15 +23,19 @@ mod facade;
 mod handle;
 mod hooks;
 mod kept;
+mod memberships;
 mod multicast;
 mod running;
 mod settings;
+mod sockets;
 
 pub(crate) use self::core::Core;
 pub use builder::Builder;
 pub(crate) use builder::Style;
 pub(crate) use dispatch::Lifetime;
 pub(crate) use facade::server_methods;
+#[cfg(feature = "testing")]
+pub(crate) use handle::Reach;
 pub use handle::{ServerHandle, ShutdownReport, Timer};
 pub use hooks::{FailureCause, HandlerFailure};
 pub use running::RunningServer;

@@ -4,14 +4,17 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
+use crate::engine::SharedSocket;
 use crate::error::Error;
-use crate::sys::{self, Interface, Socket};
+use crate::sys::{self, Interface, Membership, Socket};
 
 /// Values of the options; what was not said stays as the system or the socket has it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Multicast {
     /// Joined at `bind`, in this order.
-    pub(crate) groups: Vec<(IpAddr, Interface)>,
+    pub(crate) groups: Vec<Membership>,
+    /// Groups are joined where and when their interfaces come.
+    pub(crate) follow: bool,
     pub(crate) ttl: Option<u32>,
     pub(crate) loopback: Option<bool>,
     pub(crate) interface: Option<Interface>,
@@ -25,8 +28,11 @@ impl Multicast {
             let problem = format!("{ttl} is not between 0 and {MOST_HOPS}");
             return Err(Error::config("multicast_ttl", problem));
         }
-        for (group, interface) in &self.groups {
-            check_membership(JOIN, *group, interface)?;
+        for membership in &self.groups {
+            check_membership(JOIN, membership)?;
+            if !self.follow {
+                check_interface(JOIN, membership)?;
+            }
         }
         match &self.interface {
             Some(interface) => interface
@@ -37,7 +43,26 @@ impl Multicast {
     }
 
     /// Sets what concerns sending. Every socket of a server needs it.
-    pub(crate) fn set_up(&self, socket: &UdpSocket) -> Result<(), Error> {
+    pub(crate) fn set_up(&self, sockets: &[UdpSocket]) -> Result<(), Error> {
+        if let Some(interface @ Interface::Address(_)) = &self.interface {
+            let mut is_for_none = true;
+            for socket in sockets {
+                let reaches_v4 = sys::reaches_v4(socket);
+                is_for_none &= !reaches_v4.map_err(|cause| Error::TakeOver { cause })?;
+            }
+            if is_for_none {
+                let problem = format!(
+                    "{interface}: for IPv6 alone, an interface is told by its index or name"
+                );
+                return Err(Error::config("multicast_interface", problem));
+            }
+        }
+        sockets
+            .iter()
+            .try_for_each(|socket| self.set_up_one(socket))
+    }
+
+    fn set_up_one(&self, socket: &UdpSocket) -> Result<(), Error> {
         let refused = |option| {
             move |error: io::Error| Error::config(option, format!("the system refuses: {error}"))
         };
@@ -48,84 +73,145 @@ impl Multicast {
             sys::set_multicast_loop(socket, on).map_err(refused("multicast_loop"))?;
         }
         if let Some(interface) = &self.interface {
-            let option = "multicast_interface";
-            let reaches_v4 = sys::reaches_v4(socket).map_err(|cause| Error::TakeOver { cause })?;
-            if matches!(interface, Interface::Address(_)) && !reaches_v4 {
-                let problem = format!(
-                    "{interface}: for IPv6 alone, an interface is told by its index or name"
-                );
-                return Err(Error::config(option, problem));
-            }
-            sys::set_multicast_interface(socket, interface).map_err(refused(option))?;
+            let set = sys::set_multicast_interface(socket, interface);
+            set.map_err(refused("multicast_interface"))?;
         }
         if let Some(allow) = self.broadcast {
             sys::set_broadcast(socket, allow).map_err(refused("allow_broadcast"))?;
         }
         Ok(())
     }
-
-    /// Joins the groups. One socket of a server does, and no more: each that
-    /// joined is given a copy of what is sent to the group.
-    pub(crate) fn join_all(&self, socket: &UdpSocket) -> Result<(), Error> {
-        if self.groups.is_empty() {
-            return Ok(());
-        }
-        let taken_over = |cause| Error::TakeOver { cause };
-        let local = socket.local_addr().map_err(taken_over)?;
-        let reaches_v4 = sys::reaches_v4(socket).map_err(taken_over)?;
-        for (group, interface) in &self.groups {
-            check_hearing(*group, local, reaches_v4)?;
-            sys::join_group(socket, *group, interface)
-                .map_err(|cause| refused(JOIN, *group, interface, cause))?;
-        }
-        Ok(())
-    }
 }
 
-/// Joins a group while the server serves.
-pub(super) fn join(socket: &Socket, group: IpAddr, interface: &Interface) -> Result<(), Error> {
-    check_membership(JOIN, group, interface)?;
-    check_hearing(group, socket.local_addr(), socket.reaches_v4())?;
-    sys::join_group(socket, group, interface)
-        .map_err(|cause| refused(JOIN, group, interface, cause))
+/// Refuses what makes no sense whatever interfaces there are.
+pub(super) fn check(membership: &Membership) -> Result<(), Error> {
+    check_membership(JOIN, membership)
+}
+
+/// Joins a group.
+pub(super) fn join(sockets: &SharedSocket, membership: &Membership) -> Result<(), Error> {
+    check_membership(JOIN, membership)?;
+    check_interface(JOIN, membership)?;
+    let joined = sockets.with_all(|all| join_with(&one_of_each_address(all), membership));
+    joined.unwrap_or(Err(Error::Closed))
 }
 
 /// Leaves a group that was joined on that interface.
-pub(super) fn leave(socket: &Socket, group: IpAddr, interface: &Interface) -> Result<(), Error> {
-    check_membership(LEAVE, group, interface)?;
-    sys::leave_group(socket, group, interface)
-        .map_err(|cause| refused(LEAVE, group, interface, cause))
+pub(super) fn leave(sockets: &SharedSocket, membership: &Membership) -> Result<(), Error> {
+    check_membership(LEAVE, membership)?;
+    check_interface(LEAVE, membership)?;
+    leave_gone(sockets, membership)
 }
 
-/// What is done, and the method that does it.
+/// Leaves a group that was joined, also on an interface that is gone.
+pub(super) fn leave_gone(sockets: &SharedSocket, membership: &Membership) -> Result<(), Error> {
+    let left = sockets.with_all(|all| leave_with(&one_of_each_address(all), membership));
+    left.unwrap_or(Err(Error::Closed))
+}
+
+/// The first socket of each address. Of several that share one, no other joins
+/// groups: each that joined is given a copy of what is sent there.
+fn one_of_each_address<'a>(sockets: impl Iterator<Item = &'a Socket>) -> Vec<&'a Socket> {
+    let mut sockets: Vec<_> = sockets.collect();
+    sockets.dedup_by_key(|socket| socket.local_addr());
+    sockets
+}
+
+/// Joins with all sockets that can hear the group. If none can, the first says
+/// why; if one is refused, none has joined.
+fn join_with(sockets: &[&Socket], membership: &Membership) -> Result<(), Error> {
+    let hearing = hearing(sockets, membership.group);
+    if hearing.is_empty() {
+        let first = sockets[0];
+        return check_hearing(membership.group, first.local_addr(), first.reaches_v4());
+    }
+    for (count, socket) in hearing.iter().enumerate() {
+        if let Err(cause) = sys::join_group(*socket, membership) {
+            for joined in &hearing[..count] {
+                let _ = sys::leave_group(*joined, membership);
+            }
+            return Err(refused(JOIN, membership, cause));
+        }
+    }
+    Ok(())
+}
+
+/// Leaves with all sockets that joined.
+fn leave_with(sockets: &[&Socket], membership: &Membership) -> Result<(), Error> {
+    let mut left = Ok(());
+    for socket in hearing(sockets, membership.group) {
+        let result = sys::leave_group(socket, membership);
+        left = left.and(result.map_err(|cause| refused(LEAVE, membership, cause)));
+    }
+    left
+}
+
+/// Those of the sockets that can hear a group.
+fn hearing<'a>(sockets: &[&'a Socket], group: IpAddr) -> Vec<&'a Socket> {
+    let hears =
+        |socket: &Socket| check_hearing(group, socket.local_addr(), socket.reaches_v4()).is_ok();
+    let hearing = sockets.iter().copied().filter(|socket| hears(socket));
+    hearing.collect()
+}
+
+/// What is done, and the methods that do it.
 #[derive(Debug, Clone, Copy)]
 struct Action {
     verb: &'static str,
     method: &'static str,
+    with_source: &'static str,
 }
 
 const JOIN: Action = Action {
     verb: "join",
     method: "join_multicast",
+    with_source: "join_multicast_from",
 };
 const LEAVE: Action = Action {
     verb: "leave",
     method: "leave_multicast",
+    with_source: "leave_multicast_from",
 };
 
-/// Refuses what is no group, and interfaces that do not exist.
-fn check_membership(action: Action, group: IpAddr, interface: &Interface) -> Result<(), Error> {
+impl Action {
+    fn method_for(self, membership: &Membership) -> &'static str {
+        match membership.source {
+            Some(_) => self.with_source,
+            None => self.method,
+        }
+    }
+}
+
+/// Refuses what is no group, and what no group is joined on or from.
+fn check_membership(action: Action, membership: &Membership) -> Result<(), Error> {
+    let Membership {
+        group,
+        source,
+        interface,
+    } = membership;
+    let is_source = |source: &IpAddr| {
+        let is_host = !source.is_multicast() && !source.is_unspecified();
+        is_host && source.is_ipv4() == group.is_ipv4()
+    };
     let problem = if !group.is_multicast() {
         format!("{group} is not a multicast address")
+    } else if let Some(source) = source.filter(|source| !is_source(source)) {
+        format!("{source} cannot send to {group}: a source is a host of the group's family")
     } else if group.is_ipv6() && matches!(interface, Interface::Address(_)) {
         format!("{group}: an IPv6 group is joined on an interface by its index or name")
     } else {
-        match interface.check() {
-            Ok(()) => return Ok(()),
-            Err(problem) => format!("{group}: {problem}"),
-        }
+        return Ok(());
     };
-    Err(Error::config(action.method, problem))
+    Err(Error::config(action.method_for(membership), problem))
+}
+
+/// Refuses interfaces that do not exist.
+fn check_interface(action: Action, membership: &Membership) -> Result<(), Error> {
+    let refused = |problem| {
+        let problem = format!("{}: {problem}", membership.group);
+        Error::config(action.method_for(membership), problem)
+    };
+    membership.interface.check().map_err(refused)
 }
 
 /// Refuses groups whose datagrams would never reach a socket bound to `local`.
@@ -145,11 +231,17 @@ fn check_hearing(group: IpAddr, local: SocketAddr, reaches_v4: bool) -> Result<(
     Err(Error::config(JOIN.method, problem))
 }
 
-fn refused(action: Action, group: IpAddr, on: &Interface, cause: io::Error) -> Error {
+fn refused(action: Action, membership: &Membership, cause: io::Error) -> Error {
+    let Membership {
+        group,
+        source,
+        interface,
+    } = membership.clone();
     Error::Membership {
         action: action.verb,
         group,
-        interface: on.clone(),
+        from: source,
+        interface,
         cause,
     }
 }

@@ -48,6 +48,7 @@ pub(crate) struct Settings {
     pub(crate) reuse_address: bool,
     pub(crate) reuse_port: bool,
     pub(crate) only_v6: Option<bool>,
+    pub(crate) before_bind: sys::BeforeBind,
     pub(crate) poll_interval: Duration,
     pub(crate) drain_timeout: Duration,
     pub(crate) thread_name: String,
@@ -76,6 +77,7 @@ impl Settings {
             reuse_address: false,
             reuse_port: false,
             only_v6: None,
+            before_bind: sys::BeforeBind::default(),
             poll_interval: Duration::from_millis(500),
             drain_timeout: Duration::from_secs(10),
             thread_name: "socketserver".to_owned(),
@@ -127,10 +129,28 @@ impl Settings {
         refuse(no_stamps, "shed_older_than", problem)?;
         let problem = "less than a millisecond between two calls leaves no time for anything else";
         refuse(self.poll_interval < SHORTEST_POLL, "poll_interval", problem)?;
+        let no_device = self.before_bind.device.as_deref() == Some("");
+        refuse(no_device, "device", "an interface without a name")?;
         let problem = "a thread's name cannot contain a zero byte";
         refuse(self.thread_name.contains('\0'), "thread_name", problem)?;
         self.multicast.check()?;
         self.guards.check()
+    }
+
+    /// Refuses so many addresses at once, if somebody could not wait at each socket.
+    pub(crate) fn check_sockets(&self, addresses: usize) -> Result<(), Error> {
+        let (sockets, max) = (addresses * self.shards, *self.workers.end());
+        let workers = self.workers_option;
+        let problem = if addresses == 0 {
+            "there is no address to bind".to_owned()
+        } else if sockets > MOST_SHARDS {
+            format!("{sockets} is not between 1 and {MOST_SHARDS} sockets")
+        } else if sockets > max {
+            format!("{sockets} sockets need as many workers; {workers} allows {max}")
+        } else {
+            return Ok(());
+        };
+        Err(Error::config("bind_all", problem))
     }
 
     /// Refuses options that only a socket not yet bound can follow.
@@ -142,8 +162,10 @@ impl Settings {
             ("shards", self.shards > 1),
         ];
         let set = options.into_iter().find(|(_, is_set)| *is_set);
+        let set = set.map(|(option, _)| option);
+        let set = set.or_else(|| self.before_bind.asked().next());
         let problem = "a socket that is bound already cannot be set up any more";
-        set.map_or(Ok(()), |(option, _)| Err(Error::config(option, problem)))
+        set.map_or(Ok(()), |option| Err(Error::config(option, problem)))
     }
 
     /// What is asked of a socket that the server opens.
@@ -162,6 +184,7 @@ impl Settings {
             reuse_address: self.reuse_address,
             reuse_port: self.reuse_port,
             only_v6: self.only_v6,
+            before_bind: self.before_bind.clone(),
         }
     }
 }

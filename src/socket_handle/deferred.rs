@@ -109,13 +109,13 @@ impl SocketHandle {
             return Err(Error::Settled);
         }
         let sockets = self.outbox.socket();
-        let door = self.outbox.door();
+        let current = self.current.get();
+        let door = current.meta.socket.into();
         let stage = Arc::new(sockets.answers().defer(door, sockets)?);
         *deferral = Some(Deferral {
             stage: Arc::clone(&stage),
             door,
         });
-        let current = self.current.get();
         Ok(DeferredAnswer {
             outbox: Arc::clone(&self.outbox),
             worker: thread::current().id(),
@@ -168,7 +168,7 @@ impl DeferredAnswer {
     /// }
     /// ```
     pub fn local_addr(&self) -> SocketAddr {
-        local_addr(self.outbox.socket(), self.local)
+        local_addr(self.outbox.socket(), self.door, self.local)
     }
 
     /// Answers: sends one datagram to the peer, from the address that it wrote to,
@@ -256,11 +256,11 @@ impl DeferredAnswer {
     fn transmit(&self, bytes: &[u8], is_last: bool) -> Result<(), Error> {
         if self.stage.is_handling() && self.worker == thread::current().id() {
             // The handler itself: what it sends is batched.
-            return self.outbox.push(bytes, self.peer, self.local);
+            return self.outbox.push(bytes, self.peer, self.local, self.door);
         }
         let sockets = self.outbox.socket();
         let answers = sockets.answers();
-        if let Err(error) = sockets.judge(bytes.len(), self.peer) {
+        if let Err(error) = sockets.judge(bytes.len(), self.peer, self.door) {
             answers.refused(&error);
             return Err(error);
         }

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, UdpSocket};
 use socket2::SockRef;
 
 use super::Socket;
-use super::open::{as_asked, reaches_v4};
+use super::open::{as_asked, reaches_v4, set_receive_buffer};
 
 /// A bound socket, and what it was asked when it was taken over.
 #[derive(Debug)]
@@ -15,15 +15,18 @@ pub(super) struct Bound {
     pub(super) local_addr: SocketAddr,
     reaches_v4: bool,
     granted_receive_buffer: usize,
+    /// Which of the server's sockets it is.
+    pub(super) number: u16,
 }
 
 impl Bound {
-    pub(super) fn new(inner: UdpSocket) -> io::Result<Self> {
+    pub(super) fn new(inner: UdpSocket, number: u16) -> io::Result<Self> {
         let granted = SockRef::from(&inner).recv_buffer_size()?;
         Ok(Self {
             local_addr: inner.local_addr()?,
             reaches_v4: reaches_v4(&inner)?,
             granted_receive_buffer: as_asked(granted),
+            number,
             inner,
         })
     }
@@ -47,7 +50,7 @@ impl Socket {
     /// Limits what the kernel queues from now on, in the same unit. What is
     /// queued already stays.
     pub(crate) fn limit_receive_buffer(&self, bytes: usize) -> io::Result<()> {
-        SockRef::from(&self.bound.inner).set_recv_buffer_size(bytes)
+        set_receive_buffer(&SockRef::from(&self.bound.inner), bytes)
     }
 }
 

@@ -80,6 +80,16 @@ impl Interface {
         }
     }
 
+    /// The number of the interface, if it is there now; 0 where the system chooses.
+    pub(crate) fn number(&self) -> Option<u32> {
+        match self {
+            Self::Any => Some(0),
+            Self::Index(index) => has_index(*index).then_some(*index),
+            Self::Name(name) => index_of(name).ok(),
+            Self::Address(ip) => index_with(*ip),
+        }
+    }
+
     pub(super) fn resolve(&self) -> io::Result<Resolved> {
         match self {
             Self::Any => Ok(Resolved::Index(0)),
@@ -99,6 +109,24 @@ fn index_of(name: &str) -> io::Result<u32> {
 fn has_index(index: u32) -> bool {
     // `nix` 0.32 takes the null pointer of a failure for success: an empty name.
     nix::net::if_::if_indextoname(index).is_ok_and(|name| !name.is_empty())
+}
+
+/// The number of the interface that has this address.
+#[cfg(unix)]
+fn index_with(ip: Ipv4Addr) -> Option<u32> {
+    let has_it = |entry: &nix::ifaddrs::InterfaceAddress| {
+        let address = entry.address.as_ref()?.as_sockaddr_in()?;
+        (address.ip() == ip).then_some(())
+    };
+    let mut entries = nix::ifaddrs::getifaddrs().ok()?;
+    let found = entries.find(|entry| has_it(entry).is_some())?;
+    index_of(&found.interface_name).ok()
+}
+
+/// Not to be known portably.
+#[cfg(not(unix))]
+fn index_with(_ip: Ipv4Addr) -> Option<u32> {
+    None
 }
 
 #[cfg(not(unix))]

@@ -32,6 +32,7 @@
 //! and `socket2` offer everywhere, one datagram per call; it also runs on Linux
 //! under `--cfg socketserver_portable`, where it passes the same tests.
 
+mod before_bind;
 mod bound;
 mod errors;
 mod host;
@@ -44,6 +45,7 @@ mod multicast;
 mod open;
 mod send_loop;
 mod servable;
+mod source_specific;
 
 #[cfg(all(target_os = "linux", not(socketserver_portable)))]
 #[path = "linux/mod.rs"]
@@ -53,15 +55,18 @@ mod platform;
 #[path = "portable/mod.rs"]
 mod platform;
 
+pub(crate) use before_bind::{BeforeBind, Configure, OpenError, SocketView};
 pub(crate) use errors::{ReceiveFault, SendFault};
 pub(crate) use host::{HostAddresses, is_bound_to_one_host};
-pub(crate) use inherited::take_inherited;
+pub(crate) use inherited::{Inherited, take_inherited};
 pub use interface::Interface;
 pub(crate) use multicast::{
-    hears_group, join_group, leave_group, set_broadcast, set_multicast_interface,
+    Membership, hears_group, join_group, leave_group, set_broadcast, set_multicast_interface,
     set_multicast_loop, set_multicast_ttl,
 };
-pub(crate) use open::{Options, ask_for_send_buffer, bind, reaches_v4, set_buffers, share_port};
+pub(crate) use open::{
+    Options, ask_for_send_buffer, bind, bind_alone, reaches_v4, set_buffers, share_port,
+};
 #[cfg(any(fuzzing, test))]
 pub(crate) use platform::read_control_messages;
 pub(crate) use platform::{
@@ -114,6 +119,8 @@ pub(crate) struct TakeOver {
     pub(crate) stamps: bool,
     /// Several datagrams of one peer may be received as one and split here.
     pub(crate) coalesce: bool,
+    /// Which of the server's sockets it is.
+    pub(crate) number: u16,
 }
 
 /// How much a [`ReceiveBlock`] has room for.
@@ -170,6 +177,8 @@ pub(crate) struct Meta {
     pub(crate) truncated: bool,
     /// Whether these may be several datagrams that cannot be told apart.
     pub(crate) unsplit: bool,
+    /// Which of the server's sockets it came in by: answers leave by the same.
+    pub(crate) socket: u16,
 }
 
 /// Shows an IPv4 address that is mapped into IPv6 (RFC 4291, section 2.5.5.2) as

@@ -8,8 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use socket2::SockRef;
 
-use super::Interface;
 use super::interface::Resolved;
+use super::{Interface, source_specific};
 
 /// Whether a socket bound to `local` can hear what is sent to `group`: if not,
 /// joining would succeed, and nothing would ever come.
@@ -22,29 +22,54 @@ pub(crate) fn hears_group(local: SocketAddr, group: IpAddr) -> bool {
     !cfg!(unix) || local.is_unspecified() || local == group
 }
 
-/// Joins a group on an interface.
-pub(crate) fn join_group<'s>(
-    socket: impl Into<SockRef<'s>>,
-    group: IpAddr,
-    on: &Interface,
-) -> io::Result<()> {
-    let socket = socket.into();
-    match group {
-        IpAddr::V4(group) => v4::join(&socket, group, on.resolve()?),
-        IpAddr::V6(group) => socket.join_multicast_v6(&group, v6_interface(on)?),
+/// What a socket is a member of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Membership {
+    pub(crate) group: IpAddr,
+    /// The one source that is heard; `None` hears all.
+    pub(crate) source: Option<IpAddr>,
+    pub(crate) interface: Interface,
+}
+
+impl Membership {
+    /// The same on the interface of this number; 0 leaves the choice to the system.
+    pub(crate) fn at(&self, number: u32) -> Self {
+        let interface = match number {
+            0 => Interface::Any,
+            _ => Interface::Index(number),
+        };
+        Self {
+            interface,
+            ..self.clone()
+        }
     }
 }
 
-/// Leaves a group that was joined on that interface.
-pub(crate) fn leave_group<'s>(
+/// Joins a group.
+pub(crate) fn join_group<'s>(
     socket: impl Into<SockRef<'s>>,
-    group: IpAddr,
-    on: &Interface,
+    membership: &Membership,
 ) -> io::Result<()> {
     let socket = socket.into();
-    match group {
-        IpAddr::V4(group) => v4::leave(&socket, group, on.resolve()?),
-        IpAddr::V6(group) => socket.leave_multicast_v6(&group, v6_interface(on)?),
+    let on = &membership.interface;
+    match (membership.group, membership.source) {
+        (group, Some(source)) => source_specific::join(&socket, group, source, on.resolve()?),
+        (IpAddr::V4(group), None) => v4::join(&socket, group, on.resolve()?),
+        (IpAddr::V6(group), None) => socket.join_multicast_v6(&group, v6_interface(on)?),
+    }
+}
+
+/// Leaves a group that was joined so.
+pub(crate) fn leave_group<'s>(
+    socket: impl Into<SockRef<'s>>,
+    membership: &Membership,
+) -> io::Result<()> {
+    let socket = socket.into();
+    let on = &membership.interface;
+    match (membership.group, membership.source) {
+        (group, Some(source)) => source_specific::leave(&socket, group, source, on.resolve()?),
+        (IpAddr::V4(group), None) => v4::leave(&socket, group, on.resolve()?),
+        (IpAddr::V6(group), None) => socket.leave_multicast_v6(&group, v6_interface(on)?),
     }
 }
 
@@ -235,7 +260,7 @@ mod v4 {
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn address_wanted() -> io::Error {
+pub(super) fn address_wanted() -> io::Error {
     io::Error::new(
         io::ErrorKind::Unsupported,
         "for IPv4 this platform takes an interface by its address",

@@ -5,12 +5,13 @@ use std::net::{SocketAddr, UdpSocket};
 
 use socket2::{Domain, Protocol, SockRef, Type};
 
+use super::before_bind::{BeforeBind, OpenError};
 use super::multicast::hear_joined_groups_only;
 
 /// What is asked of a socket before it is bound.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Options {
-    /// `SO_RCVBUF`, in bytes of payload and overhead.
+    /// `SO_RCVBUFFORCE`, or else `SO_RCVBUF`, in bytes of payload and overhead.
     pub(crate) receive_buffer: Option<usize>,
     /// `SO_SNDBUF`, in bytes.
     pub(crate) send_buffer: Option<usize>,
@@ -20,24 +21,59 @@ pub(crate) struct Options {
     pub(crate) reuse_port: bool,
     /// `IPV6_V6ONLY`; `None` leaves the system's default.
     pub(crate) only_v6: Option<bool>,
+    pub(crate) before_bind: BeforeBind,
 }
 
-/// Opens a UDP socket with these options and binds it.
-pub(crate) fn bind(addr: SocketAddr, options: &Options) -> io::Result<UdpSocket> {
+/// Opens a UDP socket with these options and binds it. With port 0 it is bound
+/// alone: the port that the system chooses is nobody else's.
+pub(crate) fn bind(addr: SocketAddr, options: &Options) -> Result<UdpSocket, OpenError> {
+    if addr.port() == 0 {
+        return bind_alone(addr, options);
+    }
+    open(addr, options, |socket| share(socket, options))
+}
+
+/// As `bind`, and fails if anyone has the address, also if they would share it.
+///
+/// A socket that may share its port when it is bound to port 0 may be given one
+/// that others share (Linux: `udp_lib_lport_inuse`). So it may only afterwards,
+/// which is soon enough for whoever comes then. Windows takes no such option any
+/// more once a socket is bound.
+pub(crate) fn bind_alone(addr: SocketAddr, options: &Options) -> Result<UdpSocket, OpenError> {
+    if cfg!(windows) {
+        return open(addr, options, |socket| share(socket, options));
+    }
+    let socket = open(addr, options, |_| Ok(()))?;
+    share(&SockRef::from(&socket), options)?;
+    Ok(socket)
+}
+
+fn open(
+    addr: SocketAddr,
+    options: &Options,
+    share: impl FnOnce(&SockRef<'_>) -> io::Result<()>,
+) -> Result<UdpSocket, OpenError> {
     let socket = socket2::Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     if let (Some(only), SocketAddr::V6(_)) = (options.only_v6, addr) {
         socket.set_only_v6(only)?;
     }
+    share(&SockRef::from(&socket))?;
+    hear_joined_groups_only(&socket, addr.is_ipv6());
+    set_buffers(&socket, options)?;
+    options.before_bind.apply(&socket, addr.is_ipv6())?;
+    socket.bind(&addr.into())?;
+    Ok(socket.into())
+}
+
+/// Sets the options by which sockets share an address.
+fn share(socket: &SockRef<'_>, options: &Options) -> io::Result<()> {
     if options.reuse_address {
         socket.set_reuse_address(true)?;
     }
     if options.reuse_port {
-        set_reuse_port(&SockRef::from(&socket))?;
+        set_reuse_port(socket)?;
     }
-    hear_joined_groups_only(&socket, addr.is_ipv6());
-    set_buffers(&socket, options)?;
-    socket.bind(&addr.into())?;
-    Ok(socket.into())
+    Ok(())
 }
 
 /// Lets sockets to be bound from now on share the address of this one, which
@@ -50,12 +86,27 @@ pub(crate) fn share_port(socket: &UdpSocket) -> io::Result<()> {
 pub(crate) fn set_buffers<'s>(socket: impl Into<SockRef<'s>>, options: &Options) -> io::Result<()> {
     let socket = socket.into();
     if let Some(size) = options.receive_buffer {
-        socket.set_recv_buffer_size(size)?;
+        set_receive_buffer(&socket, size)?;
     }
     if let Some(size) = options.send_buffer {
         socket.set_send_buffer_size(size)?;
     }
     Ok(())
+}
+
+/// Asks for a receive buffer of this size. A privileged process (`CAP_NET_ADMIN`)
+/// may have more than the system's limit, if it says so (socket(7),
+/// `SO_RCVBUFFORCE`).
+pub(super) fn set_receive_buffer(socket: &SockRef<'_>, size: usize) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
+
+        if setsockopt(&**socket, RcvBufForce, &size).is_ok() {
+            return Ok(());
+        }
+    }
+    socket.set_recv_buffer_size(size)
 }
 
 /// Asks for a send buffer of this size; what the kernel granted, in the same

@@ -38,6 +38,16 @@ pub(crate) fn check_servable<'s>(socket: impl Into<SockRef<'s>>) -> io::Result<(
     }
 }
 
+/// Whether it is a UDP socket of IPv4 or IPv6, in whatever state.
+#[cfg(unix)]
+pub(super) fn is_udp<'s>(socket: impl Into<SockRef<'s>>) -> bool {
+    let socket = socket.into();
+    let is_ip = |local: socket2::SockAddr| matches!(local.domain(), Domain::IPV4 | Domain::IPV6);
+    matches!(socket.r#type(), Ok(Type::DGRAM))
+        && socket.local_addr().is_ok_and(is_ip)
+        && check_protocol(&socket).is_ok()
+}
+
 /// UDP-Lite and ICMP have sockets for datagrams, too.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 fn check_protocol(socket: &SockRef<'_>) -> io::Result<()> {

@@ -50,6 +50,53 @@ fn each_datagram_comes_back_in_upper_case() {
     assert!(line.len() < 250, "it does not fill the screen: {line}");
 }
 
+/// As a service manager passes what one unit opens, in either order.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_udp_socket_that_was_passed_beside_a_listener_is_served() {
+    use std::net::TcpListener;
+    use std::os::fd::OwnedFd;
+    use std::process::Command;
+
+    use command_fds::{CommandFdExt, FdMapping};
+
+    use crate::program::example_path;
+
+    for (name, args, is_first) in [
+        ("uppercase_echo", "127.0.0.1:9", true),
+        ("uppercase_echo", "--forking", false),
+        ("chat_server", "127.0.0.1:9", true),
+        ("chat_server", "127.0.0.1:9", false),
+    ] {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        let addr = socket.local_addr().expect("it is bound");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let mut passed = [OwnedFd::from(socket), OwnedFd::from(listener)];
+        if !is_first {
+            passed.reverse();
+        }
+        let mappings = passed.into_iter().zip(3..);
+        let mappings = mappings.map(|(parent_fd, child_fd)| FdMapping {
+            parent_fd,
+            child_fd,
+        });
+        // The process id is known in that process alone: its shell says it, and
+        // becomes the program.
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "LISTEN_PID=$$ LISTEN_FDS=2 exec \"$0\" \"$1\""])
+            .arg(example_path(name))
+            .arg(args)
+            .fd_mappings(mappings.collect())
+            .expect("no two are the same");
+        let mut server = Program::start(name, &mut command);
+        assert_eq!(server.listening(), addr, "{name}");
+        if name == "uppercase_echo" {
+            expect_echo(&client_of(addr), b"hello", b"HELLO");
+        }
+    }
+}
+
 #[test]
 fn forking_style_answers_the_same() {
     let (_server, addr) = Program::uppercase_echo(&["--forking", "--workers", "2"]);

@@ -38,6 +38,7 @@
 //! | `shutdown` | the end, at the worst moments |
 //! | `signals` | signals, and what they interrupt |
 //! | `soak` | a long life under a mixed load |
+//! | `sockets` | sockets that are set up in an unusual way |
 //! | `sources` | floods from more sources than there can be |
 //! | `start` | what comes before serving, and sockets that are handed in |
 //! | `transport` | damage, and several datagrams at once |
@@ -105,6 +106,8 @@ mod signals;
 #[cfg(target_os = "linux")]
 mod soak;
 #[cfg(target_os = "linux")]
+mod sockets;
+#[cfg(target_os = "linux")]
 mod sources;
 #[cfg(target_os = "linux")]
 mod start;
@@ -151,6 +154,7 @@ fn main() -> std::process::ExitCode {
         shutdown::cases(),
         signals::cases(),
         soak::cases(),
+        sockets::cases(),
         sources::cases(),
         start::cases(),
         transport::cases(),

@@ -17,13 +17,15 @@
 //! | `datagrams` | what a handler is shown, and what the kernel drops |
 //! | `order` | one peer's datagrams one after another |
 //! | `order_by` | the same for datagrams with one key |
-//! | `shards` | several sockets, one server |
+//! | `several` | several addresses, one server |
+//! | `shards` | several sockets at one address, one server |
 //! | `trains` | several datagrams that the kernel delivers as one |
 //! | `config` | options, defaults, errors of `bind` |
 //! | `guards` | what a hostile network gets |
 //! | `takeover` | sockets that were handed in or passed to the process |
 //! | `privileges` | binding as root, serving as nobody |
 //! | `multicast` | groups and broadcasts |
+//! | `source_specific` | groups of which one source is heard |
 //! | `load` | many clients, stuck handlers, floods |
 //! | `bench` | handlers without sockets |
 //! | `pool` | how many workers there are, and what they cost at rest |
@@ -59,9 +61,12 @@ mod privileges;
 mod replies;
 mod resources;
 mod robustness;
-/// The portable twin serves one socket.
+mod several;
+/// The portable twin has one socket for each address.
 #[cfg(all(target_os = "linux", not(socketserver_portable)))]
 mod shards;
+#[cfg(target_os = "linux")]
+mod source_specific;
 mod support;
 #[cfg(target_os = "linux")]
 mod takeover;

@@ -16,28 +16,28 @@ use crate::support::{ANY_PORT, Client, TestServer, echo, wait_until};
 const GROUP: Ipv4Addr = Ipv4Addr::new(239, 255, 70, 85);
 /// Transient and link-local (RFC 4291).
 const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff12, 0, 0, 0, 0, 0, 0, 0x4655);
-const WILDCARD: &str = "0.0.0.0:0";
+pub(crate) const WILDCARD: &str = "0.0.0.0:0";
 
-fn lo() -> Interface {
+pub(crate) fn lo() -> Interface {
     Interface::Name("lo".to_owned())
 }
 
-fn lo_index() -> u32 {
+pub(crate) fn lo_index() -> u32 {
     nix::net::if_::if_nametoindex("lo").expect("there is a loopback interface")
 }
 
-fn builder() -> Builder<ThreadingUdpServer> {
+pub(crate) fn builder() -> Builder<ThreadingUdpServer> {
     ThreadingUdpServer::builder()
 }
 
-fn serve(builder: Builder<ThreadingUdpServer>, addr: &str) -> TestServer {
+pub(crate) fn serve(builder: Builder<ThreadingUdpServer>, addr: &str) -> TestServer {
     TestServer::spawn(builder.bind_fn(addr, echo).expect("bound"))
 }
 
 /// Sends to `ip` at the server's port, and to the server itself after that: what
 /// the server has handled then is all that there is.
 #[track_caller]
-fn handled_of(server: &TestServer, client: &Client, ip: impl Into<IpAddr>) -> u64 {
+pub(crate) fn handled_of(server: &TestServer, client: &Client, ip: impl Into<IpAddr>) -> u64 {
     let before = server.stats().handled;
     let port = server.local_addr().port();
     client.send_to(b"all", SocketAddr::new(ip.into(), port));

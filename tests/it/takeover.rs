@@ -141,7 +141,7 @@ fn sockets_passed_are_taken_once_and_served() {
     ) {
         return;
     }
-    let passed = activated_sockets().expect("they can be served");
+    let passed = activated_sockets().expect("they can be served").udp;
     let names: Vec<_> = passed.iter().map(|one| one.name.as_deref()).collect();
     assert_eq!(names, [Some("echo"), Some("other")]);
     for activated in passed {
@@ -171,18 +171,68 @@ fn sockets_for_another_process_are_left_alone() {
     assert!(activated_sockets().expect("nor the next time").is_empty());
 }
 
+/// As daemons have it that serve both: DNS, SIP, syslog.
+#[test]
+fn sockets_of_both_kinds_are_told_apart_the_stream_first() {
+    let test = "sockets_of_both_kinds_are_told_apart_the_stream_first";
+    let variables = [("LISTEN_FDS", "3"), ("LISTEN_FDNAMES", "dns:dns:log")];
+    if is_passed(test, || [listening(), bound(), pipe()], &variables) {
+        assert_told_apart(0, 1);
+    }
+}
+
+#[test]
+fn sockets_of_both_kinds_are_told_apart_the_datagrams_first() {
+    let test = "sockets_of_both_kinds_are_told_apart_the_datagrams_first";
+    let variables = [("LISTEN_FDS", "3"), ("LISTEN_FDNAMES", "dns:dns:log")];
+    if is_passed(test, || [bound(), listening(), pipe()], &variables) {
+        assert_told_apart(1, 0);
+    }
+}
+
+#[track_caller]
+fn assert_told_apart(tcp: usize, udp: usize) {
+    let mut passed = activated_sockets().expect("both can be used");
+    assert!(passed.take_at(tcp).is_none(), "no UDP socket");
+    assert!(passed.take_other_at(udp).is_none(), "no other");
+    let listener = passed.take_other_at(tcp).expect("a listener");
+    let flags = nix::fcntl::fcntl(&listener, nix::fcntl::FcntlArg::F_GETFD);
+    let on_exec = nix::fcntl::FdFlag::FD_CLOEXEC.bits();
+    assert_eq!(flags, Ok(on_exec), "children do not inherit it");
+    let listener = TcpListener::from(listener);
+    let there = listener.local_addr().expect("bound");
+    std::net::TcpStream::connect(there).expect("it listens");
+    let socket = passed.take("dns").expect("a UDP socket of this name");
+    let server = TestServer::spawn(from_socket(socket).expect("checked"));
+    assert_eq!(Client::of(server.local_addr()).ask(b"there?"), b"there?");
+    assert!(passed.take("log").is_none() && !passed.is_empty());
+    assert!(passed.take_other("log").is_some(), "a pipe");
+    assert!(passed.is_empty(), "all were taken");
+}
+
+fn listening() -> OwnedFd {
+    TcpListener::bind(ANY_PORT).expect("bound").into()
+}
+
+fn pipe() -> OwnedFd {
+    std::io::pipe().expect("two descriptors").0.into()
+}
+
 #[test]
 fn a_socket_that_cannot_be_served_is_named_and_those_before_it_are_closed() {
-    let stream = || TcpListener::bind(ANY_PORT).expect("bound").into();
+    let unbound = || {
+        let flags = SockFlag::SOCK_CLOEXEC;
+        socket(AddressFamily::Inet, SockType::Datagram, flags, None).expect("a socket")
+    };
     if !is_passed(
         "a_socket_that_cannot_be_served_is_named_and_those_before_it_are_closed",
-        || [bound(), stream(), bound()],
+        || [bound(), unbound(), bound()],
         &[("LISTEN_FDS", "3")],
     ) {
         return;
     }
-    let error = activated_sockets().expect_err("4 is a listener");
-    let text = "cannot take over descriptor 4: it is a socket for streams, not for datagrams";
+    let error = activated_sockets().expect_err("4 is not bound");
+    let text = "cannot take over descriptor 4: it is not bound to a port";
     assert_eq!(error.to_string(), text);
     assert_eq!([3, 4, 5].map(is_open), [false, true, true]);
 }

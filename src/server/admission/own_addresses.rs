@@ -11,7 +11,7 @@ use crate::sys::{HostAddresses, LocalEnd, is_bound_to_one_host};
 
 /// Tells a server by which addresses it could be its own peer.
 ///
-/// Bound to one address of the host, it is that one. Bound to anything else, a
+/// Where it is bound to one address of the host, it is that one. Bound to anything else, a
 /// wildcard, a group or a broadcast address, it is every address of the host:
 /// these are listed at bind and kept. Anyone can make a server look, with a
 /// source port that is the server's: so it lists them again at most once a
@@ -24,13 +24,20 @@ use crate::sys::{HostAddresses, LocalEnd, is_bound_to_one_host};
 /// loopback interface, and is refused.
 #[derive(Debug)]
 pub(crate) struct OwnAddresses {
-    /// With mapped IPv4 as what it is, as peers are shown.
-    local: SocketAddr,
-    is_one_host: bool,
+    /// What its sockets are bound to.
+    ends: Box<[End]>,
     begun: Instant,
     /// When they were listed last, in milliseconds since it began.
     listed_at: AtomicU64,
     known: RwLock<Known>,
+}
+
+/// What a socket is bound to.
+#[derive(Debug)]
+struct End {
+    /// With mapped IPv4 as what it is, as peers are shown.
+    local: SocketAddr,
+    is_one_host: bool,
 }
 
 #[derive(Debug, Default)]
@@ -49,21 +56,24 @@ impl Known {
 }
 
 impl OwnAddresses {
-    /// Of a server bound to `local`.
-    pub(crate) fn of(local: SocketAddr) -> Self {
-        let is_one_host = is_bound_to_one_host(local);
+    /// Of a server bound to these addresses.
+    pub(crate) fn of(locals: &[SocketAddr]) -> Self {
         let listed = match HostAddresses::list() {
             Ok(listed) => listed,
             Err(error) => {
                 // It still knows those that it is asked at.
+                let local = locals[0];
                 log_warn!("{local}: cannot list the addresses of this host: {error}");
                 HostAddresses::default()
             }
         };
         let met = Vec::new();
-        Self {
+        let ends = locals.iter().map(|local| End {
             local: SocketAddr::new(local.ip().to_canonical(), local.port()),
-            is_one_host,
+            is_one_host: is_bound_to_one_host(*local),
+        });
+        Self {
+            ends: ends.collect(),
             begun: Instant::now(),
             listed_at: AtomicU64::new(0),
             known: RwLock::new(Known { listed, met }),
@@ -72,13 +82,17 @@ impl OwnAddresses {
 
     /// Whether the peer of a datagram that was sent to `to` is this server.
     pub(crate) fn is_self(&self, peer: SocketAddr, to: Option<LocalEnd>) -> bool {
-        if peer.port() != self.local.port() {
-            return false;
+        let mut may_be_any = false;
+        for End { local, is_one_host } in &self.ends {
+            if peer.port() != local.port() {
+                continue;
+            }
+            if peer.ip() == local.ip() {
+                return true;
+            }
+            may_be_any |= !is_one_host;
         }
-        if peer.ip() == self.local.ip() {
-            return true;
-        }
-        !self.is_one_host
+        may_be_any
             && (to.is_some_and(LocalEnd::is_on_loopback)
                 || self.has_at(peer, to, self.begun.elapsed(), HostAddresses::list))
     }
@@ -92,7 +106,7 @@ impl OwnAddresses {
     ) -> bool {
         self.renew(now, list);
         if let Some(to) = to {
-            self.meet(to.with_port(self.local.port()));
+            self.meet(to.with_port(peer.port()));
         }
         // What comes with a flow label is no other address.
         let peer = match peer {
@@ -121,7 +135,9 @@ impl OwnAddresses {
         }
         let listed = list()
             // For want of descriptors, as a rule. What was known is likely true.
-            .inspect_err(|error| log_debug!("{}: the host's addresses: {error}", self.local));
+            .inspect_err(|error| {
+                log_debug!("{}: the host's addresses: {error}", self.ends[0].local)
+            });
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         known.met.clear();
         if let Ok(listed) = listed {
@@ -157,7 +173,7 @@ mod tests {
     }
 
     fn at_wildcard() -> OwnAddresses {
-        OwnAddresses::of(addr("0.0.0.0:4000"))
+        OwnAddresses::of(&[addr("0.0.0.0:4000")])
     }
 
     fn end(ip: &str) -> Option<LocalEnd> {
@@ -181,14 +197,27 @@ mod tests {
             ("0.0.0.0:4000", "192.0.2.1:4000", false),
             ("0.0.0.0:4000", "127.0.0.2:4001", false),
         ] {
-            let own = OwnAddresses::of(addr(local));
+            let own = OwnAddresses::of(&[addr(local)]);
             assert_eq!(own.is_self(addr(peer), None), is_self, "{peer} at {local}");
         }
     }
 
     #[test]
+    fn a_server_at_several_addresses_is_itself_at_each() {
+        let own = OwnAddresses::of(&[addr("127.0.0.1:4000"), addr("0.0.0.0:4001")]);
+        for (peer, is_self) in [
+            ("127.0.0.1:4000", true),
+            ("127.0.0.2:4000", false),
+            ("127.0.0.2:4001", true),
+            ("127.0.0.1:4002", false),
+        ] {
+            assert_eq!(own.is_self(addr(peer), None), is_self, "{peer}");
+        }
+    }
+
+    #[test]
     fn what_comes_by_the_loopback_interface_with_its_port_is_the_server() {
-        let own = OwnAddresses::of(addr("[::]:4000"));
+        let own = OwnAddresses::of(&[addr("[::]:4000")]);
         let by = |interface| {
             let ip = "2001:db8:1::5".parse().expect("a valid address");
             Some(LocalEnd { ip, interface })
@@ -219,7 +248,7 @@ mod tests {
 
     #[test]
     fn when_the_system_does_not_tell_the_last_list_stays() {
-        let own = OwnAddresses::of(addr("[::]:4000"));
+        let own = OwnAddresses::of(&[addr("[::]:4000")]);
         let due = Duration::from_millis(KEPT_MILLIS);
         let refuse = || Err(io::Error::from(io::ErrorKind::OutOfMemory));
         assert!(!own.has_at(addr("192.0.2.1:4000"), None, due, refuse));

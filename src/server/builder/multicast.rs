@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::{Builder, Style};
+use crate::server::memberships;
 use crate::sys::Interface;
 
 #[expect(
@@ -55,7 +56,71 @@ impl<S: Style> Builder<S> {
     /// ```
     #[doc(alias("IP_ADD_MEMBERSHIP", "IPV6_JOIN_GROUP", "IPV6_ADD_MEMBERSHIP"))]
     pub fn join_multicast(mut self, group: IpAddr, interface: Interface) -> Self {
-        self.settings.multicast.groups.push((group, interface));
+        self.settings
+            .multicast
+            .groups
+            .push(memberships::whole(group, interface));
+        self
+    }
+
+    /// Joins what *one source* sends to a multicast group, and nothing else that is
+    /// sent there: source-specific multicast (RFC 4607), for which 232.0.0.0/8 and
+    /// ff3x::/32 are set aside (`MCAST_JOIN_SOURCE_GROUP`). May be called several
+    /// times, also for several sources of one group. A group is joined either so or
+    /// by [`join_multicast`](Self::join_multicast). Defaults to none.
+    ///
+    /// # Errors
+    /// As for `join_multicast`; also [`Error::Config`](crate::Error::Config) for a
+    /// source that is no host of the group's family.
+    ///
+    /// # Platform notes
+    /// Elsewhere than on Linux for IPv4 alone, on an [`Interface::Address`] or
+    /// [`Interface::Any`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// use socketserver::Interface;
+    ///
+    /// let (group, source) = ([232, 1, 2, 3].into(), [192, 0, 2, 1].into());
+    /// let builder = ThreadingUdpServer::builder().join_multicast_from(group, source, Interface::Any);
+    /// ```
+    #[doc(alias = "IP_ADD_SOURCE_MEMBERSHIP")]
+    #[doc(alias = "MCAST_JOIN_SOURCE_GROUP")]
+    pub fn join_multicast_from(
+        mut self,
+        group: IpAddr,
+        source: IpAddr,
+        interface: Interface,
+    ) -> Self {
+        let membership = memberships::from(group, source, interface);
+        self.settings.multicast.groups.push(membership);
+        self
+    }
+
+    /// Whether groups follow their interfaces: one whose interface is not there (yet)
+    /// is joined when it comes, and one whose interface goes and is made again (by a
+    /// VPN, a driver, a container) is joined again. Concerns the groups joined at
+    /// `bind` and those joined by the [handle](crate::ServerHandle::join_multicast).
+    /// Defaults to false: then a missing interface is an error, and a group ends with
+    /// its interface.
+    ///
+    /// While the server serves, a thread looks once a second. An
+    /// [`Interface::Any`](crate::Interface::Any) is where the system chose it first,
+    /// and is not followed; an [`Interface::Address`](crate::Interface::Address) goes
+    /// along with its address. A membership that waits or is lost is logged at `warn`.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// use socketserver::Interface;
+    ///
+    /// let builder = ThreadingUdpServer::builder()
+    ///     .join_multicast([239, 255, 70, 85].into(), Interface::Name("tun0".to_owned()))
+    ///     .follow_interfaces(true);
+    /// ```
+    pub fn follow_interfaces(mut self, follow: bool) -> Self {
+        self.settings.multicast.follow = follow;
         self
     }
 

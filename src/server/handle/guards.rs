@@ -102,7 +102,7 @@ impl ServerHandle {
 
     /// The guards, until the server is closed.
     fn guards(&self) -> Result<Arc<Guards>, Error> {
-        let guards = self.guards.upgrade().ok_or(Error::Closed)?;
+        let guards = self.reach.guards.upgrade().ok_or(Error::Closed)?;
         match self.engine.socket().is_closed() {
             true => Err(Error::Closed),
             false => Ok(guards),

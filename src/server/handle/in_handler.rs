@@ -1,9 +1,8 @@
 //! The way from a handler to its server.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock};
 
-use super::ServerHandle;
-use crate::server::admission::Guards;
+use super::{Reach, ServerHandle};
 use crate::socket_handle::SocketHandle;
 
 impl SocketHandle {
@@ -28,13 +27,9 @@ impl SocketHandle {
     /// ```
     pub fn server(&self) -> ServerHandle {
         let own = self.in_server();
-        let guards = own.guards.upgrade();
-        let guards = guards.and_then(|guards| guards.downcast::<Guards>().ok());
-        ServerHandle::new(
-            Arc::clone(&own.engine),
-            Arc::clone(&own.counts),
-            Arc::downgrade(&own.proofs),
-            guards.map_or_else(Weak::new, |guards| Arc::downgrade(&guards)),
-        )
+        let reach = own.reach.downcast_ref::<OnceLock<Reach>>();
+        let reach = reach.and_then(OnceLock::get);
+        let reach = reach.expect("made before the first handler is called");
+        ServerHandle::new(Arc::clone(&own.engine), reach.clone())
     }
 }

@@ -107,7 +107,7 @@ impl ServerHandle {
     /// # Ok::<(), socketserver::Error>(())
     /// ```
     pub fn mark_validated(&self, addr: SocketAddr) {
-        if let Some(proofs) = self.proofs.upgrade() {
+        if let Some(proofs) = self.reach.proofs.upgrade() {
             proofs.mark_validated(addr, Instant::now());
         }
     }

@@ -1,6 +1,6 @@
 //! What is due once, after a while.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::ServerHandle;
@@ -110,11 +110,11 @@ impl ServerHandle {
     ) -> Result<Timer, Error> {
         // Weak, lest what waits in the engine keeps the engine.
         let engine = Arc::downgrade(&self.engine);
-        let counts = Arc::clone(&self.counts);
-        let (proofs, guards) = (Weak::clone(&self.proofs), Weak::clone(&self.guards));
+        let reach = self.reach.clone();
         let action = move || {
             if let Some(engine) = engine.upgrade() {
-                let server = ServerHandle::new(engine, Arc::clone(&counts), proofs, guards);
+                let counts = Arc::clone(&reach.counts);
+                let server = ServerHandle::new(engine, reach);
                 counts.contain("a timer", || f(&server));
             }
         };

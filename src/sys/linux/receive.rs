@@ -21,6 +21,8 @@ pub(crate) struct ReceiveBlock {
     vectors: Slab<libc::iovec>,
     slots: usize,
     filled: usize,
+    /// The number of the socket that was received from last.
+    socket: u16,
     /// Whether the last receive filled all slots that it was given.
     is_full: bool,
     /// The datagrams in the slots, where a slot may hold several.
@@ -85,6 +87,7 @@ impl ReceiveBlock {
             vectors,
             slots,
             filled: 0,
+            socket: 0,
             is_full: false,
             gro,
             waits: WaitForecast::default(),
@@ -112,6 +115,7 @@ impl ReceiveBlock {
                 stamp: facts.stamp,
                 truncated: is_cut || len > self.max_packet_size,
                 unsplit: self.may_be_unsplit(slot, facts),
+                socket: self.socket,
             },
         }
     }
@@ -166,6 +170,7 @@ impl ReceiveBlock {
             header.msg_hdr.msg_flags = 0;
         }
         self.filled = 0;
+        self.socket = socket.bound.number;
         let limit = limit.clamp(1, self.slots);
         // SAFETY: `limit` headers are valid, and each leads to a name, room
         // for control messages, one vector and payload room inside slabs of

@@ -68,6 +68,12 @@ impl SendQueue {
         }
     }
 
+    /// From now on datagrams are for a socket bound to `local`. The queue is empty.
+    pub(crate) fn turn_to(&mut self, local: SocketAddr) {
+        debug_assert!(self.is_empty(), "all that is queued leaves by one socket");
+        self.to_v6 = local.is_ipv6();
+    }
+
     /// Appends a datagram, for which there must be room, to leave from a local
     /// address of its own or from the one that the route gives it.
     pub(crate) fn push(&mut self, bytes: &[u8], to: SocketAddr, from: Option<LocalEnd>) {

@@ -39,7 +39,7 @@ impl Socket {
 
     /// Takes over a bound socket.
     pub(crate) fn new(inner: UdpSocket, options: TakeOver) -> io::Result<Self> {
-        let bound = Bound::new(inner)?;
+        let bound = Bound::new(inner, options.number)?;
         let Bound {
             inner, local_addr, ..
         } = &bound;

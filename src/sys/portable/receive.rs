@@ -1,9 +1,10 @@
 //! Room for the one datagram that a portable receive returns.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 
 use super::Waker;
+use crate::sys::bound::Bound;
 use crate::sys::{BlockShape, Datagram, Meta, unmapped};
 
 /// One receive slot, a byte longer than the largest datagram: a byte received
@@ -14,6 +15,8 @@ pub(crate) struct ReceiveBlock {
     max_packet_size: usize,
     len: usize,
     peer: Option<SocketAddr>,
+    /// The number of the socket that was received from last.
+    socket: u16,
 }
 
 impl ReceiveBlock {
@@ -30,6 +33,7 @@ impl ReceiveBlock {
             max_packet_size,
             len: 0,
             peer: None,
+            socket: 0,
         })
     }
 
@@ -42,6 +46,7 @@ impl ReceiveBlock {
             meta: Meta {
                 peer: self.peer.map(unmapped),
                 truncated: self.len > most,
+                socket: self.socket,
                 ..Meta::default()
             },
         }
@@ -58,12 +63,13 @@ impl ReceiveBlock {
     }
 
     /// Receives one datagram; `false` when it was a waker's.
-    pub(super) fn fill(&mut self, socket: &UdpSocket, waker: &Waker) -> io::Result<bool> {
-        let (len, peer) = socket.recv_from(&mut self.payload)?;
+    pub(super) fn fill(&mut self, bound: &Bound, waker: &Waker) -> io::Result<bool> {
+        let (len, peer) = bound.inner.recv_from(&mut self.payload)?;
         if waker.is_wake_up(&self.payload[..len], peer) {
             return Ok(false);
         }
         (self.len, self.peer) = (len, Some(peer));
+        self.socket = bound.number;
         Ok(true)
     }
 }

@@ -26,6 +26,12 @@ impl SendQueue {
         })
     }
 
+    /// From now on datagrams are for another socket: nothing to do, as each is
+    /// addressed when it is sent.
+    pub(crate) fn turn_to(&mut self, _local: SocketAddr) {
+        debug_assert!(self.is_empty(), "all that is queued leaves by one socket");
+    }
+
     /// Appends a datagram, for which there must be room.
     pub(crate) fn push(&mut self, bytes: &[u8], to: SocketAddr, from: Option<LocalEnd>) {
         self.payload.truncate(self.ledger.used());

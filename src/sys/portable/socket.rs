@@ -25,11 +25,11 @@ impl Socket {
     pub(crate) const STAMPS: bool = false;
 
     /// Takes over a bound socket.
-    pub(crate) fn new(inner: UdpSocket, _options: TakeOver) -> io::Result<Self> {
+    pub(crate) fn new(inner: UdpSocket, options: TakeOver) -> io::Result<Self> {
         ignore_lost_peers(&inner);
         inner.set_nonblocking(false)?;
         inner.set_write_timeout(Some(WRITE_TIMEOUT))?;
-        let bound = Bound::new(inner)?;
+        let bound = Bound::new(inner, options.number)?;
         Ok(Self { bound })
     }
 
@@ -82,7 +82,7 @@ impl Socket {
             // A timeout of zero is refused by `std`: it would mean none at all.
             let wait = left.map_or(BACKSTOP, |left| left.clamp(SHORTEST, BACKSTOP));
             inner.set_read_timeout(Some(wait))?;
-            let filled = block.fill(inner, waker);
+            let filled = block.fill(&self.bound, waker);
             drop(receiving);
             match filled {
                 Ok(true) => return Ok(Received::Datagrams(1)),
@@ -104,14 +104,44 @@ impl Socket {
         }
     }
 
-    /// There is one socket, which [`receive`](Self::receive) waits at.
+    /// Waits until one of `sockets` can be received from, the nearest from `near`
+    /// on, or the waker is set. Nothing portable waits at several sockets: each is
+    /// looked at in turn, for as short a time as there is.
     pub(crate) fn wait_for_any(
-        _sockets: &[&Self],
-        _near: usize,
-        _bell: &Waker,
-        _timeout: Option<Duration>,
+        sockets: &[&Self],
+        near: usize,
+        waker: &Waker,
+        timeout: Option<Duration>,
     ) -> io::Result<Ready> {
-        Err(io::ErrorKind::Unsupported.into())
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        loop {
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            for at in (near..near + sockets.len()).map(|at| at % sockets.len()) {
+                if waker.wait(Duration::ZERO) {
+                    return Ok(Ready::Woken);
+                }
+                if sockets[at].is_ready()? {
+                    return Ok(Ready::Socket(at));
+                }
+            }
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ok(Ready::Nothing);
+            }
+        }
+    }
+
+    /// Whether a receive would return within the shortest wait.
+    fn is_ready(&self) -> io::Result<bool> {
+        let inner = &self.bound.inner;
+        inner.set_read_timeout(Some(SHORTEST))?;
+        // An error is the receive's to report.
+        Ok(inner.peek_from(&mut [0; 1]).map_or_else(
+            |error| {
+                let fault = ReceiveFault::of(&error);
+                !matches!(fault, ReceiveFault::WouldBlock | ReceiveFault::Interrupted)
+            },
+            |_| true,
+        ))
     }
 
     /// A blocking send waits by itself; this only lets others run.

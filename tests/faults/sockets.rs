@@ -1,0 +1,230 @@
+//! Sockets that are set up in an unusual way before they are bound.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::os::fd::{BorrowedFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use nix::sys::socket::{SockaddrIn, getsockname, getsockopt, sockopt};
+use socketserver::{Builder, Interface, ServerHandle, ThreadingUdpServer};
+
+use crate::harness::{Case, Need, cases};
+use crate::netns::Namespace;
+use crate::support::{ANY_PORT, Client, TestServer, echo, wait_until};
+
+pub(crate) fn cases() -> Vec<Case> {
+    cases! {
+        &[Need::Root, Need::Tool("ip")] => {
+            a_server_of_one_device_hears_and_answers_there_alone,
+            a_server_waits_at_an_address_that_comes_later,
+            marks_priorities_and_what_users_set_are_on_every_socket,
+            a_port_that_the_system_chooses_is_nobody_elses,
+            groups_wait_for_their_interface_and_follow_it,
+            of_an_ipv6_group_joined_for_one_source_no_other_is_heard,
+        }
+        &[Need::Root] => {
+            a_privileged_server_has_the_receive_buffer_that_it_asks_for,
+        }
+    }
+}
+
+const SHARDS: usize = 4;
+
+fn sharded() -> Builder<ThreadingUdpServer> {
+    ThreadingUdpServer::builder().shards(SHARDS)
+}
+
+/// Serves in a network namespace.
+#[track_caller]
+fn serve_in(
+    namespace: &Namespace,
+    addr: &'static str,
+    builder: Builder<ThreadingUdpServer>,
+) -> TestServer {
+    let server = namespace.run(move || builder.bind_fn(addr, echo));
+    TestServer::spawn(server.expect("it is bound"))
+}
+
+fn a_server_of_one_device_hears_and_answers_there_alone() {
+    let (here, there) = Namespace::pair();
+    let server = serve_in(&here, "0.0.0.0:7000", sharded().device("veth"));
+    let far = there.run(|| Client::at("10.0.0.2:0", "10.0.0.1:7000".parse().expect("valid")));
+    let near = here.run(|| Client::at(ANY_PORT, "127.0.0.1:7000".parse().expect("valid")));
+    near.send(b"by another device");
+    for _ in 0..20 {
+        assert_eq!(far.ask(b"hello"), b"hello");
+    }
+    assert_eq!(server.stop().stats.received, 20);
+    near.expect_silence();
+    let none = here.run(|| sharded().device("nothing").bind_fn(ANY_PORT, echo));
+    assert_eq!(
+        none.expect_err("no such device").to_string(),
+        "device: the system refuses: No such device (os error 19)"
+    );
+}
+
+fn a_server_waits_at_an_address_that_comes_later() {
+    let alone = Namespace::new();
+    let addr = "10.0.9.9:7000";
+    let refused = alone.run(move || sharded().bind_fn(addr, echo));
+    refused.expect_err("nobody has this address");
+    let server = serve_in(&alone, addr, sharded().freebind(true));
+    alone.ip("address add 10.0.9.9/32 dev lo");
+    let client = alone.run(move || Client::at(ANY_PORT, addr.parse().expect("valid")));
+    assert_eq!(client.ask(b"hello"), b"hello");
+    drop(server);
+}
+
+fn marks_priorities_and_what_users_set_are_on_every_socket() {
+    let alone = Namespace::new();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&calls);
+    let builder = sharded()
+        .mark(7)
+        .priority(5)
+        .configure_socket(move |socket| {
+            count.fetch_add(1, Relaxed);
+            // Bound later: no address yet.
+            let own = getsockname::<SockaddrIn>(std::os::fd::AsRawFd::as_raw_fd(&socket))?;
+            assert_eq!(own.port(), 0);
+            Ok(nix::sys::socket::setsockopt(
+                &socket,
+                sockopt::Ipv4Ttl,
+                &33,
+            )?)
+        });
+    let server = serve_in(&alone, "127.0.0.1:0", builder);
+    assert_eq!(calls.load(Relaxed), SHARDS);
+    let plain = serve_in(&alone, "127.0.0.1:0", sharded());
+    assert_eq!(
+        server.stats().receive_buffer.granted,
+        plain.stats().receive_buffer.granted,
+        "all else is as ever"
+    );
+    let sockets = sockets_at(server.local_addr());
+    assert_eq!(sockets.len(), SHARDS);
+    for socket in sockets {
+        // SAFETY: the server keeps it open.
+        #[expect(unsafe_code, reason = "a descriptor that the server owns")]
+        let socket = unsafe { BorrowedFd::borrow_raw(socket) };
+        assert_eq!(getsockopt(&socket, sockopt::Mark), Ok(7));
+        assert_eq!(getsockopt(&socket, sockopt::Priority), Ok(5));
+        assert_eq!(getsockopt(&socket, sockopt::Ipv4Ttl), Ok(33));
+    }
+}
+
+/// The sockets of this process that are bound there. (Each test has a port of its
+/// own, and nothing duplicates these.)
+fn sockets_at(addr: SocketAddr) -> Vec<RawFd> {
+    let open = std::fs::read_dir("/proc/self/fd").expect("proc is mounted");
+    let numbers = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let is_there = |number: &RawFd| {
+        let own = getsockname::<SockaddrIn>(*number);
+        own.is_ok_and(|own| SocketAddr::from((own.ip(), own.port())) == addr)
+    };
+    numbers.filter(is_there).collect()
+}
+
+fn a_port_that_the_system_chooses_is_nobody_elses() {
+    let alone = Namespace::new();
+    alone.run(|| {
+        let range = "/proc/sys/net/ipv4/ip_local_port_range";
+        std::fs::write(range, "40000 40003").expect("root may");
+        for round in 0..50 {
+            let shared = || ThreadingUdpServer::builder().allow_reuse_port(true);
+            let reused = || shared().allow_reuse_address(true);
+            let servers = [shared(), reused(), reused()]
+                .map(|builder| builder.bind_fn(ANY_PORT, echo).expect("there are four"));
+            let mut ports = servers.each_ref().map(|server| server.local_addr().port());
+            ports.sort_unstable();
+            let [one, two, three] = ports;
+            assert!(one < two && two < three, "round {round}: {ports:?}");
+            // Whoever wants to share one of them still can.
+            let partner = shared().bind_fn(servers[0].local_addr(), echo);
+            partner.expect("both allow it");
+        }
+    });
+}
+
+fn groups_wait_for_their_interface_and_follow_it() {
+    let (here, there) = (Namespace::new(), Namespace::new());
+    let group: IpAddr = [239, 255, 70, 85].into();
+    let name = || Interface::Name("v0".to_owned());
+    let join = move || ThreadingUdpServer::builder().join_multicast(group, name());
+    let refused = here.run(move || join().bind_fn("0.0.0.0:7000", echo));
+    assert_eq!(
+        refused.expect_err("it is not there").to_string(),
+        "join_multicast: 239.255.70.85: there is no interface \"v0\""
+    );
+    // All of it lives there, also the thread that looks for interfaces.
+    let server = here.run(move || {
+        let server = join().follow_interfaces(true);
+        TestServer::spawn(server.bind_fn("0.0.0.0:7000", echo).expect("bound"))
+    });
+    for round in 0..3 {
+        here.join(&there, "v0");
+        here.ip("address add 10.0.1.1/24 dev v0");
+        there.ip("address add 10.0.1.2/24 dev v0");
+        let client = there.run(move || {
+            // What it sends to groups goes out where it is bound.
+            Client::at("10.0.1.2:0", "10.0.1.1:7000".parse().expect("valid"))
+        });
+        let before = server.stats().received;
+        wait_until(format!("it is heard in round {round}"), || {
+            client.send_to(b"all", SocketAddr::new(group, 7000));
+            server.stats().received > before
+        });
+        let ask = || {
+            client.send(b"one");
+            while client.receive_from().0 != b"one" {}
+        };
+        ask();
+        if round == 1 {
+            let handle = ServerHandle::clone(&server);
+            let left = here.run(move || handle.leave_multicast(group, name()));
+            left.expect("it was joined");
+            let before = server.stats().received;
+            client.send_to(b"all", SocketAddr::new(group, 7000));
+            ask();
+            assert_eq!(server.stats().received, before + 1, "not the group");
+            let handle = ServerHandle::clone(&server);
+            let joined = here.run(move || handle.join_multicast(group, name()));
+            joined.expect("again");
+        }
+        here.ip("link delete v0");
+    }
+}
+
+fn of_an_ipv6_group_joined_for_one_source_no_other_is_heard() {
+    let (here, there) = Namespace::pair();
+    there.add_v6("veth", "fd00::3/64");
+    let group: Ipv6Addr = "ff32::1234".parse().expect("valid");
+    let one: IpAddr = "fd00::2".parse().expect("valid");
+    let on = Interface::Name("veth".to_owned());
+    let builder = ThreadingUdpServer::builder().join_multicast_from(group.into(), one, on);
+    let server = serve_in(&here, "[::]:7000", builder);
+    let [heard, unheard] = ["[fd00::2]:0", "[fd00::3]:0"].map(|own| {
+        let server = "[fd00::1]:7000".parse().expect("valid");
+        there.run(move || Client::at(own, server))
+    });
+    let link = there.run(|| nix::net::if_::if_nametoindex("veth"));
+    let all = SocketAddrV6::new(group, 7000, 0, link.expect("there is a link"));
+    let all = SocketAddr::from(all);
+    unheard.send_to(b"to all", all);
+    assert_eq!(unheard.ask(b"to one"), b"to one");
+    assert_eq!(server.stats().received, 1, "{}", server.stats());
+    wait_until("it is heard", || {
+        heard.send_to(b"to all", all);
+        server.stats().received > 1
+    });
+    heard.expect_reply(b"to all");
+}
+
+fn a_privileged_server_has_the_receive_buffer_that_it_asks_for() {
+    let limit = std::fs::read_to_string("/proc/sys/net/core/rmem_max").expect("proc is mounted");
+    let limit: usize = limit.trim().parse().expect("a number");
+    let asked = limit * 2;
+    let server = ThreadingUdpServer::builder().receive_buffer(asked);
+    let server = server.bind_fn(ANY_PORT, echo).expect("a free port");
+    assert_eq!(server.handle().stats().receive_buffer.granted, asked);
+}
