@@ -38,12 +38,15 @@
 //! | `service` | the thread for the hook that is due from time to time |
 //! | `timers` | the thread for what is due once, after a while |
 //! | `bench` | an engine without sockets and threads, for tests of handlers |
+//! | `config` | what the engine has to be told |
+//! | `snapshot` | its counters at one moment |
 //! | `life` | when it began, and why it ended |
 
 mod answers;
 mod batch;
 #[cfg(feature = "testing")]
 mod bench;
+mod config;
 mod executor;
 mod fault;
 mod handling;
@@ -62,6 +65,7 @@ mod rounds;
 mod service;
 mod shared_socket;
 mod slot;
+mod snapshot;
 mod solo;
 mod supervisor;
 mod threads;
@@ -74,6 +78,7 @@ mod worker;
 pub(crate) use answers::{Answer, Stage};
 #[cfg(feature = "testing")]
 pub(crate) use bench::Recorder;
+pub(crate) use config::{EngineConfig, Order};
 pub(crate) use executor::{Executor, ExecutorFactory};
 pub(crate) use outbox::Outbox;
 pub(crate) use protocol::DoorId;
@@ -86,7 +91,6 @@ pub(crate) use timers::TimerKey;
 pub use unsolicited::SentToAll;
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
@@ -96,8 +100,7 @@ use log::Level;
 use crate::contain::contain;
 use crate::error::Error;
 use crate::logging::{DetachedLog, LogLimit, UnderWay, log_error};
-use crate::stats::{ReceiveBuffer, Stats};
-use crate::sys::{Alarm, BlockShape, SendOptions, Socket};
+use crate::sys::{Alarm, BlockShape, Socket};
 use answers::Answers;
 use batch::BatchPool;
 use job::Job;
@@ -109,33 +112,6 @@ use threads::Threads;
 use timers::Timers;
 use unsolicited::Unsolicited;
 use work::Work;
-
-/// Which datagrams are handled one after another, in the order received.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Order {
-    /// Those of one peer.
-    ByPeer,
-    /// Those that [`Executor::order_key`] finds the same key in.
-    ByKey,
-}
-
-/// What the engine has to be told.
-#[derive(Debug, Clone)]
-pub(crate) struct EngineConfig {
-    pub(crate) min_workers: usize,
-    pub(crate) max_workers: usize,
-    pub(crate) batch_size: usize,
-    pub(crate) max_packet_size: usize,
-    pub(crate) order: Option<Order>,
-    pub(crate) drain_timeout: Duration,
-    pub(crate) send: SendOptions,
-    pub(crate) thread_name: String,
-    pub(crate) stack_size: Option<usize>,
-    /// The most answers that may be deferred at the same time.
-    pub(crate) max_deferred: usize,
-    /// What was asked of the socket, for the stats.
-    pub(crate) receive_buffer_asked: Option<usize>,
-}
 
 /// What the engine is made for.
 struct Shape {
@@ -309,66 +285,6 @@ impl Engine {
     /// When what is under way now is given up.
     fn drain_deadline(&self) -> Instant {
         Instant::now() + self.config.drain_timeout.min(LONGEST_DRAIN)
-    }
-
-    /// Workers that are not waiting for anything to do.
-    pub(crate) fn busy_workers(&self) -> usize {
-        self.protocol().busy()
-    }
-
-    /// A snapshot; the last one, once the server is closed.
-    pub(crate) fn stats(&self) -> Stats {
-        let closing_stats = &self.life.closing_stats;
-        closing_stats
-            .get()
-            .copied()
-            .unwrap_or_else(|| self.current_stats())
-    }
-
-    fn current_stats(&self) -> Stats {
-        let mut stats = Stats::default();
-        for slot in self.work.slots() {
-            slot.tally.add_fates(&mut stats);
-        }
-        self.socket.answers().add_to(&mut stats);
-        for slot in self.work.slots() {
-            slot.tally.add_received(&mut stats);
-            slot.outbox.tally().add_to(&mut stats.replies);
-        }
-        self.unsolicited.tally().add_to(&mut stats.replies);
-        stats.in_flight = stats.received.saturating_sub(stats.settled());
-        {
-            let protocol = self.protocol();
-            stats.workers = protocol.workers();
-            stats.busy_workers = protocol.busy();
-        }
-        stats.max_workers = self.config.max_workers;
-        stats.oldest_in_flight = self.oldest().0;
-        stats.waiting_bytes = self.socket.sum(Socket::unread_bytes);
-        let peak = self.threads.peak.load(Relaxed) as usize;
-        stats.peak_workers = peak.max(stats.workers);
-        stats.failed_worker_starts = self.threads.failed_starts.load(Relaxed);
-        stats.kernel_drops = self.socket.sum(Socket::kernel_drops);
-        stats.receive_buffer = ReceiveBuffer {
-            asked: self.config.receive_buffer_asked,
-            granted: self.granted_receive_buffer,
-        };
-        stats.uptime = self.life.began.elapsed();
-        stats
-    }
-
-    /// How long the oldest datagram has been in its handler, as far as the
-    /// supervisor has seen, and whose it is.
-    fn oldest(&self) -> (Duration, Option<SocketAddr>) {
-        let now = self.life.began.elapsed();
-        let ages = self.work.slots().filter_map(|slot| {
-            let age = slot.progress().age(now)?;
-            Some((age, slot))
-        });
-        match ages.max_by_key(|(age, _)| *age) {
-            Some((age, slot)) => (age, slot.peer()),
-            None => (Duration::ZERO, None),
-        }
     }
 
     /// How many sockets there are, each with a door.
