@@ -50,12 +50,14 @@
 //! assert_eq!(bench.handler().members.len(), 2);
 //! ```
 
+mod addresses;
 mod outcome;
 
+use addresses::{BOUND, PEER, host_of};
 pub use outcome::{Outcome, Sent};
 
 use std::fmt::Debug;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -445,17 +447,3 @@ impl<H: DatagramHandler> Bench<H> {
         .collect()
     }
 }
-
-/// The address of the server's host that a peer writes to.
-fn host_of(peer: SocketAddr) -> IpAddr {
-    match peer {
-        SocketAddr::V4(_) => HOST_V4.into(),
-        SocketAddr::V6(_) => HOST_V6.into(),
-    }
-}
-
-const BOUND: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 4000);
-/// Addresses for documentation (RFC 5737, RFC 3849).
-const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 50_000);
-const HOST_V4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
-const HOST_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);

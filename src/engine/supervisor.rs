@@ -40,7 +40,7 @@ impl Engine {
     /// ever, and the panic goes on to the caller.
     pub(crate) fn serve(self: &Arc<Self>, upkeep: Option<Upkeep>) -> Result<Closing, Error> {
         if self.is_stopping() {
-            return Ok(self.close(Instant::now()));
+            return Ok(self.close(self.drain_deadline()));
         }
         let mut watch = Watch::new(
             self.work.slots.len(),

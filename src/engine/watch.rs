@@ -163,7 +163,7 @@ impl Watch {
         let has_work = self.waiting.is_there()
             || (0..self.doors.len())
                 .any(|door| self.doors[door].is_there() && sights.has_pending(door));
-        self.is_beyond_help = pool.is_full && pool.lacks;
+        self.is_beyond_help = pool.is_full && pool.lacks && pool.busy == pool.workers;
         if sights.is_dispatched() {
             self.take_stays_for_waits();
         }

@@ -134,6 +134,10 @@ fn they_do_so_when_datagrams_of_all_sockets_are_handled_in_one_go() {
         for client in &clients {
             client.send(b"hello");
         }
+        if is_ordered {
+            // A client may share the lane of one that sticks.
+            gate.open();
+        }
         for (number, client) in clients.iter().enumerate() {
             client.expect_reply(b"hello");
             client.expect_reply(addrs[number % 3].to_string().as_bytes());

@@ -31,7 +31,7 @@ impl<J: Job> Protocol<J> {
         let is_whole = self.workers >= self.min;
         let rest = if is_quiet && nothing_waits && is_watched && is_calm && is_whole {
             Rest::Deep
-        } else if is_settled && self.busy() > 0 && self.is_full() && self.lacks_workers() {
+        } else if is_settled && self.is_full() && self.busy() == self.workers {
             Rest::Long
         } else {
             Rest::Short
