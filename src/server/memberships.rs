@@ -135,13 +135,11 @@ impl Memberships {
             let Some(number) = number else {
                 continue;
             };
-            match multicast::join(&self.sockets, &one.asked.at(number)) {
-                Ok(()) => {
-                    one.joined_at = Some(number);
-                    news.push(format!("joined {group} on {interface}"));
-                }
-                // Tried again at the next look: its addresses may be still to come.
-                Err(_) => {}
+            // If that fails it is tried again at the next look: the interface's
+            // addresses may be still to come.
+            if multicast::join(&self.sockets, &one.asked.at(number)).is_ok() {
+                one.joined_at = Some(number);
+                news.push(format!("joined {group} on {interface}"));
             }
         }
         // The logger may take its time.

@@ -215,7 +215,7 @@ fn listening() -> OwnedFd {
 }
 
 fn pipe() -> OwnedFd {
-    std::io::pipe().expect("two descriptors").0.into()
+    nix::unistd::pipe().expect("two descriptors").0
 }
 
 #[test]
