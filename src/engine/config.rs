@@ -9,7 +9,7 @@ use crate::sys::SendOptions;
 pub(crate) enum Order {
     /// Those of one peer.
     ByPeer,
-    /// Those that [`Executor::order_key`] finds the same key in.
+    /// Those that [`Executor::order_key`](super::Executor::order_key) finds the same key in.
     ByKey,
 }
 

@@ -13,7 +13,7 @@ pub(crate) trait Executor {
     /// Deals with one datagram.
     fn execute(&mut self, datagram: &Datagram<'_>) -> Fate;
 
-    /// A hash of the key by which a datagram is [ordered](Order::ByKey), or the
+    /// A hash of the key by which a datagram is [ordered](super::Order::ByKey), or the
     /// message of a panic. Runs users' code, and no other than what finds the key.
     fn order_key(&self, datagram: &Datagram<'_>, hasher: &RandomState) -> Result<u64, String>;
 

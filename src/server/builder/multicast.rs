@@ -106,8 +106,8 @@ impl<S: Style> Builder<S> {
     /// its interface.
     ///
     /// While the server serves, a thread looks once a second. An
-    /// [`Interface::Any`](crate::Interface::Any) is where the system chose it first,
-    /// and is not followed; an [`Interface::Address`](crate::Interface::Address) goes
+    /// [`Interface::Any`] is where the system chose it first,
+    /// and is not followed; an [`Interface::Address`] goes
     /// along with its address. A membership that waits or is lost is logged at `warn`.
     ///
     /// # Examples
