@@ -27,8 +27,6 @@ pub(super) struct Handling<'a> {
     look: u64,
     /// Counts stretches, of which only some are measured.
     turn: u32,
-    /// Nothing else was received with the datagram at hand.
-    is_alone: bool,
 }
 
 impl<'a> Handling<'a> {
@@ -48,7 +46,6 @@ impl<'a> Handling<'a> {
             handled: 0,
             look: 0,
             turn: 0,
-            is_alone: false,
         }
     }
 
@@ -58,7 +55,6 @@ impl<'a> Handling<'a> {
         let Some(open) = batch.open() else {
             return;
         };
-        self.is_alone = open.len() == 1;
         self.begin();
         while let Some((index, datagram)) = open.claim() {
             self.slot.is_at(index);
@@ -96,8 +92,7 @@ impl<'a> Handling<'a> {
 
     fn settle(&mut self, deal: impl FnOnce(&mut dyn Executor) -> Fate) {
         self.slot.progress().step();
-        let is_direct = self.is_alone || self.pace.is_dispatched();
-        self.slot.outbox.set_direct(is_direct);
+        self.slot.outbox.set_direct(self.pace.is_dispatched());
         let executor = &mut *self.executor;
         let fate = contain(|| deal(executor)).unwrap_or(Fate::Panicked);
         self.slot.tally.settle(fate);
@@ -149,17 +144,14 @@ const MEASURED: u32 = 4;
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
     use std::hash::RandomState;
-    use std::net::{SocketAddr, UdpSocket};
-    use std::rc::Rc;
+    use std::net::UdpSocket;
     use std::sync::Arc;
     use std::time::Duration;
 
     use super::*;
     use crate::engine::SharedSocket;
     use crate::engine::answers::Answers;
-    use crate::engine::batch::BatchPool;
     use crate::engine::policy::Sample;
     use crate::sys::{BlockShape, Meta, Received, SendOptions, Socket, TakeOver, Waker};
 
@@ -187,75 +179,6 @@ mod tests {
         let answers = Answers::new(1, 1, SendOptions { coalesce: false });
         let socket = Arc::new(SharedSocket::new(vec![Arc::new(socket)], answers));
         Slot::new(&socket, SendOptions { coalesce: false }).expect("memory")
-    }
-
-    /// Replies to each datagram, and notes whether that waits in the queue.
-    struct Replies<'a> {
-        slot: &'a Slot,
-        to: SocketAddr,
-        queued: Rc<RefCell<Vec<bool>>>,
-    }
-
-    impl Executor for Replies<'_> {
-        fn execute(&mut self, datagram: &Datagram<'_>) -> Fate {
-            let outbox = &self.slot.outbox;
-            let pushed = outbox.push(datagram.bytes, self.to, None, 0);
-            pushed.expect("a socket that is open");
-            self.queued.borrow_mut().push(outbox.has_queued());
-            Fate::Handled
-        }
-
-        fn order_key(&self, _: &Datagram<'_>, _: &RandomState) -> Result<u64, String> {
-            unreachable!("nothing is ordered here")
-        }
-
-        fn give_up(&mut self, _: &Datagram<'_>, _: String) -> Fate {
-            unreachable!("nothing is ordered here")
-        }
-
-        fn finish(&mut self) {}
-    }
-
-    #[test]
-    fn only_the_reply_to_a_datagram_that_came_alone_is_worth_no_queue() {
-        let peer = UdpSocket::bind("127.0.0.1:0").expect("a free port on loopback");
-        let to = peer.local_addr().expect("bound");
-        for count in [1, 3] {
-            let (slot, pace, looks) = (slot(), Pace::default(), AtomicU64::new(0));
-            let socket = slot.outbox.socket().borrow(0).expect("open");
-            for _ in 0..count {
-                let sent = peer.send_to(b"one of them", socket.local_addr());
-                sent.expect("loopback");
-            }
-            let pool = BatchPool::new(BlockShape {
-                slots: 4,
-                max_packet_size: 64,
-                gro: false,
-            });
-            let batch = pool.take().expect("memory");
-            let received = {
-                let mut block = batch.begin().expect("fresh");
-                let waker = Waker::new(&socket).expect("a descriptor");
-                let received = socket.receive(&mut block, 4, &waker, None);
-                let Ok(Received::Datagrams(received)) = received else {
-                    panic!("{received:?}, though they were sent");
-                };
-                batch.fill(&mut block, received);
-                received
-            };
-            let queued = Rc::default();
-            let executor = Replies {
-                slot: &slot,
-                to,
-                queued: Rc::clone(&queued),
-            };
-            let mut handling = Handling::new(&slot, &pace, &looks, Box::new(executor));
-            handling.work_batch(&batch);
-            // Elsewhere than on Linux, one call receives one.
-            let expected = vec![received > 1; received];
-            assert_eq!(*queued.borrow(), expected, "of {count}");
-            assert!(!slot.outbox.has_queued(), "all are sent in the end");
-        }
     }
 
     /// Whatever the number that a worker begins with, and though an empty stretch

@@ -43,11 +43,8 @@ impl Injection {
         // With -D the child is the program itself, and strace a grandchild.
         let mut command = Command::new("strace");
         command
-            .args(["-D", "-f", "-qq", "-e", &format!("trace={calls},sendmsg")])
+            .args(["-D", "-f", "-qq", "-e", &format!("trace={calls}")])
             .args(["-e", &format!("inject={calls}:error={error}:when={when}")])
-            // A reply to a datagram that came alone is sent past the queue, if
-            // that succeeds at once.
-            .args(["-e", "inject=sendmsg:error=EAGAIN"])
             .arg("-o")
             .arg(&trace.0)
             .arg(example_path("uppercase_echo"))

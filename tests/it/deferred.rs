@@ -114,7 +114,7 @@ fn an_error_or_a_panic_of_the_handler_decides<S: UdpServer>() {
 fn an_answer_may_be_given_while_the_handler_runs<S: UdpServer>() {
     let server = S::serving(|bytes, _, socket| {
         let answer = socket.defer()?;
-        // The first goes past the queue.
+        // Where handlers wait, the first goes past the queue.
         socket.reply(b"first")?;
         socket.reply(b"before")?;
         match bytes {

@@ -43,7 +43,7 @@ pub(crate) fn handled_of(server: &TestServer, client: &Client, ip: impl Into<IpA
     client.send_to(b"all", SocketAddr::new(ip.into(), port));
     client.send_to(b"one", SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     while client.receive_from().0 != b"one" {}
-    server.wait_until_settled(before + 1);
+    wait_until("all are settled", || server.stats().in_flight == 0);
     server.stats().handled - before - 1
 }
 
