@@ -153,7 +153,7 @@ mod tests {
     use crate::engine::SharedSocket;
     use crate::engine::answers::Answers;
     use crate::engine::policy::Sample;
-    use crate::sys::{BlockShape, Meta, Received, SendOptions, Socket, TakeOver, Waker};
+    use crate::sys::{Meta, SendOptions, Socket, TakeOver};
 
     struct Quick;
 

@@ -231,21 +231,12 @@ fn nobody_asks_about_a_thread_as_long_as_nothing_is_undone() {
 /// Whoever is at another door is the help that there is.
 #[test]
 fn a_full_pool_with_one_at_another_door_goes_on_to_ask_who_is_stuck() {
-    let mut stage = Stage::inline();
-    let stuck = Actor {
-        step: Some(1),
-        ..Actor::default()
-    };
-    stage.actors = vec![stuck, stuck, Actor::default()];
-    stage.pool = Pool {
-        workers: 3,
-        busy: 2,
-        is_full: true,
-        lacks: true,
-        ..Pool::default()
-    };
-    let mut watch = Watch::new(3, 3, 2, 2);
+    let mut stage = Stage::crowded(2);
+    stage.waiting_since = None;
+    (stage.pool.workers, stage.pool.is_full) = (3, true);
+    let mut watch = Watch::new(64, 3, 2, 2);
     let decisions = decided(&mut watch, &mut stage, 100, |stage, look| {
+        stage.is_dispatched = false;
         for id in [0, 1] {
             stage.actors[id].is_runnable = look < 10;
             stage.actors[id].cpu += MILLI * u32::from(look < 10);
