@@ -176,7 +176,7 @@ fn check(holds: bool, claim: impl std::fmt::Display) -> Outcome {
 }
 
 fn print_stats(report: &ShutdownReport) {
-    for line in report.stats.to_string().lines() {
+    for line in report.stats.table().to_string().lines() {
         println!("    {line}");
     }
 }

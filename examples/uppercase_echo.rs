@@ -12,8 +12,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use socketserver::{
-    DatagramHandler, Error, ForkingStyleUdpServer, HandlerError, ServerHandle, ShutdownReport,
-    SocketHandle, ThreadingUdpServer, activated_sockets,
+    DatagramHandler, Error, ForkingStyleUdpServer, HandlerError, Server, ServerHandle,
+    ShutdownReport, SocketHandle, ThreadingUdpServer, activated_sockets,
 };
 
 /// A UDP server that answers every datagram with its text in upper case.
@@ -93,12 +93,8 @@ fn main() -> ExitCode {
     match serve(&options) {
         Ok(report) => {
             // Nobody may read it any more.
-            let _ = writeln!(io::stdout(), "{}", report.stats);
+            let _ = writeln!(io::stdout(), "{}", report.stats.table());
             ExitCode::SUCCESS
-        }
-        Err(error @ Error::Resolve { .. }) => {
-            eprintln!("uppercase_echo: {}: {error}", options.addr);
-            ExitCode::FAILURE
         }
         Err(error) => {
             eprintln!("uppercase_echo: {error}");
@@ -118,24 +114,25 @@ fn serve(options: &Options) -> Result<ShutdownReport, Error> {
         if let Some(most) = options.workers {
             builder = builder.max_children(most);
         }
-        let server = match passed {
+        run(match passed {
             Some(socket) => builder.from_socket(socket, factory)?,
             None => builder.bind(&options.addr, factory)?,
-        };
-        announce(server.handle());
-        server.serve_forever()
+        })
     } else {
         let mut builder = ThreadingUdpServer::builder();
         if let Some(count) = options.workers {
             builder = builder.workers(count);
         }
-        let server = match passed {
+        run(match passed {
             Some(socket) => builder.from_socket(socket, factory)?,
             None => builder.bind(&options.addr, factory)?,
-        };
-        announce(server.handle());
-        server.serve_forever()
+        })
     }
+}
+
+fn run(server: impl Server) -> Result<ShutdownReport, Error> {
+    announce(server.handle());
+    server.serve_forever()
 }
 
 /// Ends the server on Ctrl-C, and says where it listens and what to type.

@@ -1,5 +1,6 @@
 //! The one error type: what was being done, with what, and why it failed.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,8 +11,10 @@ use crate::sys::Interface;
 /// Each variant says what was being done, with what address or option, and why
 /// it failed, in one line. That line has the cause in it, so that
 /// [`source`](std::error::Error::source) does not repeat it; the operating
-/// system's own error is in the variant's field. It converts into
-/// [`io::Error`], keeping the kind.
+/// system's own error is in the variant's field. [`Debug`](fmt::Debug) prints the
+/// same line, so that an error returned from `main` reads well. It converts into
+/// [`io::Error`], keeping the kind. [`stage`](Self::stage) says which part of a
+/// server's life it belongs to.
 ///
 /// # Examples
 /// ```
@@ -23,14 +26,23 @@ use crate::sys::Interface;
 /// assert_eq!(error.to_string(), format!("cannot bind {addr}: address in use"));
 /// assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::AddrInUse);
 /// ```
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The address to bind could not be looked up, or the lookup gave none.
-    #[error("cannot resolve the address to bind: {}", reason(.cause))]
+    /// The address to bind could not be looked up, or is not one.
+    #[error("cannot resolve {addr}: {}", unresolved(.cause))]
     Resolve {
+        /// The address as it was given, as its `Debug` prints it.
+        addr: String,
         /// What the resolver said.
         cause: io::Error,
+    },
+    /// The address to bind stands for no address at all: an empty list, or a
+    /// name without addresses.
+    #[error("cannot bind {addr}: there is no address in it")]
+    NoAddress {
+        /// The address as it was given, as its `Debug` prints it.
+        addr: String,
     },
     /// The socket could not be opened, set up or bound.
     #[error("cannot bind {addr}: {}", reason(.cause))]
@@ -165,6 +177,15 @@ pub enum Error {
         /// Where it should have gone.
         to: SocketAddr,
     },
+    /// A broadcast address was sent to without
+    /// [`allow_broadcast`](crate::Builder::allow_broadcast).
+    #[error("cannot send {len} bytes to {to}: a broadcast address needs allow_broadcast(true)")]
+    BroadcastNotAllowed {
+        /// The length of the payload, in bytes.
+        len: usize,
+        /// Where it should have gone.
+        to: SocketAddr,
+    },
     /// An IPv6 address cannot be reached from an IPv4 socket, nor an IPv4
     /// address from a socket for IPv6 alone.
     #[error("cannot send to {to} from a socket bound to {from}: different address families")]
@@ -221,7 +242,7 @@ impl Error {
     /// ```
     pub fn kind(&self) -> io::ErrorKind {
         match self {
-            Self::Resolve { cause }
+            Self::Resolve { cause, .. }
             | Self::Bind { cause, .. }
             | Self::TakeOver { cause }
             | Self::Inherited { cause, .. }
@@ -239,10 +260,53 @@ impl Error {
             | Self::AddressFamily { .. }
             | Self::PortZero { .. }
             | Self::UnspecifiedAddress { .. } => io::ErrorKind::InvalidInput,
-            Self::Withheld { .. } => io::ErrorKind::PermissionDenied,
+            Self::NoAddress { .. } => io::ErrorKind::NotFound,
+            Self::BroadcastNotAllowed { .. } | Self::Withheld { .. } => {
+                io::ErrorKind::PermissionDenied
+            }
             Self::Busy { .. } | Self::TooManyTimers { .. } => io::ErrorKind::ResourceBusy,
             Self::Settled => io::ErrorKind::AlreadyExists,
             Self::Closed => io::ErrorKind::NotConnected,
+        }
+    }
+
+    /// Which part of a server's life it belongs to: what can be done about it
+    /// depends on that.
+    ///
+    /// # Examples
+    /// ```
+    /// use socketserver::{Stage, ThreadingUdpServer};
+    ///
+    /// let error = ThreadingUdpServer::bind_fn("nonsense", |_, _, _| Ok(())).unwrap_err();
+    /// assert_eq!(error.stage(), Stage::Bind);
+    /// ```
+    pub fn stage(&self) -> Stage {
+        match self {
+            Self::Resolve { .. }
+            | Self::NoAddress { .. }
+            | Self::Bind { .. }
+            | Self::TakeOver { .. }
+            | Self::Activation { .. }
+            | Self::Inherited { .. }
+            | Self::Membership { .. }
+            | Self::Config { .. } => Stage::Bind,
+            Self::StartWorkers { .. }
+            | Self::StartServer { .. }
+            | Self::Serve { .. }
+            | Self::StartService { .. }
+            | Self::StartTimers { .. }
+            | Self::Receive { .. } => Stage::Serve,
+            Self::Send { .. }
+            | Self::TooLong { .. }
+            | Self::BroadcastNotAllowed { .. }
+            | Self::AddressFamily { .. }
+            | Self::PortZero { .. }
+            | Self::UnspecifiedAddress { .. }
+            | Self::Withheld { .. }
+            | Self::Busy { .. }
+            | Self::TooManyTimers { .. }
+            | Self::Settled => Stage::Send,
+            Self::Closed => Stage::Closed,
         }
     }
 
@@ -251,6 +315,40 @@ impl Error {
             option,
             problem: problem.into(),
         }
+    }
+}
+
+/// Which part of a server's life an [`Error`] belongs to.
+///
+/// # Examples
+/// ```
+/// use socketserver::{Error, Stage};
+///
+/// fn is_worth_another_try(error: &Error) -> bool {
+///     error.stage() == Stage::Send
+/// }
+/// assert!(!is_worth_another_try(&Error::Closed));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Stage {
+    /// Setting up: options, addresses, sockets, groups. What `bind`,
+    /// `from_socket` and `activated_sockets` return.
+    Bind,
+    /// Beginning to serve, or receiving. What `serve_forever`, `handle_request`
+    /// and `join` return.
+    Serve,
+    /// Sending one datagram. The others are not concerned.
+    Send,
+    /// Anything at all, once the server is closed.
+    Closed,
+}
+
+/// The line that [`Display`](fmt::Display) prints: what `main` returns is printed
+/// this way.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -263,6 +361,15 @@ impl From<Error> for io::Error {
 /// Whose datagrams to a group, if not everybody's.
 fn of(from: &Option<IpAddr>) -> String {
     from.map_or_else(String::new, |source| format!(" from {source}"))
+}
+
+/// Why an address could not be resolved. What is no address at all, `std` calls
+/// invalid input.
+fn unresolved(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::InvalidInput => "expected HOST:PORT".to_owned(),
+        _ => reason(error),
+    }
 }
 
 /// An operating system error in words: its kind where that says something, else
@@ -295,6 +402,13 @@ mod tests {
             error.to_string(),
             "cannot bind 127.0.0.1:80: permission denied"
         );
+    }
+
+    #[test]
+    fn an_error_that_main_returns_reads_as_a_sentence() {
+        let error = Error::config("workers", "0 workers cannot work");
+        assert_eq!(format!("{error:?}"), "workers: 0 workers cannot work");
+        assert_eq!(error.stage(), Stage::Bind);
     }
 
     #[test]

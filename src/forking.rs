@@ -38,6 +38,7 @@ use crate::server::{Builder, Core, Lifetime, Style, server_methods};
 /// ```
 #[derive(Debug)]
 #[doc(alias("ForkingUDPServer", "ForkingMixIn"))]
+#[must_use = "it serves with serve_forever, spawn or handle_request, and closes when dropped"]
 pub struct ForkingStyleUdpServer {
     core: Core,
 }

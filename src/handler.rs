@@ -1,7 +1,11 @@
-//! What a user writes: a handler.
+//! What a user writes: a handler, and how it is handed over.
+
+mod factory;
+
+pub(crate) use factory::Factory;
+pub use factory::{HandlerFactory, from_fn};
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use crate::socket_handle::SocketHandle;
 
@@ -22,7 +26,7 @@ pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;
 /// that uses them, when the first datagram for them is there. So an instance
 /// need not be `Send`, and may keep what it likes between calls.
 ///
-/// | | [`ThreadingUdpServer`](crate::ThreadingUdpServer) | [`ForkingStyleUdpServer`](crate::ForkingStyleUdpServer) |
+/// | | [`ThreadingUdpServer`](crate::ThreadingUdpServer) | the same with [`fresh_instance(true)`](crate::Builder::fresh_instance), and [`ForkingStyleUdpServer`](crate::ForkingStyleUdpServer) |
 /// |---|---|---|
 /// | an instance lives | as long as its worker | for one datagram |
 /// | `setup` | once, before the first datagram | before the datagram |
@@ -32,9 +36,14 @@ pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;
 /// After a panic, and when `setup` fails, the instance is dropped without
 /// `finish`; the next datagram gets a new one.
 ///
+/// **What an instance keeps from one datagram to the next is of another client**,
+/// as a rule: `self.user = …` in `handle` is seen by whoever writes next to the
+/// same worker. What belongs to one datagram is a local variable, or a field of
+/// an instance that lives for that datagram alone: in the right column, or with
+/// [`fresh_instance(true)`](crate::Builder::fresh_instance) on the threading server.
+///
 /// A closure `FnMut(&[u8], SocketAddr, &SocketHandle) -> Result<(), HandlerError>`
-/// is a handler, too. In a factory its argument types must be written out;
-/// [`serve`](crate::serve) and `bind_fn` take a closure as it is.
+/// is a handler, too. One that all workers share is handed over with [`from_fn`].
 ///
 /// # Examples
 /// ```
@@ -58,10 +67,22 @@ pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;
 ///     }
 /// }
 ///
+/// // One counter for each worker.
 /// let server = ThreadingUdpServer::bind("127.0.0.1:0", || Counter { seen: 0 })?;
+///
+/// // One counter for each datagram: it never comes further than 1.
+/// let server = ThreadingUdpServer::builder()
+///     .fresh_instance(true)
+///     .bind("127.0.0.1:0", || Counter { seen: 0 })?;
 /// # Ok::<(), socketserver::Error>(())
 /// ```
 #[doc(alias("BaseRequestHandler", "DatagramRequestHandler"))]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` handles no datagrams",
+    note = "implement `DatagramHandler`, or write a closure with the types \
+            `|bytes: &[u8], addr: SocketAddr, socket: &SocketHandle|` \
+            that returns `Result<(), HandlerError>`"
+)]
 pub trait DatagramHandler {
     /// Prepares a new instance. If it fails, so does the datagram at hand, and
     /// the next one gets a new instance.
@@ -153,51 +174,5 @@ where
         socket: &SocketHandle,
     ) -> Result<(), HandlerError> {
         self(bytes, addr, socket)
-    }
-}
-
-/// Makes handler instances, each on the thread that will use it.
-pub(crate) struct Factory {
-    make: Box<dyn Fn() -> Box<dyn DatagramHandler> + Send + Sync>,
-    /// Whether each instance is as good as any other.
-    is_stateless: bool,
-}
-
-impl Factory {
-    pub(crate) fn make(&self) -> Box<dyn DatagramHandler> {
-        (self.make)()
-    }
-
-    /// Whether an instance has nothing of its own that is worth keeping.
-    pub(crate) fn is_stateless(&self) -> bool {
-        self.is_stateless
-    }
-}
-
-/// Boxes a factory of any handler.
-pub(crate) fn boxed<H, F>(factory: F) -> Factory
-where
-    H: DatagramHandler + 'static,
-    F: Fn() -> H + Send + Sync + 'static,
-{
-    Factory {
-        make: Box::new(move || Box::new(factory())),
-        is_stateless: false,
-    }
-}
-
-/// A factory of handlers that all call the one `f`.
-pub(crate) fn shared<F>(f: F) -> Factory
-where
-    F: Fn(&[u8], SocketAddr, &SocketHandle) -> Result<(), HandlerError> + Send + Sync + 'static,
-{
-    let f = Arc::new(f);
-    let factory = boxed(move || {
-        let f = Arc::clone(&f);
-        move |bytes: &[u8], addr: SocketAddr, socket: &SocketHandle| f(bytes, addr, socket)
-    });
-    Factory {
-        is_stateless: true,
-        ..factory
     }
 }

@@ -104,20 +104,23 @@ mod threading;
 pub use activation::ActivatedDescriptor;
 pub use activation::{ActivatedSocket, ActivatedSockets, activated_sockets};
 pub use engine::SentToAll;
-pub use error::Error;
+pub use error::{Error, Stage};
 pub use forking::ForkingStyleUdpServer;
 pub use guard::{AmplificationLimit, RateLimit, ReplyLoops, Token};
-pub use handler::{DatagramHandler, HandlerError};
+pub use handler::{DatagramHandler, HandlerError, HandlerFactory, from_fn};
 pub use poll_once::poll_once;
 pub use server::{
-    Builder, FailureCause, HandlerFailure, OnTruncated, RunningServer, ServerHandle,
-    ShutdownReport, Timer,
+    Builder, FailureCause, HandlerFailure, OnTruncated, RequestOutcome, RunningServer, Server,
+    ServerHandle, ShutdownReport, Timer,
 };
 pub use socket_handle::{DeferredAnswer, DetachedHandle, SocketHandle};
-pub use stats::{ReceiveBuffer, Refusal, Refused, Replies, SendFailures, Shed, Stats};
+pub use stats::{
+    ReceiveBuffer, Refusal, Refused, Replies, Sample, SampleKind, SendFailures, Shed, Stats,
+};
 pub use sys::Interface;
 pub use threading::{ThreadingUdpServer, Workers};
 
+use std::fmt::Debug;
 use std::net::{SocketAddr, ToSocketAddrs};
 
 /// Serves `f` on `addr`, on the calling thread, until the process ends: the
@@ -135,7 +138,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 /// ```
 pub fn serve<A, F>(addr: A, f: F) -> Result<ShutdownReport, Error>
 where
-    A: ToSocketAddrs,
+    A: ToSocketAddrs + Debug,
     F: Fn(&[u8], SocketAddr, &SocketHandle) -> Result<(), HandlerError> + Send + Sync + 'static,
 {
     ThreadingUdpServer::bind_fn(addr, f)?.serve_forever()

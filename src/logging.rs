@@ -12,7 +12,49 @@ mod limit;
 pub(crate) use detached::{DetachedLog, UnderWay};
 pub(crate) use limit::{Admitted, LogLimit};
 
+use std::io::{self, Write};
+
 use crate::contain::contain;
+
+/// What becomes of a line at `error` in a program without a logger, or whose
+/// logger is told to log nothing: somebody has to hear of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Unlogged {
+    /// It goes to standard error.
+    #[default]
+    ToStderr,
+    /// Nobody wants it.
+    Dropped,
+}
+
+impl Unlogged {
+    /// Whether a line at this level is written anywhere.
+    fn wants(self, level: log::Level) -> bool {
+        level <= log::max_level() || self.is_told(level)
+    }
+
+    /// Whether it goes to standard error.
+    fn is_told(self, level: log::Level) -> bool {
+        let has_no_logger = log::max_level() == log::LevelFilter::Off;
+        self == Self::ToStderr && level == log::Level::Error && has_no_logger
+    }
+}
+
+/// Writes one line at `error`. Called by the macro.
+pub(crate) fn write_error(unlogged: Unlogged, module: &str, line: std::fmt::Arguments<'_>) {
+    write_any(unlogged, log::Level::Error, module, line);
+}
+
+/// Writes one line, to the log or where it goes without one.
+fn write_any(unlogged: Unlogged, level: log::Level, module: &str, line: std::fmt::Arguments<'_>) {
+    if !unlogged.is_told(level) {
+        write(level, module, line);
+    } else {
+        // In one call, so that lines of several threads stay whole. Where standard
+        // error is closed, there is no place left to tell.
+        let _ = contain(|| io::stderr().write_all(format!("socketserver: {line}\n").as_bytes()));
+    }
+}
 
 /// Writes one line, whatever the logger does with it. Called by the macros.
 #[allow(
@@ -25,8 +67,8 @@ pub(crate) fn write(level: log::Level, module: &str, line: std::fmt::Arguments<'
 }
 
 macro_rules! log_error {
-    ($($line:tt)+) => {
-        $crate::logging::write(log::Level::Error, module_path!(), format_args!($($line)+))
+    ($unlogged:expr, $($line:tt)+) => {
+        $crate::logging::write_error($unlogged, module_path!(), format_args!($($line)+))
     };
 }
 
@@ -78,7 +120,7 @@ mod tests {
         struct Speaks;
         impl Drop for Speaks {
             fn drop(&mut self) {
-                log_error!("{Unspeakable}");
+                log_error!(super::Unlogged::Dropped, "{Unspeakable}");
             }
         }
         log::set_logger(&Reader).expect("no other logger");

@@ -10,19 +10,27 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::rc::Rc;
 use std::sync::{Arc, Weak};
 
 use crate::engine::{Engine, Outbox, SharedSocket};
 use crate::error::Error;
 use crate::guard::ValidatedPeers;
-use crate::sys::{LocalEnd, Meta, max_payload};
+use crate::sys::{LocalEnd, Meta, OneThread, max_payload};
 
 /// The server's socket, in a handler's hands: replies to the datagram at hand
 /// and sends to anyone.
 ///
 /// There is one for each worker. It is neither `Send` nor `Sync`; what must
-/// outlive the handler's call is made with [`detach`](Self::detach).
+/// outlive the handler's call is made with [`detach`](Self::detach):
+///
+/// ```compile_fail,E0277
+/// # use socketserver::ThreadingUdpServer;
+/// let server = ThreadingUdpServer::bind_fn("127.0.0.1:0", |_, _, socket| {
+///     // error: a `SocketHandle` stays on the thread of its handler
+///     std::thread::spawn(move || socket.reply(b"later"));
+///     Ok(())
+/// });
+/// ```
 ///
 /// Order: what a handler sends to one destination while it runs goes out in the
 /// order it was sent, whichever way: `reply`, `send_to`, `try_send_to`, a
@@ -45,16 +53,14 @@ use crate::sys::{LocalEnd, Meta, max_payload};
 #[doc(alias = "request")]
 pub struct SocketHandle {
     outbox: Arc<Outbox>,
-    current: Cell<Current>,
-    draft: RefCell<Draft>,
     server: InServer,
+    current: OneThread<Cell<Current>>,
+    draft: OneThread<RefCell<Draft>>,
     /// The length of the datagram at hand.
-    len: Cell<usize>,
+    len: OneThread<Cell<usize>>,
     /// Its answer, if that was deferred.
-    deferral: RefCell<Option<Deferral>>,
+    deferral: OneThread<RefCell<Option<Deferral>>>,
     sink: Weak<dyn FailureSink>,
-    /// Keeps it on its thread.
-    _not_send: std::marker::PhantomData<Rc<()>>,
 }
 
 /// What a handler reaches of its server.
@@ -86,16 +92,15 @@ impl SocketHandle {
     pub(crate) fn new(outbox: Arc<Outbox>, server: InServer, sink: Weak<dyn FailureSink>) -> Self {
         Self {
             outbox,
-            current: Cell::new(Current {
+            current: OneThread::new(Cell::new(Current {
                 peer: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
                 meta: Meta::default(),
-            }),
-            draft: RefCell::default(),
+            })),
+            draft: OneThread::new(RefCell::default()),
             server,
-            len: Cell::new(0),
-            deferral: RefCell::default(),
+            len: OneThread::new(Cell::new(0)),
+            deferral: OneThread::new(RefCell::default()),
             sink,
-            _not_send: std::marker::PhantomData,
         }
     }
 

@@ -3,12 +3,14 @@
 mod failures;
 mod live;
 mod refusal;
+mod samples;
 mod side_counts;
 mod table;
 
 pub use failures::SendFailures;
 pub(crate) use live::{Fate, Padded, ReplyTally, WorkerTally, bump};
 pub use refusal::{Refusal, Refused};
+pub use samples::{Sample, SampleKind};
 pub(crate) use side_counts::SideCounts;
 
 use std::time::Duration;
@@ -21,7 +23,8 @@ use std::time::Duration;
 /// `abandoned`. At rest `received` is their sum; before that, `in_flight` is the
 /// rest. `kernel_drops` stands beside them: those were never read.
 ///
-/// [`Display`](std::fmt::Display) prints a table for people.
+/// [`Display`](std::fmt::Display) prints one line, [`table`](Self::table) a table
+/// for people, and [`samples`](Self::samples) is for programs that collect metrics.
 ///
 /// # Examples
 /// ```
@@ -90,7 +93,7 @@ pub struct Stats {
     /// overhead included (some 830 bytes for a small datagram on Linux); `None`
     /// where that is not known.
     pub waiting_bytes: Option<u64>,
-    /// The most worker threads there were at one time.
+    /// A peak: the most worker threads there were at one time since `bind`.
     pub peak_workers: usize,
     /// Worker threads that could not be started while growing.
     pub failed_worker_starts: u64,

@@ -6,7 +6,8 @@ use crate::server::{Builder, Core, Lifetime, Style, server_methods};
 
 /// A UDP server whose workers each keep one handler instance: Python's
 /// `ThreadingUDPServer`, with a bounded, elastic pool in place of a thread per
-/// datagram.
+/// datagram. (Python makes an instance per request: so does
+/// [`fresh_instance(true)`](Builder::fresh_instance).)
 ///
 /// One worker waits for datagrams and handles what it received itself; others
 /// join in when handlers take long or there is a backlog, and step in at once
@@ -31,6 +32,7 @@ use crate::server::{Builder, Core, Lifetime, Style, server_methods};
 /// ```
 #[derive(Debug)]
 #[doc(alias("ThreadingUDPServer", "ThreadingMixIn", "UDPServer", "BaseServer"))]
+#[must_use = "it serves with serve_forever, spawn or handle_request, and closes when dropped"]
 pub struct ThreadingUdpServer {
     core: Core,
 }
@@ -74,6 +76,49 @@ impl Builder<ThreadingUdpServer> {
     #[doc(alias("process_request", "process_request_thread"))]
     pub fn workers(mut self, workers: impl Into<Workers>) -> Self {
         self.set_workers(workers.into().0);
+        self
+    }
+
+    /// Whether each datagram gets a handler instance of its own, as each request
+    /// does in Python: the factory makes it, `setup`, `handle` and `finish` run, and
+    /// it is dropped. Defaults to false: an instance lives as long as its worker,
+    /// and **what it keeps in its fields, the next client finds there**.
+    ///
+    /// For handlers that keep in their fields what belongs to one request. It costs
+    /// a call of the factory for each datagram; workers and all else stay as they
+    /// are. The other life is described at [`DatagramHandler`](crate::DatagramHandler).
+    ///
+    /// # Examples
+    /// ```
+    /// use socketserver::{DatagramHandler, HandlerError, SocketHandle, ThreadingUdpServer};
+    /// use std::net::SocketAddr;
+    ///
+    /// #[derive(Default)]
+    /// struct Login {
+    ///     user: Option<String>,
+    /// }
+    ///
+    /// impl DatagramHandler for Login {
+    ///     fn handle(
+    ///         &mut self,
+    ///         bytes: &[u8],
+    ///         _addr: SocketAddr,
+    ///         socket: &SocketHandle,
+    ///     ) -> Result<(), HandlerError> {
+    ///         // Without `fresh_instance` this would be the user of an earlier client.
+    ///         assert_eq!(self.user, None);
+    ///         self.user = Some(String::from_utf8(bytes.to_vec())?);
+    ///         Ok(socket.reply(b"welcome")?)
+    ///     }
+    /// }
+    ///
+    /// let server = ThreadingUdpServer::builder()
+    ///     .fresh_instance(true)
+    ///     .bind("127.0.0.1:0", Login::default)?;
+    /// # Ok::<(), socketserver::Error>(())
+    /// ```
+    pub fn fresh_instance(mut self, fresh: bool) -> Self {
+        self.settings.fresh_instance = fresh;
         self
     }
 }

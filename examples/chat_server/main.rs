@@ -70,10 +70,9 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         .service_actions(move |_| timed.expire());
     let factory = move || ChatHandler::new(Arc::clone(&handled));
     let server = match passed {
-        Some(activated) => builder.from_socket(activated.socket, factory),
-        None => builder.bind(options.addr.as_str(), factory),
+        Some(activated) => builder.from_socket(activated.socket, factory)?,
+        None => builder.bind(options.addr.as_str(), factory)?,
     };
-    let server = server.map_err(|error| complaint(&options.addr, &error))?;
 
     let stop = stop(Arc::clone(&chat), server.handle());
     ctrlc::set_handler(stop.clone())?;
@@ -83,17 +82,8 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
 
     let report = server.serve_forever();
     console.close();
-    writeln!(io::stdout(), "{}", report?.stats)?;
+    writeln!(io::stdout(), "{}", report?.stats.table())?;
     Ok(())
-}
-
-/// Says why `addr` cannot be served. An error of the system names the address,
-/// unless there is none.
-fn complaint(addr: &str, error: &socketserver::Error) -> String {
-    match error {
-        socketserver::Error::Resolve { .. } => format!("{addr}: {error}"),
-        _ => error.to_string(),
-    }
 }
 
 /// Says where the server listens and how to get there.

@@ -29,6 +29,6 @@ pub(crate) fn run(name: &str, service: u16, place: &Place) -> Result<(), Box<dyn
     println!("in another terminal: cargo run --release --example discovery -- find");
     println!("Ctrl-C ends it");
     let report = server.serve_forever()?;
-    println!("{}", report.stats);
+    println!("{}", report.stats.table());
     Ok(())
 }

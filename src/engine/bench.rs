@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::answers::Answers;
 use super::shared_socket::SharedSocket;
 use super::{Engine, EngineConfig, Outbox, Shape};
+use crate::logging::Unlogged;
 use crate::stats::{Fate, bump};
 use crate::sys::{LocalEnd, SendOptions};
 
@@ -56,6 +57,7 @@ impl Engine {
             thread_name: "socketserver".to_owned(),
             stack_size: None,
             receive_buffer_asked: None,
+            unlogged: Unlogged::default(),
         };
         let shape = Shape {
             doors: 1,

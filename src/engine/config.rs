@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::logging::Unlogged;
 use crate::sys::SendOptions;
 
 /// Which datagrams are handled one after another, in the order received.
@@ -29,4 +30,6 @@ pub(crate) struct EngineConfig {
     pub(crate) max_deferred: usize,
     /// What was asked of the socket, for the stats.
     pub(crate) receive_buffer_asked: Option<usize>,
+    /// Where its errors go without a logger.
+    pub(crate) unlogged: Unlogged,
 }

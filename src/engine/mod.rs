@@ -99,7 +99,7 @@ use log::Level;
 
 use crate::contain::contain;
 use crate::error::Error;
-use crate::logging::{DetachedLog, LogLimit, UnderWay, log_error};
+use crate::logging::{DetachedLog, LogLimit, UnderWay, Unlogged, log_error};
 use crate::sys::{Alarm, BlockShape, Socket};
 use answers::Answers;
 use batch::BatchPool;
@@ -198,7 +198,7 @@ impl Engine {
             receive_errors: LogLimit::new(),
             shortages: LogLimit::new(),
             slow_keys: LogLimit::new(),
-            log: DetachedLog::default(),
+            log: DetachedLog::new(config.unlogged),
             unsolicited: Unsolicited::new(&socket),
             timers: Arc::new(Timers::new(&config.thread_name)),
             socket,
@@ -236,7 +236,7 @@ impl Engine {
         self.stop_timers(self.drain_deadline());
         self.life.closing_stats.get_or_init(|| self.current_stats());
         self.close_socket();
-        drop_executors(self.let_go());
+        drop_executors(self.let_go(), self.config.unlogged);
     }
 
     /// Closes the sockets. Returns the bytes that waited unread, where that is known.
@@ -395,9 +395,9 @@ impl Engine {
 }
 
 /// Users' code: what they captured may panic when it is dropped.
-fn drop_executors(executors: Option<Arc<dyn ExecutorFactory>>) {
+fn drop_executors(executors: Option<Arc<dyn ExecutorFactory>>, unlogged: Unlogged) {
     if let Err(message) = contain(|| drop(executors)) {
-        log_error!("dropping the factory panicked: {message}");
+        log_error!(unlogged, "dropping the factory panicked: {message}");
     }
 }
 

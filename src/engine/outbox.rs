@@ -12,7 +12,9 @@ use super::shared_socket::{SEND_DEADLINE, SharedSocket};
 use crate::error::Error;
 use crate::logging::{Admitted, log_warn};
 use crate::stats::{Padded, ReplyTally};
-use crate::sys::{LocalEnd, Patience, SendOptions, SendQueue, SendReport, same, send_one};
+use crate::sys::{
+    LocalEnd, Patience, SendOptions, SendQueue, SendReport, lacks_broadcast, same, send_one,
+};
 
 /// What one worker sends. The worker appends and flushes; while it is stuck in a
 /// handler, the supervisor flushes for it.
@@ -198,7 +200,7 @@ impl Outbox {
         let len = bytes.len();
         match end {
             None => Err(Error::Closed),
-            Some(end) => end.map_err(|cause| Error::Send { len, to, cause }),
+            Some(end) => end.map_err(|cause| refused(len, to, cause)),
         }
     }
 
@@ -210,7 +212,8 @@ impl Outbox {
         let flushed = queue.map(|queue| self.flush_locked(queue, Patience::None));
         let (is_empty, failed) = flushed.unwrap_or_default();
         let end = if is_empty {
-            self.send_single(bytes, to, None, door, Patience::None)
+            let end = self.send_single(bytes, to, None, door, Patience::None);
+            end.map(|end| end.map_err(|cause| as_is_or_explained(bytes.len(), to, cause)))
         } else {
             let error = io::ErrorKind::WouldBlock.into();
             self.tally.failed(&error);
@@ -332,7 +335,8 @@ impl Outbox {
                 error,
                 admitted,
             } = send;
-            log_warn!("{from}: cannot send {len} bytes to {to}: {error}{admitted}");
+            let error = refused(len, to, error);
+            log_warn!("{from}: {error}{admitted}");
         }
     }
 
@@ -361,6 +365,23 @@ impl Outbox {
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         }
+    }
+}
+
+/// What the system has refused to send, as an error that says why.
+fn refused(len: usize, to: SocketAddr, cause: io::Error) -> Error {
+    if lacks_broadcast(&cause, to) {
+        Error::BroadcastNotAllowed { len, to }
+    } else {
+        Error::Send { len, to, cause }
+    }
+}
+
+/// The system's own error, unless it does not say what is missing.
+fn as_is_or_explained(len: usize, to: SocketAddr, cause: io::Error) -> io::Error {
+    match refused(len, to, cause) {
+        Error::Send { cause, .. } => cause,
+        error => error.into(),
     }
 }
 

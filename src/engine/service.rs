@@ -95,3 +95,28 @@ impl Upkeep {
 
 /// What a hook that is not hung gets at the deadline.
 const GRACE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The grid stands, however long the hook takes.
+    #[test]
+    fn it_is_due_every_interval_and_what_was_missed_is_left_out() {
+        let interval = Duration::from_secs(1);
+        let upkeep = Upkeep {
+            interval,
+            action: Box::new(|_| ()),
+        };
+        let now = Instant::now();
+        assert_eq!(upkeep.next_due(now), Some(now + interval), "in time");
+        let last = now - Duration::from_millis(2_500);
+        let next = upkeep.next_due(last).expect("clocks reach that far");
+        let ahead = (next - last).as_nanos();
+        assert_eq!(ahead % interval.as_nanos(), 0, "as often as it was said");
+        assert!(
+            ahead >= 3 * interval.as_nanos(),
+            "not twice for what was missed"
+        );
+    }
+}

@@ -222,14 +222,15 @@ impl Engine {
     /// as it likes, and is waited for to the deadline.
     fn drop_in_time(&self, executors: Option<Arc<dyn ExecutorFactory>>, deadline: Instant) {
         let (end, ended) = bounded(1);
+        let unlogged = self.config.unlogged;
         let run = move || {
-            drop_executors(executors);
+            drop_executors(executors, unlogged);
             let _ = end.send(());
         };
         let thread = thread::Builder::new().name(format!("{}-end", self.config.thread_name));
         // Where the system refuses the thread, they are dropped here.
         if let Err(message) = contain(|| thread.spawn(run)) {
-            log_error!("dropping the factory panicked: {message}");
+            log_error!(unlogged, "dropping the factory panicked: {message}");
         }
         let left = deadline.saturating_duration_since(Instant::now());
         let end = ended.recv_timeout(left.max(DEPARTURE_GRACE));

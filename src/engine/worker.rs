@@ -26,7 +26,10 @@ use crate::sys::{ReceiveBlock, Received, name_thread};
 /// leaves as if it had been told to.
 pub(super) fn run(engine: &Engine, me: WorkerId, first: Arc<Batch>) {
     if let Err(message) = contain(|| work_until_told(engine, me, first)) {
-        log_error!("a worker panicked and leaves: {message}");
+        log_error!(
+            engine.config.unlogged,
+            "a worker panicked and leaves: {message}"
+        );
     }
 }
 

@@ -12,7 +12,7 @@ use super::prefix::Prefix;
 use super::table::{Entry, Table};
 use super::timestamp::{Timeline, Timestamp, nanos};
 use super::token::{Token, Tokens};
-use crate::logging::log_error;
+use crate::logging::log_warn;
 
 /// Tokens, and who has sent one back.
 ///
@@ -96,7 +96,7 @@ impl ValidatedPeers {
         let entries = self.terms.entries;
         Table::new(entries)
             .inspect_err(|error| {
-                log_error!("no address will count as validated: a table of {entries}: {error}");
+                log_warn!("no address will count as validated: a table of {entries}: {error}");
             })
             .ok()
     }

@@ -8,10 +8,14 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, bounded};
 use log::Level;
 
+use super::Unlogged;
+
 /// Writes each line on a thread of its own, few at a time: what comes while all of
 /// them are blocked is counted, and the next line says how many that were.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct DetachedLog {
+    /// Where errors go without a logger.
+    unlogged: Unlogged,
     blocked: Arc<AtomicUsize>,
     held_back: AtomicU64,
 }
@@ -34,9 +38,17 @@ impl UnderWay {
 }
 
 impl DetachedLog {
+    pub(crate) fn new(unlogged: Unlogged) -> Self {
+        Self {
+            unlogged,
+            blocked: Arc::default(),
+            held_back: AtomicU64::new(0),
+        }
+    }
+
     /// Writes a line. Where the system refuses a thread, the caller's has to do.
     pub(crate) fn write(&self, level: Level, module: &'static str, line: String) -> UnderWay {
-        if level > log::max_level() {
+        if !self.unlogged.wants(level) {
             return UnderWay::nothing();
         }
         if self.blocked.load(Relaxed) >= MOST_BLOCKED {
@@ -52,15 +64,16 @@ impl DetachedLog {
         blocked.fetch_add(1, Relaxed);
         let line = Arc::new(line);
         let same = Arc::clone(&line);
+        let unlogged = self.unlogged;
         let write = move || {
-            super::write(level, module, format_args!("{same}"));
+            super::write_any(unlogged, level, module, format_args!("{same}"));
             blocked.fetch_sub(1, Relaxed);
             let _ = written.send(());
         };
         let thread = thread::Builder::new().name("socketserver-log".to_owned());
         if thread.spawn(write).is_err() {
             self.blocked.fetch_sub(1, Relaxed);
-            super::write(level, module, format_args!("{line}"));
+            super::write_any(unlogged, level, module, format_args!("{line}"));
         }
         UnderWay(under_way)
     }
@@ -77,7 +90,7 @@ mod tests {
 
     #[test]
     fn nobody_waits_for_a_line_that_is_held_back() {
-        let log = DetachedLog::default();
+        let log = DetachedLog::new(Unlogged::Dropped);
         log.blocked.store(MOST_BLOCKED, Relaxed);
         let (began, long) = (Instant::now(), Duration::from_secs(60));
         log.write(Level::Error, module_path!(), "held back".to_owned())

@@ -8,6 +8,7 @@
 //! | `multicast` | groups and broadcasts |
 //! | `guards` | what stands between a hostile network and the handlers |
 //! | `sources` | sources that are refused unless they are allowed by name |
+//! | `telling` | where is told what goes wrong |
 
 mod flow;
 mod guards;
@@ -15,7 +16,9 @@ mod multicast;
 mod order;
 mod sockets;
 mod sources;
+mod telling;
 
+use std::fmt::Debug;
 use std::marker::PhantomData;
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 use std::ops::RangeInclusive;
@@ -28,7 +31,7 @@ use super::handle::ServerHandle;
 use super::hooks::{HandlerFailure, Hooks};
 use super::settings::{OnTruncated, Settings, at_most};
 use crate::error::Error;
-use crate::handler::{DatagramHandler, Factory, HandlerError, boxed, shared};
+use crate::handler::{Factory, HandlerError, HandlerFactory};
 use crate::socket_handle::SocketHandle;
 
 /// What tells one server from the other. Only the two servers of this crate have a style.
@@ -192,7 +195,8 @@ impl<S: Style> Builder<S> {
 
     /// Whether a socket bound to an IPv6 address is for IPv6 alone
     /// (`IPV6_V6ONLY`). With false, `[::]` serves IPv4 as well, whose peers are
-    /// shown with IPv4 addresses. Defaults to what the system does.
+    /// shown with IPv4 addresses. Defaults to what the system does. With true,
+    /// an address that is IPv4 alone is refused at `bind`.
     ///
     /// # Examples
     /// ```
@@ -289,7 +293,8 @@ impl<S: Style> Builder<S> {
     }
 
     /// Learns of each handler that failed or panicked, on the worker's thread.
-    /// Defaults to a log line at `error`, at most ten per second.
+    /// Defaults to a log line at `error`, at most ten per second; without a
+    /// logger, on standard error ([`stderr_errors`](Self::stderr_errors)).
     ///
     /// # Examples
     /// ```
@@ -333,36 +338,41 @@ impl<S: Style> Builder<S> {
     }
 
     /// Binds the first of the addresses that can be bound, for handlers that
-    /// `factory` makes. No thread is started yet.
+    /// `factory` makes, or for one function in [`from_fn`](crate::from_fn). No
+    /// thread is started yet.
+    ///
+    /// (A closure whose arguments "need type annotations", E0282, is one that wants
+    /// `from_fn` around it.)
     ///
     /// # Errors
-    /// [`Error::Resolve`], [`Error::Bind`], and [`Error::Config`] for options that make no sense.
+    /// [`Error::Resolve`], [`Error::NoAddress`], [`Error::Bind`], and
+    /// [`Error::Config`] for options that make no sense.
     ///
     /// # Examples
     /// ```
     /// # use socketserver::ThreadingUdpServer;
-    /// use socketserver::{HandlerError, SocketHandle};
-    /// use std::net::SocketAddr;
+    /// use socketserver::from_fn;
     ///
-    /// let server = ThreadingUdpServer::builder().workers(2).bind("127.0.0.1:0", || {
-    ///     |bytes: &[u8], _: SocketAddr, socket: &SocketHandle| -> Result<(), HandlerError> {
-    ///         Ok(socket.reply(bytes)?)
-    ///     }
-    /// })?;
+    /// let echo = from_fn(|bytes, _addr, socket| Ok(socket.reply(bytes)?));
+    /// let server = ThreadingUdpServer::builder().workers(2).bind("127.0.0.1:0", echo)?;
+    ///
+    /// let nonsense = ThreadingUdpServer::builder().bind("localhost", echo);
+    /// let problem = r#"cannot resolve "localhost": expected HOST:PORT"#;
+    /// assert_eq!(nonsense.unwrap_err().to_string(), problem);
     /// # Ok::<(), socketserver::Error>(())
     /// ```
     #[doc(alias("RequestHandlerClass", "server_bind", "server_activate"))]
-    pub fn bind<A, H, F>(self, addr: A, factory: F) -> Result<S, Error>
+    pub fn bind<A, F, Kind>(self, addr: A, factory: F) -> Result<S, Error>
     where
-        A: ToSocketAddrs,
-        H: DatagramHandler + 'static,
-        F: Fn() -> H + Send + Sync + 'static,
+        A: ToSocketAddrs + Debug,
+        F: HandlerFactory<Kind> + Send + Sync + 'static,
     {
         self.settings.check()?;
-        self.open(resolve(addr)?, boxed(factory))
+        let addresses = self.settings.resolve(addr)?;
+        self.open(SocketSource::Addresses(addresses), factory.into_factory())
     }
 
-    /// As [`bind`](Self::bind), with one closure that all workers share.
+    /// As [`bind`](Self::bind) with one closure in [`from_fn`](crate::from_fn).
     ///
     /// # Errors
     /// As `bind`.
@@ -377,11 +387,10 @@ impl<S: Style> Builder<S> {
     /// ```
     pub fn bind_fn<A, F>(self, addr: A, f: F) -> Result<S, Error>
     where
-        A: ToSocketAddrs,
+        A: ToSocketAddrs + Debug,
         F: Fn(&[u8], SocketAddr, &SocketHandle) -> Result<(), HandlerError> + Send + Sync + 'static,
     {
-        self.settings.check()?;
-        self.open(resolve(addr)?, shared(f))
+        self.bind(addr, f)
     }
 
     /// Serves on a socket that is bound already. Its options stay as they are,
@@ -397,25 +406,21 @@ impl<S: Style> Builder<S> {
     /// # Examples
     /// ```
     /// # use socketserver::ThreadingUdpServer;
-    /// use socketserver::{HandlerError, SocketHandle};
-    /// use std::net::{SocketAddr, UdpSocket};
+    /// use socketserver::from_fn;
+    /// use std::net::UdpSocket;
     ///
     /// let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    /// let server = ThreadingUdpServer::builder().from_socket(socket, || {
-    ///     |bytes: &[u8], _: SocketAddr, socket: &SocketHandle| -> Result<(), HandlerError> {
-    ///         Ok(socket.reply(bytes)?)
-    ///     }
-    /// })?;
+    /// let echo = from_fn(|bytes, _addr, socket| Ok(socket.reply(bytes)?));
+    /// let server = ThreadingUdpServer::builder().from_socket(socket, echo)?;
     /// # Ok::<(), socketserver::Error>(())
     /// ```
     #[doc(alias = "bind_and_activate")]
-    pub fn from_socket<H, F>(self, socket: UdpSocket, factory: F) -> Result<S, Error>
+    pub fn from_socket<F, Kind>(self, socket: UdpSocket, factory: F) -> Result<S, Error>
     where
-        H: DatagramHandler + 'static,
-        F: Fn() -> H + Send + Sync + 'static,
+        F: HandlerFactory<Kind> + Send + Sync + 'static,
     {
         self.settings.check()?;
-        self.open(SocketSource::Given(socket), boxed(factory))
+        self.open(SocketSource::Given(socket), factory.into_factory())
     }
 
     pub(crate) fn set_workers(&mut self, workers: RangeInclusive<usize>) {
@@ -429,13 +434,7 @@ impl<S: Style> Builder<S> {
 
     /// Opens a server whose settings were checked.
     pub(super) fn open(self, source: SocketSource, factory: Factory) -> Result<S, Error> {
-        Core::open(source, self.settings, self.hooks, factory, S::LIFETIME).map(S::from_core)
-    }
-}
-
-fn resolve(addr: impl ToSocketAddrs) -> Result<SocketSource, Error> {
-    match addr.to_socket_addrs() {
-        Ok(addresses) => Ok(SocketSource::Addresses(addresses.collect())),
-        Err(cause) => Err(Error::Resolve { cause }),
+        let lifetime = self.settings.lifetime(S::LIFETIME);
+        Core::open(source, self.settings, self.hooks, factory, lifetime).map(S::from_core)
     }
 }

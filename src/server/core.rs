@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::admission::{Admission, GuardSettings, Guards, OwnAddresses, QueueLimit, Shedding};
 use super::dispatch::{Dispatch, Dispatchers, Lifetime};
-use super::handle::{Reach, ServerHandle, ShutdownReport};
+use super::handle::{Reach, RequestOutcome, ServerHandle, ShutdownReport};
 use super::hooks::Hooks;
 use super::kept;
 use super::memberships::Memberships;
@@ -29,6 +29,7 @@ pub(crate) struct Core {
     engine: Arc<Engine>,
     hooks: Arc<Hooks>,
     reach: Reach,
+    handle: ServerHandle,
     poll_interval: Duration,
     dispatchers: Weak<Dispatchers>,
     /// What `handle_request` receives with.
@@ -52,7 +53,7 @@ impl Core {
     pub(crate) fn open(
         source: SocketSource,
         settings: Settings,
-        hooks: Hooks,
+        mut hooks: Hooks,
         factory: Factory,
         lifetime: Lifetime,
     ) -> Result<Self, Error> {
@@ -60,8 +61,9 @@ impl Core {
         let socket = Arc::clone(&sockets[0]);
         let addr = socket.local_addr();
         warn_of_small_buffer(&socket, asked);
+        hooks.unlogged = settings.unlogged;
         let hooks = Arc::new(hooks);
-        let counts = Arc::new(SideCounts::new());
+        let counts = Arc::new(SideCounts::new(settings.unlogged));
         let keys = draw_keys(&settings.guards).map_err(|cause| Error::Bind { addr, cause })?;
         let guards = Guards::new(&settings.guards, addr, &keys, Arc::clone(&counts))?;
         let guards = Arc::new(guards);
@@ -102,6 +104,7 @@ impl Core {
             stack_size: settings.stack_size,
             max_deferred: settings.max_deferred,
             receive_buffer_asked: asked,
+            unlogged: settings.unlogged,
         };
         let reach = Arc::default();
         let mut dispatchers = Weak::new();
@@ -128,6 +131,7 @@ impl Core {
         }
         Ok(Self {
             socket: Some(socket),
+            handle: ServerHandle::new(Arc::clone(&engine), reach.clone()),
             engine,
             hooks,
             reach: reach.clone(),
@@ -138,16 +142,8 @@ impl Core {
         })
     }
 
-    pub(crate) fn local_addr(&self) -> SocketAddr {
-        self.engine.socket().local_addr()
-    }
-
-    pub(crate) fn local_addrs(&self) -> Vec<SocketAddr> {
-        self.engine.socket().local_addrs()
-    }
-
-    pub(crate) fn handle(&self) -> ServerHandle {
-        ServerHandle::new(Arc::clone(&self.engine), self.reach.clone())
+    pub(crate) fn handle(&self) -> &ServerHandle {
+        &self.handle
     }
 
     /// Ends the handler instance that `handle_request` keeps on this thread.
@@ -170,7 +166,10 @@ impl Core {
     }
 
     /// Handles one datagram on the calling thread.
-    pub(crate) fn handle_request(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
+    pub(crate) fn handle_request(
+        &mut self,
+        timeout: Option<Duration>,
+    ) -> Result<RequestOutcome, Error> {
         let dispatchers = self.dispatchers.upgrade().ok_or(Error::Closed)?;
         let (outbox, progress) = self.engine.solo_place()?;
         let mut dispatcher = dispatchers.dispatcher(outbox, progress);
@@ -178,13 +177,13 @@ impl Core {
         let end = self.solo.serve_one(&self.engine, &mut dispatcher, timeout);
         dispatcher.put_aside(&self.key);
         match end? {
-            SoloEnd::Served => Ok(true),
-            SoloEnd::Stopped => Ok(false),
+            SoloEnd::Served => Ok(RequestOutcome::Handled),
+            SoloEnd::Stopped => Ok(RequestOutcome::ShutDown),
             SoloEnd::TimedOut => {
                 if let Some(hook) = &self.hooks.handle_timeout {
                     self.reach.counts.contain("handle_timeout", hook);
                 }
-                Ok(false)
+                Ok(RequestOutcome::TimedOut)
             }
         }
     }
@@ -225,18 +224,18 @@ fn open_sockets(
     source: SocketSource,
     settings: &Settings,
 ) -> Result<(Vec<Arc<Socket>>, Option<usize>), Error> {
-    let is_own = !matches!(source, SocketSource::Given(_));
-    let (inner, options) = match source {
+    let (inner, options, bound) = match source {
         SocketSource::Addresses(addresses) => {
             let options = settings.socket_options();
-            let first = bind_first(&addresses, &options)?;
-            (bind_shards(first, settings.shards, &options)?, options)
+            let (first, addr) = bind_first(&addresses, &options)?;
+            let sockets = bind_shards(first, settings.shards, &options)?;
+            (sockets, options, Some(addr))
         }
         SocketSource::Each(addresses) => {
             settings.check_sockets(addresses.len())?;
             let options = settings.socket_options();
             let sockets = bind_each(&addresses, settings.shards, &options)?;
-            (sockets, options)
+            (sockets, options, addresses.first().copied())
         }
         SocketSource::Given(inner) => {
             settings.check_taken_over()?;
@@ -244,20 +243,26 @@ fn open_sockets(
             sys::check_servable(&inner)
                 .and_then(|()| sys::set_buffers(&inner, &options))
                 .map_err(|cause| Error::TakeOver { cause })?;
-            (vec![inner], options)
+            (vec![inner], options, None)
         }
     };
+    // What the system refuses, it refuses to a socket of this server's or to
+    // one that was handed in.
+    let failed = |cause| match bound {
+        Some(addr) => Error::Bind { addr, cause },
+        None => Error::TakeOver { cause },
+    };
+    let is_own = bound.is_some();
     let send_buffer = match settings.send_buffer {
         None if is_own => Some(DEFAULT_SEND_BUFFER),
         asked => asked,
     };
     for socket in &inner {
         if let Some(asked) = send_buffer {
-            ask_for_send_buffer(socket, asked, settings.send_buffer.is_some())
-                .map_err(|cause| Error::TakeOver { cause })?;
+            ask_for_send_buffer(socket, asked, settings.send_buffer.is_some()).map_err(failed)?;
         }
     }
-    settings.multicast.set_up(&inner)?;
+    settings.multicast.set_up(&inner, failed)?;
     let take_over = |(number, inner)| {
         let take_over = sys::TakeOver {
             is_own,
@@ -265,7 +270,7 @@ fn open_sockets(
             coalesce: settings.coalesce_receives,
             number,
         };
-        let socket = Socket::new(inner, take_over).map_err(|cause| Error::TakeOver { cause })?;
+        let socket = Socket::new(inner, take_over).map_err(failed)?;
         Ok(Arc::new(socket))
     };
     let sockets = (0..).zip(inner).map(take_over);
@@ -281,17 +286,18 @@ fn distinct_addrs(sockets: &[Arc<Socket>]) -> Vec<SocketAddr> {
 }
 
 /// Binds the first address that can be bound; the error is about the last one.
-fn bind_first(addresses: &[SocketAddr], options: &sys::Options) -> Result<UdpSocket, Error> {
-    let mut last = Error::Resolve {
-        cause: std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address"),
-    };
+fn bind_first(
+    addresses: &[SocketAddr],
+    options: &sys::Options,
+) -> Result<(UdpSocket, SocketAddr), Error> {
+    let mut last = None;
     for addr in addresses.iter().copied() {
         match sys::bind(addr, options) {
-            Ok(socket) => return Ok(socket),
-            Err(error) => last = not_bound(addr, error),
+            Ok(socket) => return Ok((socket, addr)),
+            Err(error) => last = Some(not_bound(addr, error)),
         }
     }
-    Err(last)
+    Err(last.expect("an address that resolves to none is refused before"))
 }
 
 /// The secrets of one server, from the operating system, but for those that it

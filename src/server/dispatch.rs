@@ -229,7 +229,7 @@ impl Dispatch {
             Some(hook) => hook(&failure),
             None => {
                 if let Some(admitted) = self.failures.admit() {
-                    log_error!("{failure}{admitted}");
+                    log_error!(self.counts.unlogged(), "{failure}{admitted}");
                 }
             }
         };

@@ -5,10 +5,16 @@ macro_rules! server_methods {
     ($server:ident) => {
         impl $server {
             /// Binds to the first of the addresses that can be bound, for
-            /// handlers that `factory` makes. No thread is started yet.
+            /// handlers that `factory` makes, or for one function in
+            /// [`from_fn`](crate::from_fn). No thread is started yet.
+            ///
+            /// (A closure whose arguments "need type annotations", E0282, is one that
+            /// wants `from_fn` around it.)
             ///
             /// # Errors
-            /// [`Error::Resolve`](crate::Error::Resolve) and [`Error::Bind`](crate::Error::Bind).
+            /// [`Error::Resolve`](crate::Error::Resolve),
+            /// [`Error::NoAddress`](crate::Error::NoAddress) and
+            /// [`Error::Bind`](crate::Error::Bind).
             ///
             /// # Examples
             /// ```
@@ -32,16 +38,15 @@ macro_rules! server_methods {
             /// # Ok::<(), socketserver::Error>(())
             /// ```
             #[doc(alias("RequestHandlerClass", "server_bind"))]
-            pub fn bind<A, H, F>(addr: A, factory: F) -> Result<Self, crate::Error>
+            pub fn bind<A, F, Kind>(addr: A, factory: F) -> Result<Self, crate::Error>
             where
-                A: std::net::ToSocketAddrs,
-                H: crate::DatagramHandler + 'static,
-                F: Fn() -> H + Send + Sync + 'static,
+                A: std::net::ToSocketAddrs + std::fmt::Debug,
+                F: crate::HandlerFactory<Kind> + Send + Sync + 'static,
             {
                 Self::builder().bind(addr, factory)
             }
 
-            /// As [`bind`](Self::bind), with one closure that all workers share.
+            /// As [`bind`](Self::bind) with one closure in [`from_fn`](crate::from_fn).
             ///
             /// # Errors
             /// As `bind`.
@@ -58,7 +63,7 @@ macro_rules! server_methods {
             /// ```
             pub fn bind_fn<A, F>(addr: A, f: F) -> Result<Self, crate::Error>
             where
-                A: std::net::ToSocketAddrs,
+                A: std::net::ToSocketAddrs + std::fmt::Debug,
                 F: Fn(
                         &[u8],
                         std::net::SocketAddr,
@@ -95,25 +100,21 @@ macro_rules! server_methods {
             ///
             /// # Examples
             /// ```
-            #[doc = concat!("use socketserver::{HandlerError, SocketHandle, ", stringify!($server), "};")]
-            /// use std::net::{SocketAddr, UdpSocket};
+            #[doc = concat!("use socketserver::{", stringify!($server), ", from_fn};")]
+            /// use std::net::UdpSocket;
             ///
             /// let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-            #[doc = concat!("let server = ", stringify!($server), "::from_socket(socket, || {")]
-            ///     |bytes: &[u8], _: SocketAddr, socket: &SocketHandle| -> Result<(), HandlerError> {
-            ///         Ok(socket.reply(bytes)?)
-            ///     }
-            /// })?;
+            /// let echo = from_fn(|bytes, _addr, socket| Ok(socket.reply(bytes)?));
+            #[doc = concat!("let server = ", stringify!($server), "::from_socket(socket, echo)?;")]
             /// # Ok::<(), socketserver::Error>(())
             /// ```
             #[doc(alias("bind_and_activate", "fileno"))]
-            pub fn from_socket<H, F>(
+            pub fn from_socket<F, Kind>(
                 socket: std::net::UdpSocket,
                 factory: F,
             ) -> Result<Self, crate::Error>
             where
-                H: crate::DatagramHandler + 'static,
-                F: Fn() -> H + Send + Sync + 'static,
+                F: crate::HandlerFactory<Kind> + Send + Sync + 'static,
             {
                 Self::builder().from_socket(socket, factory)
             }
@@ -131,7 +132,7 @@ macro_rules! server_methods {
             /// ```
             #[doc(alias("server_address", "getsockname"))]
             pub fn local_addr(&self) -> std::net::SocketAddr {
-                self.core.local_addr()
+                self.core.handle().local_addr()
             }
 
             /// All addresses that the server is bound to, in the order in which
@@ -146,7 +147,7 @@ macro_rules! server_methods {
             /// # Ok::<(), socketserver::Error>(())
             /// ```
             pub fn local_addrs(&self) -> Vec<std::net::SocketAddr> {
-                self.core.local_addrs()
+                self.core.handle().local_addrs()
             }
 
             /// A handle to watch and stop the server with, from any thread.
@@ -162,7 +163,7 @@ macro_rules! server_methods {
             /// # Ok::<(), socketserver::Error>(())
             /// ```
             pub fn handle(&self) -> crate::ServerHandle {
-                self.core.handle()
+                self.core.handle().clone()
             }
 
             /// Serves on the calling thread until
@@ -209,9 +210,9 @@ macro_rules! server_methods {
             /// Handles one datagram on the calling thread; its replies are sent
             /// when this returns. `None` waits for ever.
             ///
-            /// `false` says that none came in time (then `handle_timeout` was
-            /// called), or that the server was shut down. A datagram that is
-            /// refused, fails or panics counts as handled here: `true`.
+            /// Says whether one was dealt with, also if it was refused, failed or
+            /// panicked; or that none came in time, when `handle_timeout` was called;
+            /// or that the server was shut down.
             ///
             /// # Errors
             /// [`Error::Receive`](crate::Error::Receive) when the socket itself is gone,
@@ -224,15 +225,43 @@ macro_rules! server_methods {
             /// use std::time::Duration;
             ///
             #[doc = concat!("let mut server = ", stringify!($server), "::bind_fn(\"127.0.0.1:0\", |_, _, _| Ok(()))?;")]
-            /// assert!(!server.handle_request(Some(Duration::from_millis(1)))?);
+            /// let outcome = server.handle_request(Some(Duration::from_millis(1)))?;
+            /// assert_eq!(outcome, socketserver::RequestOutcome::TimedOut);
             /// # Ok::<(), socketserver::Error>(())
             /// ```
             #[doc(alias = "timeout")]
             pub fn handle_request(
                 &mut self,
                 timeout: Option<std::time::Duration>,
-            ) -> Result<bool, crate::Error> {
+            ) -> Result<crate::RequestOutcome, crate::Error> {
                 self.core.handle_request(timeout)
+            }
+        }
+
+        /// What a [`ServerHandle`](crate::ServerHandle) can do, a bound server can
+        /// do as well.
+        impl std::ops::Deref for $server {
+            type Target = crate::ServerHandle;
+
+            fn deref(&self) -> &crate::ServerHandle {
+                self.core.handle()
+            }
+        }
+
+        impl crate::server::Server for $server {
+            fn serve_forever(self) -> Result<crate::ShutdownReport, crate::Error> {
+                self.serve_forever()
+            }
+
+            fn spawn(self) -> crate::RunningServer {
+                self.spawn()
+            }
+
+            fn handle_request(
+                &mut self,
+                timeout: Option<std::time::Duration>,
+            ) -> Result<crate::RequestOutcome, crate::Error> {
+                self.handle_request(timeout)
             }
         }
 

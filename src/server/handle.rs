@@ -22,6 +22,7 @@ use super::memberships::{self, Memberships};
 use crate::engine::{Closing, Engine};
 use crate::error::Error;
 use crate::guard::ValidatedPeers;
+use crate::logging::Unlogged;
 use crate::stats::{SideCounts, Stats};
 use crate::sys::Interface;
 
@@ -69,7 +70,7 @@ impl Reach {
     ) -> Arc<dyn std::any::Any + Send + Sync> {
         let memberships = Memberships::new(Arc::clone(engine.socket()), &[], false);
         let reach = Self {
-            counts: Arc::new(SideCounts::new()),
+            counts: Arc::new(SideCounts::new(Unlogged::default())),
             proofs: Arc::downgrade(proofs),
             guards: Weak::new(),
             memberships: Arc::new(memberships.expect("there is nothing to join")),
@@ -81,6 +82,11 @@ impl Reach {
 impl ServerHandle {
     pub(super) fn new(engine: Arc<Engine>, reach: Reach) -> Self {
         Self { engine, reach }
+    }
+
+    /// Where its errors go without a logger.
+    pub(super) fn unlogged(&self) -> Unlogged {
+        self.reach.counts.unlogged()
     }
 
     /// Tells the server to stop: nothing more is received, what was received is
@@ -312,5 +318,51 @@ impl ShutdownReport {
             abandoned_threads: closing.abandoned_threads,
             unread_bytes: closing.unread_bytes,
         }
+    }
+}
+
+/// How a call of `handle_request` ended.
+///
+/// # Examples
+/// ```
+/// use socketserver::{RequestOutcome, ThreadingUdpServer};
+/// use std::time::Duration;
+///
+/// let mut server = ThreadingUdpServer::bind_fn("127.0.0.1:0", |_, _, _| Ok(()))?;
+/// # server.shutdown();
+/// loop {
+///     match server.handle_request(Some(Duration::from_secs(1)))? {
+///         RequestOutcome::Handled => println!("one more"),
+///         RequestOutcome::TimedOut => println!("nobody for a second"),
+///         RequestOutcome::ShutDown => break,
+///     }
+/// }
+/// # Ok::<(), socketserver::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RequestOutcome {
+    /// A datagram was dealt with, also if it was refused, failed or panicked.
+    Handled,
+    /// None came in time; the `handle_timeout` hook was called.
+    TimedOut,
+    /// The server was told to shut down, now or before: no call will handle anything any more.
+    ShutDown,
+}
+
+impl RequestOutcome {
+    /// Whether a datagram was dealt with.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let mut server = ThreadingUdpServer::bind_fn("127.0.0.1:0", |_, _, _| Ok(()))?;
+    /// # server.shutdown();
+    /// while server.handle_request(None)?.is_handled() {
+    ///     println!("one more");
+    /// }
+    /// # Ok::<(), socketserver::Error>(())
+    /// ```
+    pub fn is_handled(self) -> bool {
+        self == Self::Handled
     }
 }

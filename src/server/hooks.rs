@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::handle::ServerHandle;
 use crate::contain::contain;
 use crate::handler::HandlerError;
-use crate::logging::log_error;
+use crate::logging::{Unlogged, log_error};
 
 /// A datagram that was not handled well: what the `handle_error` hook is given.
 ///
@@ -130,6 +130,8 @@ pub(crate) struct Hooks {
     pub(crate) handle_error: Option<HandleError>,
     pub(crate) service_actions: Option<ServiceActions>,
     pub(crate) handle_timeout: Option<HandleTimeout>,
+    /// Where it is told that dropping one panicked.
+    pub(crate) unlogged: Unlogged,
 }
 
 impl Drop for Hooks {
@@ -141,6 +143,7 @@ impl Drop for Hooks {
             handle_error,
             service_actions,
             handle_timeout,
+            unlogged,
         } = self;
         for dropped in [
             contain(|| drop(verify_request.take())),
@@ -150,7 +153,7 @@ impl Drop for Hooks {
             contain(|| drop(handle_timeout.take())),
         ] {
             if let Err(message) = dropped {
-                log_error!("dropping a hook panicked: {message}");
+                log_error!(*unlogged, "dropping a hook panicked: {message}");
             }
         }
     }

@@ -12,10 +12,12 @@
 //! | `sockets` | opening several sockets for one server |
 //! | `core` | the life of a server: bound, serving, draining, closed |
 //! | `handle` | the handle and the report |
+//! | `both` | the trait that both servers implement |
 //! | `running` | a server on a thread of its own |
 //! | `facade` | the methods both servers have, written once |
 
 mod admission;
+mod both;
 mod builder;
 mod core;
 mod dispatch;
@@ -30,13 +32,14 @@ mod settings;
 mod sockets;
 
 pub(crate) use self::core::Core;
+pub use both::Server;
 pub use builder::Builder;
 pub(crate) use builder::Style;
 pub(crate) use dispatch::Lifetime;
 pub(crate) use facade::server_methods;
 #[cfg(feature = "testing")]
 pub(crate) use handle::Reach;
-pub use handle::{ServerHandle, ShutdownReport, Timer};
+pub use handle::{RequestOutcome, ServerHandle, ShutdownReport, Timer};
 pub use hooks::{FailureCause, HandlerFailure};
 pub use running::RunningServer;
 pub use settings::OnTruncated;

@@ -43,12 +43,17 @@ impl Multicast {
     }
 
     /// Sets what concerns sending. Every socket of a server needs it.
-    pub(crate) fn set_up(&self, sockets: &[UdpSocket]) -> Result<(), Error> {
+    /// `failed` says what it means that a socket itself fails.
+    pub(crate) fn set_up(
+        &self,
+        sockets: &[UdpSocket],
+        failed: impl Fn(io::Error) -> Error,
+    ) -> Result<(), Error> {
         if let Some(interface @ Interface::Address(_)) = &self.interface {
             let mut is_for_none = true;
             for socket in sockets {
                 let reaches_v4 = sys::reaches_v4(socket);
-                is_for_none &= !reaches_v4.map_err(|cause| Error::TakeOver { cause })?;
+                is_for_none &= !reaches_v4.map_err(&failed)?;
             }
             if is_for_none {
                 let problem = format!(

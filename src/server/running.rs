@@ -39,7 +39,7 @@ type Serving = Result<JoinHandle<Result<ShutdownReport, Error>>, Error>;
 
 impl RunningServer {
     pub(crate) fn start(core: Core) -> Self {
-        let handle = core.handle();
+        let handle = core.handle().clone();
         // What `handle_request` keeps ends where it was made.
         core.finish_solo();
         let started = std::thread::Builder::new()
@@ -129,11 +129,18 @@ impl Deref for RunningServer {
 impl Drop for RunningServer {
     fn drop(&mut self) {
         self.handle.shutdown();
+        let unlogged = self.handle.unlogged();
         if let Some(Ok(thread)) = self.serving.take() {
             match thread.join() {
                 Ok(Ok(_)) => {}
-                Ok(Err(error)) => log_error!("{error}"),
-                Err(_) => log_error!("{}: the server panicked", self.handle.local_addr()),
+                Ok(Err(error)) => log_error!(unlogged, "{error}"),
+                Err(_) => {
+                    log_error!(
+                        unlogged,
+                        "{}: the server panicked",
+                        self.handle.local_addr()
+                    );
+                }
             }
         }
     }

@@ -1,12 +1,16 @@
 //! The options' values, with their defaults and limits.
 
+use std::fmt::Debug;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::admission::GuardSettings;
+use super::dispatch::Lifetime;
 use super::multicast::Multicast;
 use crate::engine::Order;
 use crate::error::Error;
+use crate::logging::Unlogged;
 use crate::sys;
 
 /// What happens to a datagram longer than `max_packet_size`.
@@ -55,6 +59,8 @@ pub(crate) struct Settings {
     pub(crate) stack_size: Option<usize>,
     pub(crate) multicast: Multicast,
     pub(crate) guards: GuardSettings,
+    pub(crate) fresh_instance: bool,
+    pub(crate) unlogged: Unlogged,
 }
 
 impl Settings {
@@ -84,6 +90,8 @@ impl Settings {
             stack_size: None,
             multicast: Multicast::default(),
             guards: GuardSettings::default(),
+            fresh_instance: false,
+            unlogged: Unlogged::default(),
         }
     }
 
@@ -153,6 +161,30 @@ impl Settings {
         Err(Error::config("bind_all", problem))
     }
 
+    /// How long handler instances live on a server that keeps them for `usual`.
+    pub(crate) fn lifetime(&self, usual: Lifetime) -> Lifetime {
+        match self.fresh_instance {
+            true => Lifetime::Datagram,
+            false => usual,
+        }
+    }
+
+    /// The addresses to bind: the first that can be bound will be.
+    pub(crate) fn resolve(
+        &self,
+        given: impl ToSocketAddrs + Debug,
+    ) -> Result<Vec<SocketAddr>, Error> {
+        let mut addresses = look_up(&given)?;
+        if self.only_v6 == Some(true) {
+            addresses.retain(SocketAddr::is_ipv6);
+            if addresses.is_empty() {
+                let problem = format!("{given:?} is not an IPv6 address");
+                return Err(Error::config("only_v6", problem));
+            }
+        }
+        Ok(addresses)
+    }
+
     /// Refuses options that only a socket not yet bound can follow.
     pub(crate) fn check_taken_over(&self) -> Result<(), Error> {
         let options = [
@@ -186,6 +218,20 @@ impl Settings {
             only_v6: self.only_v6,
             before_bind: self.before_bind.clone(),
         }
+    }
+}
+
+/// The addresses that this stands for: one at least.
+pub(crate) fn look_up(given: &(impl ToSocketAddrs + Debug)) -> Result<Vec<SocketAddr>, Error> {
+    let addr = || format!("{given:?}");
+    let addresses = given.to_socket_addrs().map_err(|cause| Error::Resolve {
+        addr: addr(),
+        cause,
+    })?;
+    let addresses: Vec<_> = addresses.collect();
+    match addresses.is_empty() {
+        true => Err(Error::NoAddress { addr: addr() }),
+        false => Ok(addresses),
     }
 }
 

@@ -143,6 +143,7 @@ impl ReplyTally {
             Error::PortZero { .. }
             | Error::UnspecifiedAddress { .. }
             | Error::AddressFamily { .. } => &self.failed.bad_address,
+            Error::BroadcastNotAllowed { .. } => &self.failed.not_permitted,
             Error::Withheld { .. } => &self.withheld,
             Error::Closed => &self.failed.closed,
             _ => &self.failed.other,

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::Stats;
 use crate::contain::contain;
-use crate::logging::{LogLimit, log_error};
+use crate::logging::{LogLimit, Unlogged, log_error};
 
 /// Panics of hooks, timers and `finish`, and what a dry run would have refused.
 #[derive(Debug)]
@@ -12,15 +12,22 @@ pub(crate) struct SideCounts {
     hook_panics: AtomicU64,
     hook_panic_lines: LogLimit,
     would_be_rate_limited: AtomicU64,
+    unlogged: Unlogged,
 }
 
 impl SideCounts {
-    pub(crate) const fn new() -> Self {
+    pub(crate) const fn new(unlogged: Unlogged) -> Self {
         Self {
             hook_panics: AtomicU64::new(0),
             hook_panic_lines: LogLimit::new(),
             would_be_rate_limited: AtomicU64::new(0),
+            unlogged,
         }
+    }
+
+    /// Where the server's errors go without a logger.
+    pub(crate) fn unlogged(&self) -> Unlogged {
+        self.unlogged
     }
 
     /// Completes a snapshot of the engine's counters.
@@ -34,7 +41,7 @@ impl SideCounts {
         if let Err(message) = contain(hook) {
             self.hook_panics.fetch_add(1, Relaxed);
             if let Some(admitted) = self.hook_panic_lines.admit() {
-                log_error!("{name} panicked: {message}{admitted}");
+                log_error!(self.unlogged, "{name} panicked: {message}{admitted}");
             }
         }
     }

@@ -1,13 +1,85 @@
-//! The snapshot as a table for people.
+//! The snapshot for people: in one line, and as a table.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::{Refusal, Stats};
 
+impl Stats {
+    /// The snapshot as a table, a line per counter. Counters that are zero and
+    /// that nobody expects are left out; the fates that the law of conservation
+    /// adds up never are.
+    ///
+    /// # Examples
+    /// ```
+    /// let stats = socketserver::Stats::default();
+    /// assert!(stats.table().to_string().starts_with("received                              0"));
+    /// println!("{}", stats.table());
+    /// ```
+    pub fn table(&self) -> impl fmt::Display + '_ {
+        AsTable(self)
+    }
+}
+
 impl fmt::Display for Stats {
-    /// A line per counter. Counters that are zero and that nobody expects are
-    /// left out; the fates that the law of conservation adds up never are.
+    /// One line. Beside what every server has, only what is not zero.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} received: {} handled",
+            grouped(self.received),
+            grouped(self.handled)
+        )?;
+        for (count, fate) in [
+            (self.failed, "failed"),
+            (self.panicked, "panicked"),
+            (self.refused.total(), "refused"),
+            (self.shed.total(), "shed"),
+            (self.abandoned, "abandoned"),
+            (self.in_flight, "in flight"),
+        ] {
+            if count > 0 {
+                write!(f, ", {} {fate}", grouped(count))?;
+            }
+        }
+        write!(f, "; {} replies sent", grouped(self.replies.sent))?;
+        for (count, what) in [
+            (self.replies.failed.total(), "failed"),
+            (self.replies.withheld, "withheld"),
+        ] {
+            if count > 0 {
+                write!(f, ", {} {what}", grouped(count))?;
+            }
+        }
+        for (count, what) in [
+            (self.kernel_drops.unwrap_or(0), "dropped by the kernel"),
+            (self.receive_errors, "receive errors"),
+            (self.hook_panics, "panics in hooks"),
+        ] {
+            if count > 0 {
+                write!(f, "; {} {what}", grouped(count))?;
+            }
+        }
+        let (workers, peak) = (self.workers, self.peak_workers);
+        write!(
+            f,
+            "; {workers} workers (peak {peak}); up {:.1} s",
+            self.uptime.as_secs_f64()
+        )
+    }
+}
+
+struct AsTable<'a>(&'a Stats);
+
+impl std::ops::Deref for AsTable<'_> {
+    type Target = Stats;
+
+    fn deref(&self) -> &Stats {
+        self.0
+    }
+}
+
+impl fmt::Display for AsTable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table { f };
         let mean = self.received as f64 / self.batches.max(1) as f64;
@@ -49,10 +121,7 @@ impl fmt::Display for Stats {
         table.some("would be over the rate", self.would_be_rate_limited)?;
         table.some("receive errors", self.receive_errors)?;
         table.some("panics in hooks", self.hook_panics)?;
-        let most = format!(
-            "{} at most so far, {} allowed",
-            self.peak_workers, self.max_workers
-        );
+        let most = format!("peak {}, {} allowed", self.peak_workers, self.max_workers);
         table.row("workers", self.workers as u64, &most)?;
         table.some("  busy", self.busy_workers as u64)?;
         if self.oldest_in_flight > Duration::ZERO {
@@ -149,12 +218,33 @@ mod tests {
     }
 
     #[test]
+    fn a_snapshot_prints_as_one_line_that_says_what_went_wrong() {
+        let mut stats = Stats {
+            received: 1_007,
+            handled: 1_006,
+            kernel_drops: Some(3),
+            workers: 2,
+            peak_workers: 4,
+            uptime: Duration::from_millis(12_340),
+            ..Stats::default()
+        };
+        stats.refused.add(Refusal::Verify, 1);
+        stats.replies.sent = 1_005;
+        stats.replies.failed.no_room = 1;
+        assert_eq!(
+            stats.to_string(),
+            "1,007 received: 1,006 handled, 1 refused; 1,005 replies sent, 1 failed; \
+             3 dropped by the kernel; 2 workers (peak 4); up 12.3 s"
+        );
+    }
+
+    #[test]
     fn every_reason_to_refuse_has_its_row() {
         let mut stats = Stats::default();
         for (reason, count) in Refusal::ALL.iter().zip(100..) {
             stats.refused.add(*reason, count);
         }
-        let table = stats.to_string();
+        let table = stats.table().to_string();
         for (reason, count) in Refusal::ALL.iter().zip(100..) {
             let row = format!("    {:<20}{count:>15}\n", reason.row());
             assert!(table.contains(&row), "{row} in:\n{table}");
@@ -169,7 +259,7 @@ mod tests {
             ..Stats::default()
         };
         stats.refused.add(Refusal::Verify, 1);
-        let table = stats.to_string();
+        let table = stats.table().to_string();
         for expected in ["handled", "failed", "panicked", "refused", "shed"] {
             assert!(table.contains(expected), "{expected} in:\n{table}");
         }

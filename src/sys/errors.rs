@@ -2,6 +2,7 @@
 //! ip(7), udp(7), recvmmsg(2) and sendmmsg(2).
 
 use std::io::{Error, ErrorKind};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
 /// What an error of a receive call asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,9 +101,26 @@ impl SendFault {
     }
 }
 
+/// Whether a send was refused because it goes to a broadcast address without
+/// permission (send(2), `EACCES`). Only the routes know which addresses these
+/// are; and a route that prohibits is refused in the same way. So two sockets
+/// are asked, with permission and without.
+pub(crate) fn lacks_broadcast(error: &Error, to: SocketAddr) -> bool {
+    let connects = |broadcast| {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        socket.set_broadcast(broadcast)?;
+        socket.connect((to.ip().to_canonical(), to.port()))
+    };
+    error.raw_os_error() == Some(raw::NO_BROADCAST)
+        && to.ip().to_canonical().is_ipv4()
+        && connects(true).is_ok()
+        && connects(false).is_err()
+}
+
 /// Error numbers for which `std` has no stable kind.
 #[cfg(unix)]
 mod raw {
+    pub(super) const NO_BROADCAST: i32 = libc::EACCES;
     /// What an ICMP message becomes besides (`icmp_err_convert` and
     /// `icmpv6_err_convert` of Linux; in BSDs `inetctlerrmap`).
     pub(super) const PENDING_ERRORS: &[i32] = &[
@@ -124,6 +142,7 @@ mod raw {
 /// Error numbers for which `std` has no stable kind (Winsock).
 #[cfg(not(unix))]
 mod raw {
+    pub(super) const NO_BROADCAST: i32 = 10_013; // WSAEACCES
     const WSAEBADF: i32 = 10_009;
     const WSAEFAULT: i32 = 10_014;
     const WSAENOTSOCK: i32 = 10_038;

@@ -42,6 +42,7 @@ mod ledger;
 #[cfg(any(not(target_os = "linux"), socketserver_portable))]
 mod lost_peers;
 mod multicast;
+mod one_thread;
 mod open;
 mod send_loop;
 mod servable;
@@ -56,7 +57,7 @@ mod platform;
 mod platform;
 
 pub(crate) use before_bind::{BeforeBind, Configure, OpenError, SocketView};
-pub(crate) use errors::{ReceiveFault, SendFault};
+pub(crate) use errors::{ReceiveFault, SendFault, lacks_broadcast};
 pub(crate) use host::{HostAddresses, is_bound_to_one_host};
 pub(crate) use inherited::{Inherited, take_inherited};
 pub use interface::Interface;
@@ -64,6 +65,7 @@ pub(crate) use multicast::{
     Membership, hears_group, join_group, leave_group, set_broadcast, set_multicast_interface,
     set_multicast_loop, set_multicast_ttl,
 };
+pub(crate) use one_thread::OneThread;
 pub(crate) use open::{
     Options, ask_for_send_buffer, bind, bind_alone, reaches_v4, set_buffers, share_port,
 };

@@ -22,6 +22,7 @@ pub(crate) fn cases() -> Vec<Case> {
             batched_calls_that_are_forbidden_are_done_without,
             batched_calls_that_go_missing_while_serving_are_done_without,
             batched_calls_that_become_forbidden_while_serving_are_done_without,
+            a_socket_that_cannot_be_set_up_is_told_from_one_that_was_handed_in,
         }
         &[Need::FastPath] => {
             whatever_else_is_optional_is_done_without,
@@ -185,4 +186,20 @@ fn waits_that_become_forbidden_while_serving_are_done_without() {
     assert_eq!(client.ask(b"with"), b"with");
     refuse_all(&[libc::SYS_ppoll], Errno::ENOSYS);
     serves_all_the_same(server, &client, 1, &["ppoll"]);
+}
+
+/// The server's own is one that cannot be bound: nobody handed anything over.
+fn a_socket_that_cannot_be_set_up_is_told_from_one_that_was_handed_in() {
+    if !alone("a_socket_that_cannot_be_set_up_is_told_from_one_that_was_handed_in") {
+        return;
+    }
+    let handed_in = std::net::UdpSocket::bind(ANY_PORT).expect("a free port");
+    let receive_buffer = option(libc::SOL_SOCKET, libc::SO_RCVBUF);
+    refuse([(libc::SYS_getsockopt, vec![receive_buffer])], Errno::EPERM);
+    let own = ThreadingUdpServer::bind(ANY_PORT, echo).expect_err("the system refuses");
+    let text = format!("cannot bind {ANY_PORT}: permission denied");
+    assert_eq!(own.to_string(), text);
+    let given = ThreadingUdpServer::from_socket(handed_in, echo).expect_err("the system refuses");
+    let text = "cannot take over the socket: permission denied";
+    assert_eq!(given.to_string(), text);
 }

@@ -27,7 +27,7 @@ type Forking = Builder<ForkingStyleUdpServer>;
 
 /// The option and the problem that an error names.
 #[track_caller]
-fn refusal<S: UdpServer>(builder: S::Builder) -> (&'static str, String) {
+fn refusal<S: UdpServer>(builder: Builder<S>) -> (&'static str, String) {
     match builder.bind_fn(ANY_PORT, echo) {
         Err(Error::Config { option, problem }) => (option, problem),
         Err(other) => panic!("an error of another kind: {other}"),
@@ -124,7 +124,7 @@ fn a_taken_port_is_said_in_a_sentence<S: UdpServer>() {
     let taken = UdpSocket::bind(ANY_PORT).expect("bound");
     let addr = taken.local_addr().expect("bound");
     let error = S::builder()
-        .bind_fn(&addr.to_string(), echo)
+        .bind_fn(addr.to_string(), echo)
         .map(drop)
         .expect_err("the port is taken");
     let text = format!("cannot bind {addr}: address in use");
@@ -147,7 +147,7 @@ fn an_address_that_cannot_be_resolved_is_an_error<S: UdpServer>() {
 fn an_empty_list_of_addresses_is_an_error() {
     let none: [SocketAddr; 0] = [];
     let error = ThreadingUdpServer::bind_fn(&none[..], echo).expect_err("nowhere");
-    assert!(matches!(error, Error::Resolve { .. }), "not {error}");
+    assert!(matches!(error, Error::NoAddress { .. }), "not {error}");
 }
 
 #[test]

@@ -26,6 +26,7 @@
 //! | `privileges` | binding as root, serving as nobody |
 //! | `multicast` | groups and broadcasts |
 //! | `source_specific` | groups of which one source is heard |
+//! | `unnoticed` | mistakes that would go unnoticed: state, silence, wrong errors |
 //! | `load` | many clients, stuck handlers, floods |
 //! | `bench` | handlers without sockets |
 //! | `pool` | how many workers there are, and what they cost at rest |
@@ -74,5 +75,6 @@ mod timers;
 /// The portable twin receives one datagram at a time.
 #[cfg(all(target_os = "linux", not(socketserver_portable)))]
 mod trains;
+mod unnoticed;
 mod unsolicited;
 mod ways;

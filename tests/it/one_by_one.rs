@@ -9,7 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use socketserver::{
-    DatagramHandler, ForkingStyleUdpServer, HandlerError, SocketHandle, ThreadingUdpServer,
+    Builder, DatagramHandler, ForkingStyleUdpServer, HandlerError, RequestOutcome, SocketHandle,
+    ThreadingUdpServer,
 };
 
 use crate::support::{
@@ -19,8 +20,8 @@ use crate::support::{
 
 for_both_servers! {
     handle_request_handles_exactly_one_datagram,
-    handle_request_calls_handle_timeout_and_returns_false,
-    handle_request_after_shutdown_returns_false_at_once,
+    handle_request_tells_a_timeout_and_calls_handle_timeout,
+    handle_request_after_shutdown_says_so_at_once,
     handle_request_hears_a_shutdown_while_it_waits,
     handle_request_contains_a_panic_and_counts_it,
     handle_request_accepts_the_longest_timeout,
@@ -35,37 +36,47 @@ fn handle_request_handles_exactly_one_datagram<S: UdpServer>() {
     let client = Client::of(server.local_addr());
     client.send(b"first");
     client.send(b"second");
-    assert!(server.handle_request(None).expect("received"), "the first");
+    assert!(
+        server.handle_request(None).expect("received").is_handled(),
+        "the first"
+    );
     assert_eq!(server.handle().stats().handled, 1, "one and no more");
     client.expect_reply(b"first");
     client.expect_silence();
-    assert!(server.handle_request(None).expect("received"), "the second");
+    assert!(
+        server.handle_request(None).expect("received").is_handled(),
+        "the second"
+    );
     client.expect_reply(b"second");
     assert_conserved(&server.handle().stats());
 }
 
-fn handle_request_calls_handle_timeout_and_returns_false<S: UdpServer>() {
+fn handle_request_tells_a_timeout_and_calls_handle_timeout<S: UdpServer>() {
     let (mut server, calls) = counting_timeouts::<S>();
     let timeout = Duration::from_millis(20);
     let began = Instant::now();
-    assert!(!server.handle_request(Some(timeout)).expect("no error"));
+    let outcome = server.handle_request(Some(timeout)).expect("no error");
+    assert_eq!(outcome, RequestOutcome::TimedOut);
     assert!(began.elapsed() >= timeout, "it waited that long");
     assert_eq!(calls.load(SeqCst), 1, "handle_timeout was called");
-    assert!(
-        !server
-            .handle_request(Some(Duration::ZERO))
-            .expect("no error"),
-        "a look without waiting"
-    );
+    let outcome = server.handle_request(Some(Duration::ZERO));
+    let outcome = outcome.expect("no error");
+    assert_eq!(outcome, RequestOutcome::TimedOut, "a look without waiting");
     Client::of(server.local_addr()).send(b"in time");
-    assert!(server.handle_request(Some(timeout)).expect("no error"));
+    assert!(
+        server
+            .handle_request(Some(timeout))
+            .expect("no error")
+            .is_handled()
+    );
     assert_eq!(calls.load(SeqCst), 2, "not for a datagram");
 }
 
-fn handle_request_after_shutdown_returns_false_at_once<S: UdpServer>() {
+fn handle_request_after_shutdown_says_so_at_once<S: UdpServer>() {
     let (mut server, calls) = counting_timeouts::<S>();
     server.handle().shutdown();
-    assert!(!server.handle_request(None).expect("no error"), "at once");
+    let outcome = server.handle_request(None).expect("no error");
+    assert_eq!(outcome, RequestOutcome::ShutDown, "at once");
     assert_eq!(calls.load(SeqCst), 0, "that is no timeout");
 }
 
@@ -87,8 +98,12 @@ fn handle_request_hears_a_shutdown_while_it_waits<S: UdpServer>() {
         let client = Client::of(server.local_addr());
         let (tell, told) = mpsc::channel();
         let waiting = thread::spawn(move || {
-            while server.handle_request(None).expect("no error") {}
-            let _ = tell.send(());
+            let mut next = || server.handle_request(None).expect("no error");
+            let mut outcome = next();
+            while outcome.is_handled() {
+                outcome = next();
+            }
+            let _ = tell.send(outcome);
         });
         client.ask(b"the first of two requests");
         handle.shutdown();
@@ -96,7 +111,7 @@ fn handle_request_hears_a_shutdown_while_it_waits<S: UdpServer>() {
         // If it does not hear the shutdown, it hears this, and the test ends.
         client.send(b"wake up");
         waiting.join().expect("no panic");
-        heard.expect("it hears the shutdown");
+        assert_eq!(heard, Ok(RequestOutcome::ShutDown), "it hears the shutdown");
     }
 }
 
@@ -108,8 +123,13 @@ fn handle_request_contains_a_panic_and_counts_it<S: UdpServer>() {
     let client = Client::of(server.local_addr());
     client.send(b"panic");
     client.send(b"fine");
-    assert!(server.handle_request(None).expect("contained"));
-    assert!(server.handle_request(None).expect("and on it goes"));
+    assert!(server.handle_request(None).expect("contained").is_handled());
+    assert!(
+        server
+            .handle_request(None)
+            .expect("and on it goes")
+            .is_handled()
+    );
     client.expect_reply(b"fine");
     let stats = server.handle().stats();
     assert_eq!((stats.panicked, stats.handled), (1, 1), "one each");
@@ -121,7 +141,10 @@ fn handle_request_accepts_the_longest_timeout<S: UdpServer>() {
     let client = Client::of(server.local_addr());
     client.send(b"here already");
     let served = server.handle_request(Some(Duration::MAX));
-    assert!(served.expect("no error"), "for ever is not too long");
+    assert!(
+        served.expect("no error").is_handled(),
+        "for ever is not too long"
+    );
     client.expect_reply(b"here already");
 }
 
@@ -245,9 +268,9 @@ impl DatagramHandler for Counter {
     }
 }
 
-fn replies_of_three_calls<S: UdpServer>() -> Vec<String> {
+fn replies_of_three_calls<S: UdpServer>(builder: Builder<S>) -> Vec<String> {
     let made = AtomicUsize::new(0);
-    let mut server = S::builder()
+    let mut server = builder
         .bind(ANY_PORT, move || Counter {
             number: made.fetch_add(1, SeqCst),
             uses: 0,
@@ -265,12 +288,15 @@ fn replies_of_three_calls<S: UdpServer>() -> Vec<String> {
 
 #[test]
 fn handle_request_keeps_one_instance_between_calls() {
-    let replies = replies_of_three_calls::<ThreadingUdpServer>();
+    let replies = replies_of_three_calls(ThreadingUdpServer::builder());
     assert_eq!(replies, ["0:1", "0:2", "0:3"], "one instance, three uses");
 }
 
 #[test]
-fn handle_request_makes_a_new_instance_each_time_in_forking_style() {
-    let replies = replies_of_three_calls::<ForkingStyleUdpServer>();
+fn handle_request_makes_a_new_instance_each_time_if_they_are_to_be_fresh() {
+    let replies = replies_of_three_calls(ForkingStyleUdpServer::builder());
     assert_eq!(replies, ["0:1", "1:1", "2:1"], "three instances");
+    let fresh = ThreadingUdpServer::builder().fresh_instance(true);
+    let replies = replies_of_three_calls(fresh);
+    assert_eq!(replies, ["0:1", "1:1", "2:1"], "as in Python");
 }

@@ -349,7 +349,7 @@ fn the_reply_comes_from_the_address_that_was_asked<S: UdpServer>() {
     // All of 127.0.0.0/8 is loopback on Linux; elsewhere only the first address.
     let ip = if cfg!(target_os = "linux") { 3 } else { 1 };
     let server = S::builder()
-        .bind_fn(&format!("127.0.0.{ip}:0"), crate::support::echo)
+        .bind_fn(format!("127.0.0.{ip}:0"), crate::support::echo)
         .expect("bound");
     let server = TestServer::spawn(server);
     let client = Client::of(server.local_addr());

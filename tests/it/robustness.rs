@@ -154,7 +154,12 @@ fn what_handle_request_keeps_ends_when_the_server_is_spawned() {
     let client = Client::of(server.local_addr());
     client.send(b"one");
     let patience = Some(Duration::from_secs(5));
-    assert!(server.handle_request(patience).expect("it is served"));
+    assert!(
+        server
+            .handle_request(patience)
+            .expect("it is served")
+            .is_handled()
+    );
     assert_eq!(Arc::strong_count(&captured), 3, "one instance is kept");
     drop(server.spawn());
     assert_eq!(Arc::strong_count(&captured), 1, "and gone, on this thread");

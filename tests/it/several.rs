@@ -4,7 +4,9 @@ use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
-use socketserver::{Error, ForkingStyleUdpServer, HandlerError, SocketHandle, ThreadingUdpServer};
+use socketserver::{
+    Error, ForkingStyleUdpServer, HandlerError, RequestOutcome, SocketHandle, ThreadingUdpServer,
+};
 
 use crate::support::{
     Client, Gate, Handle, TestServer, assert_port_is_free, echo, logged, wait_until,
@@ -296,12 +298,13 @@ fn requests_by_hand_come_from_all_of_them() {
     }
     for _ in &clients {
         let served = server.handle_request(Some(Duration::from_secs(5)));
-        assert!(served.expect("it was sent"));
+        assert!(served.expect("it was sent").is_handled());
     }
     for client in &clients {
         client.expect_reply(b"hello");
     }
-    assert!(!server.handle_request(Some(Duration::ZERO)).expect("open"));
+    let outcome = server.handle_request(Some(Duration::ZERO));
+    assert_eq!(outcome.expect("open"), RequestOutcome::TimedOut);
 }
 
 #[cfg(all(target_os = "linux", not(socketserver_portable)))]

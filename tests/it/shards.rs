@@ -5,7 +5,7 @@ use std::net::UdpSocket;
 use std::thread;
 use std::time::Duration;
 
-use socketserver::{Error, ThreadingUdpServer};
+use socketserver::{Error, RequestOutcome, ThreadingUdpServer};
 
 use crate::support::{
     ANY_PORT, Client, Gate, ServerBuilder, TestServer, UdpServer, assert_port_is_free, echo,
@@ -104,16 +104,23 @@ fn requests_by_hand_come_from_all_sockets() {
     }
     let patience = Some(Duration::from_secs(5));
     for client in &clients {
-        assert!(server.handle_request(patience).expect("it was sent"));
+        assert!(
+            server
+                .handle_request(patience)
+                .expect("it was sent")
+                .is_handled()
+        );
         let _ = client;
     }
     for client in &clients {
         client.expect_reply(b"hello");
     }
-    assert!(!server.handle_request(Some(Duration::ZERO)).expect("open"));
+    let outcome = server.handle_request(Some(Duration::ZERO)).expect("open");
+    assert_eq!(outcome, RequestOutcome::TimedOut);
     let handle = server.handle();
     let stopper = thread::spawn(move || handle.shutdown());
-    assert!(!server.handle_request(patience).expect("stopped"), "heard");
+    let outcome = server.handle_request(patience).expect("stopped");
+    assert_eq!(outcome, RequestOutcome::ShutDown, "heard");
     stopper.join().expect("no panic");
 }
 

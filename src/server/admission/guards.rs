@@ -287,7 +287,12 @@ mod tests {
         for (settings, option) in settings.iter().zip(options) {
             let addr = SocketAddr::from(([127, 0, 0, 1], 9));
             let keys = Keys::new([1; Keys::BYTES]);
-            let guards = Guards::new(settings, addr, &keys, Arc::new(SideCounts::new()));
+            let guards = Guards::new(
+                settings,
+                addr,
+                &keys,
+                Arc::new(SideCounts::new(Default::default())),
+            );
             let error = guards.expect_err(option).to_string();
             let problem = format!("{option}: no memory for a table of so many entries: ");
             assert!(error.starts_with(&problem), "{error}");

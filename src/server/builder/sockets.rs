@@ -1,12 +1,14 @@
 //! Options for the server's sockets themselves, and several of them.
 
+use std::fmt::Debug;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use super::{Builder, Style};
 use crate::error::Error;
-use crate::handler::{DatagramHandler, HandlerError, boxed, shared};
+use crate::handler::{HandlerError, HandlerFactory};
 use crate::server::core::SocketSource;
+use crate::server::settings::look_up;
 use crate::socket_handle::SocketHandle;
 use crate::sys::{Configure, SocketView};
 
@@ -48,32 +50,29 @@ impl<S: Style> Builder<S> {
     /// # Examples
     /// ```no_run
     /// # use socketserver::ThreadingUdpServer;
-    /// use socketserver::{HandlerError, SocketHandle};
-    /// use std::net::SocketAddr;
+    /// use socketserver::from_fn;
     ///
-    /// let server = ThreadingUdpServer::builder().bind_all(["127.0.0.1:5300", "[::1]:5300"], || {
-    ///     |bytes: &[u8], _: SocketAddr, socket: &SocketHandle| -> Result<(), HandlerError> {
-    ///         Ok(socket.reply(bytes)?)
-    ///     }
-    /// })?;
+    /// let echo = from_fn(|bytes, _addr, socket| Ok(socket.reply(bytes)?));
+    /// let addrs = ["127.0.0.1:5300", "[::1]:5300"];
+    /// let server = ThreadingUdpServer::builder().bind_all(addrs, echo)?;
     /// assert_eq!(server.local_addrs().len(), 2);
     /// # Ok::<(), socketserver::Error>(())
     /// ```
-    pub fn bind_all<A, H, F>(
+    pub fn bind_all<A, F, Kind>(
         self,
         addrs: impl IntoIterator<Item = A>,
         factory: F,
     ) -> Result<S, Error>
     where
-        A: ToSocketAddrs,
-        H: DatagramHandler + 'static,
-        F: Fn() -> H + Send + Sync + 'static,
+        A: ToSocketAddrs + Debug,
+        F: HandlerFactory<Kind> + Send + Sync + 'static,
     {
         self.settings.check()?;
-        self.open(resolve_all(addrs)?, boxed(factory))
+        let addresses = resolve_all(addrs)?;
+        self.open(SocketSource::Each(addresses), factory.into_factory())
     }
 
-    /// As [`bind_all`](Self::bind_all), with one closure that all workers share.
+    /// As [`bind_all`](Self::bind_all) with one closure in [`from_fn`](crate::from_fn).
     ///
     /// # Errors
     /// As `bind_all`.
@@ -88,11 +87,10 @@ impl<S: Style> Builder<S> {
     /// ```
     pub fn bind_all_fn<A, F>(self, addrs: impl IntoIterator<Item = A>, f: F) -> Result<S, Error>
     where
-        A: ToSocketAddrs,
+        A: ToSocketAddrs + Debug,
         F: Fn(&[u8], SocketAddr, &SocketHandle) -> Result<(), HandlerError> + Send + Sync + 'static,
     {
-        self.settings.check()?;
-        self.open(resolve_all(addrs)?, shared(f))
+        self.bind_all(addrs, f)
     }
 
     /// Sets up each socket that the server opens, [`shards`](Self::shards)
@@ -206,17 +204,16 @@ impl<S: Style> Builder<S> {
 }
 
 /// Each address that these stand for, once.
-fn resolve_all<A: ToSocketAddrs>(
+fn resolve_all<A: ToSocketAddrs + Debug>(
     addrs: impl IntoIterator<Item = A>,
-) -> Result<SocketSource, Error> {
+) -> Result<Vec<SocketAddr>, Error> {
     let mut all = Vec::new();
     for named in addrs {
-        let resolved = named.to_socket_addrs();
-        for addr in resolved.map_err(|cause| Error::Resolve { cause })? {
+        for addr in look_up(&named)? {
             if !all.contains(&addr) {
                 all.push(addr);
             }
         }
     }
-    Ok(SocketSource::Each(all))
+    Ok(all)
 }

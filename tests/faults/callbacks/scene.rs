@@ -11,8 +11,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use socketserver::{
-    AmplificationLimit, DatagramHandler, DetachedHandle, ForkingStyleUdpServer, HandlerError,
-    RunningServer, ServerHandle, SocketHandle, ThreadingUdpServer,
+    AmplificationLimit, Builder, DatagramHandler, DetachedHandle, ForkingStyleUdpServer,
+    HandlerError, RunningServer, ServerHandle, SocketHandle, ThreadingUdpServer,
 };
 
 use super::places::{DENIED, LINE, Place};
@@ -135,7 +135,7 @@ impl Scene {
     }
 
     /// Sets hooks, all of which the trap knows.
-    fn bind<B: ServerBuilder>(&self, builder: B) -> B::Server {
+    fn bind<S: UdpServer>(&self, builder: Builder<S>) -> S {
         let name = self.place.name;
         let captured = |place| Captured {
             trap: self.trap.clone(),
@@ -182,7 +182,7 @@ impl Scene {
             }
         };
         let server = match name {
-            "line: receive failed" => builder.take_over(reporting_socket(), make),
+            "line: receive failed" => builder.from_socket(reporting_socket(), make),
             _ => builder.bind(ANY_PORT, make),
         };
         server.expect("a free port")

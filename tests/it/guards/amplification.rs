@@ -201,7 +201,12 @@ fn handle_request_is_limited_as_well() {
         .expect("bound");
     let client = Client::of(server.local_addr());
     client.send(b"9 x 7  ");
-    assert!(server.handle_request(Some(DEADLINE)).expect("served"));
+    assert!(
+        server
+            .handle_request(Some(DEADLINE))
+            .expect("served")
+            .is_handled()
+    );
     assert_ends(&server.handle().stats(), 3, 6);
 }
 

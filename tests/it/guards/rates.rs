@@ -101,7 +101,7 @@ fn a_dry_run_only_counts() {
     assert_eq!(would_be, watched, "the handle and the report agree");
     let least = 90 - earned_since(began);
     assert!((least..=90).contains(&would_be), "{would_be}");
-    assert!(stats.to_string().contains("would be over the rate"));
+    assert!(stats.table().to_string().contains("would be over the rate"));
 }
 
 /// A server that answers whatever it gets with an error: the naive kind. Asked

@@ -1,0 +1,146 @@
+//! How handlers are handed to a server: by what makes them, or as one function
+//! that all workers share.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::{DatagramHandler, HandlerError};
+use crate::socket_handle::SocketHandle;
+
+/// What `bind` takes: a factory of handlers, or one function for all datagrams.
+///
+/// - A factory, `Fn() -> H` with `H: `[`DatagramHandler`]: `|| Echo`, `Echo::new`.
+///   It makes each instance on the thread that uses it, which so need not be `Send`.
+/// - One function that all workers share, `Fn(&[u8], SocketAddr, &SocketHandle) ->
+///   Result<(), HandlerError>`: a `fn` by its name, or a closure in [`from_fn`].
+///
+/// Both have to be `Send + Sync + 'static`. `Kind` says which of the two it is;
+/// the compiler finds that out.
+///
+/// # Examples
+/// ```
+/// use socketserver::{HandlerError, SocketHandle, ThreadingUdpServer, from_fn};
+/// use std::net::SocketAddr;
+///
+/// fn echo(bytes: &[u8], _addr: SocketAddr, socket: &SocketHandle) -> Result<(), HandlerError> {
+///     Ok(socket.reply(bytes)?)
+/// }
+///
+/// let named = ThreadingUdpServer::bind("127.0.0.1:0", echo)?;
+/// let closure = ThreadingUdpServer::bind("127.0.0.1:0", from_fn(|bytes, _addr, socket| {
+///     Ok(socket.reply(bytes)?)
+/// }))?;
+/// let made_for_each_worker = ThreadingUdpServer::bind("127.0.0.1:0", || echo)?;
+/// # Ok::<(), socketserver::Error>(())
+/// ```
+///
+/// A closure alone has arguments of unknown types, which `from_fn` tells the compiler:
+///
+/// ```compile_fail,E0282
+/// # use socketserver::ThreadingUdpServer;
+/// ThreadingUdpServer::bind("127.0.0.1:0", |bytes, _addr, socket| Ok(socket.reply(bytes)?));
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` makes no handlers of datagrams",
+    label = "neither a factory of handlers nor one function for all datagrams",
+    note = "for one function: `from_fn(|bytes, addr, socket| …)`, \
+            which returns `Result<(), HandlerError>`",
+    note = "for a type that implements `DatagramHandler`: a closure that makes it, `|| MyHandler`"
+)]
+pub trait HandlerFactory<Kind> {
+    #[doc(hidden)]
+    fn into_factory(self) -> Factory
+    where
+        Self: Sized + Send + Sync + 'static;
+}
+
+/// The kind of factories: makes a handler of this type.
+#[derive(Debug)]
+pub struct Makes<H>(std::marker::PhantomData<H>);
+
+/// The kind of functions.
+#[derive(Debug)]
+pub struct Shared;
+
+impl<F, H> HandlerFactory<Makes<H>> for F
+where
+    F: Fn() -> H,
+    H: DatagramHandler + 'static,
+{
+    fn into_factory(self) -> Factory
+    where
+        Self: Send + Sync + 'static,
+    {
+        Factory {
+            make: Box::new(move || Box::new(self())),
+            is_stateless: false,
+        }
+    }
+}
+
+impl<F> HandlerFactory<Shared> for F
+where
+    F: Fn(&[u8], SocketAddr, &SocketHandle) -> Result<(), HandlerError>,
+{
+    fn into_factory(self) -> Factory
+    where
+        Self: Send + Sync + 'static,
+    {
+        let f = Arc::new(self);
+        let make = move || {
+            let f = Arc::clone(&f);
+            move |bytes: &[u8], addr: SocketAddr, socket: &SocketHandle| f(bytes, addr, socket)
+        };
+        Factory {
+            is_stateless: true,
+            ..make.into_factory()
+        }
+    }
+}
+
+/// One closure for all datagrams, for wherever a [`HandlerFactory`] is taken.
+///
+/// It returns the closure as it is; it is here to tell the compiler the types of
+/// the arguments, so that nobody has to write them out.
+///
+/// # Examples
+/// ```
+/// use socketserver::{ThreadingUdpServer, from_fn};
+/// use std::net::UdpSocket;
+///
+/// let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+/// let server = ThreadingUdpServer::from_socket(socket, from_fn(|bytes, _addr, socket| {
+///     Ok(socket.reply(bytes)?)
+/// }))?;
+/// # Ok::<(), socketserver::Error>(())
+/// ```
+pub fn from_fn<F>(f: F) -> F
+where
+    F: Fn(&[u8], SocketAddr, &SocketHandle) -> Result<(), HandlerError> + Send + Sync + 'static,
+{
+    f
+}
+
+/// Makes handler instances, each on the thread that will use it.
+pub struct Factory {
+    make: Box<dyn Fn() -> Box<dyn DatagramHandler> + Send + Sync>,
+    /// Whether each instance is as good as any other.
+    is_stateless: bool,
+}
+
+impl Factory {
+    pub(crate) fn make(&self) -> Box<dyn DatagramHandler> {
+        (self.make)()
+    }
+
+    /// Whether an instance has nothing of its own that is worth keeping.
+    pub(crate) fn is_stateless(&self) -> bool {
+        self.is_stateless
+    }
+}
+
+impl std::fmt::Debug for Factory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Factory").finish_non_exhaustive()
+    }
+}
