@@ -56,7 +56,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | choose a server? | [`ThreadingUdpServer`]: an instance of the handler lives as long as its worker. [`ForkingStyleUdpServer`]: a fresh one for each datagram |
+//! | choose a server? | [`ThreadingUdpServer`]: an instance of the handler lives as long as its worker, or with [`fresh_instance(true)`](Builder::fresh_instance) for one datagram, as in Python. [`ForkingStyleUdpServer`]: a fresh one for each datagram. [`Server`] stands for both |
 //! | share state? | the factory captures an `Arc` and gives each instance a clone: [`DatagramHandler`] |
 //! | answer later? | from another thread or a task, with [`SocketHandle::defer`]: [`guide::awaiting`] |
 //! | push? | from any thread, with [`ServerHandle::send_to`]; in a handler, [`SocketHandle::server`]: [`guide::push`] |
@@ -64,7 +64,7 @@
 //! | keep each peer's datagrams in order? | [`Builder::order_per_peer`] |
 //! | set an option? | [`ThreadingUdpServer::builder`] gives a [`Builder`]; searching this page for a name of POSIX or of Python finds the option |
 //! | test a handler? | without sockets, with the feature `testing`. With them: port 0, [`spawn`](ThreadingUdpServer::spawn), a client, [`stop`](RunningServer::stop) |
-//! | see what goes wrong? | start any logger of the `log` crate, such as `env_logger::init()`; [`Builder::handle_error`] is told each failure, [`Stats`] counts them |
+//! | see what goes wrong? | start any logger of the `log` crate, such as `env_logger::init()`; without one, errors go to standard error. [`Builder::handle_error`] is told each failure, [`Stats`] counts them |
 //! | stop? | [`ServerHandle::shutdown`], from any thread: [on Ctrl-C](guide::serving#ending-it-on-ctrl-c) |
 //! | do something now and then, or later? | [`Builder::service_actions`], [`ServerHandle::after`] |
 //! | face the internet? | [`guide::hostile_network`] |

@@ -50,14 +50,13 @@
 //! assert_eq!(bench.handler().members.len(), 2);
 //! ```
 
-mod addresses;
+mod arrival;
 mod outcome;
 
-use addresses::{BOUND, PEER, host_of};
 pub use outcome::{Outcome, Sent};
 
 use std::fmt::Debug;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -67,7 +66,7 @@ use crate::handler::{DatagramHandler, HandlerError};
 use crate::server::{Reach, ServerHandle};
 use crate::socket_handle::{FailureSink, InServer, SocketHandle};
 use crate::stats::Fate;
-use crate::sys::{LocalEnd, Meta};
+use arrival::Arrival;
 
 /// Runs one handler instance on bytes from any peer, and keeps what is sent.
 ///
@@ -100,14 +99,6 @@ pub struct Bench<H> {
     between: Vec<Sent>,
     /// Last: what the others still send finds it open.
     open: Open,
-}
-
-/// What is said of the datagrams to come.
-#[derive(Debug)]
-struct Arrival {
-    peer: SocketAddr,
-    to: Option<IpAddr>,
-    is_truncated: bool,
 }
 
 /// Nobody hears of answers that fail later.
@@ -183,11 +174,7 @@ impl<H: DatagramHandler> Bench<H> {
         Self {
             handler,
             is_set_up: false,
-            arrival: Arrival {
-                peer: PEER,
-                to: None,
-                is_truncated: false,
-            },
+            arrival: Arrival::new(),
             socket: SocketHandle::new(
                 Arc::clone(engine.bench_outbox()),
                 server,
@@ -269,16 +256,7 @@ impl<H: DatagramHandler> Bench<H> {
     pub fn handle(&mut self, bytes: impl AsRef<[u8]>) -> Outcome {
         self.keep_what_was_sent();
         let (bytes, peer) = (bytes.as_ref(), self.arrival.peer);
-        let meta = Meta {
-            peer: Some(peer),
-            local: Some(LocalEnd {
-                ip: self.arrival.to.unwrap_or_else(|| host_of(peer)),
-                interface: 0,
-            }),
-            truncated: self.arrival.is_truncated,
-            ..Meta::default()
-        };
-        self.socket.begin(peer, meta, bytes.len());
+        self.socket.begin(peer, self.arrival.meta(), bytes.len());
         let called = self.call(bytes, peer);
         let fate = match &called {
             Ok(()) => Fate::Handled,
@@ -447,3 +425,5 @@ impl<H: DatagramHandler> Bench<H> {
         .collect()
     }
 }
+
+const BOUND: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 4000);

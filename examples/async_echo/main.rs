@@ -54,6 +54,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let handle = server.handle();
     ctrlc::set_handler(move || handle.shutdown())?;
     let report = server.serve_forever()?;
-    println!("{}", report.stats);
+    println!("{}", report.stats.table());
     Ok(())
 }
