@@ -16,7 +16,7 @@ pub(crate) fn run(name: &str, service: u16, place: &Place) -> Result<(), Box<dyn
     let server = ThreadingUdpServer::builder()
         // Other servers on this host hear the same port.
         .allow_reuse_address(true)
-        .only_v6(true)
+        .only_v6(place.group.is_ipv6())
         .join_multicast(place.group.ip(), place.interface()?)
         .verify_request(|bytes, _| bytes == QUESTION)
         .bind_fn(

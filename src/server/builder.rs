@@ -196,7 +196,8 @@ impl<S: Style> Builder<S> {
     /// Whether a socket bound to an IPv6 address is for IPv6 alone
     /// (`IPV6_V6ONLY`). With false, `[::]` serves IPv4 as well, whose peers are
     /// shown with IPv4 addresses. Defaults to what the system does. With true,
-    /// an address that is IPv4 alone is refused at `bind`.
+    /// an address that is IPv4 alone is refused at `bind`; to
+    /// [`bind_all`](Self::bind_all) it concerns the IPv6 addresses only.
     ///
     /// # Examples
     /// ```

@@ -258,7 +258,9 @@ fn a_key_that_takes_long_is_logged() {
         .serving(crate::support::echo);
     let client = Client::of(server.local_addr());
     assert_eq!(client.ask(b"slowly"), b"slowly");
-    let lines = logged(&format!("{}: order_by took", server.local_addr()));
+    let line = format!("{}: order_by took", server.local_addr());
+    wait_until("it is logged", || !logged(&line).is_empty());
+    let lines = logged(&line);
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].contains("for 1 datagrams"), "{lines:?}");
 }
