@@ -90,6 +90,7 @@ pub mod fuzzing;
 mod guard;
 mod handler;
 mod logging;
+mod metadata;
 mod poll_once;
 mod server;
 mod socket_handle;
@@ -108,12 +109,13 @@ pub use error::{Error, Stage};
 pub use forking::ForkingStyleUdpServer;
 pub use guard::{AmplificationLimit, RateLimit, ReplyLoops, Token};
 pub use handler::{DatagramHandler, HandlerError, HandlerFactory, from_fn};
+pub use metadata::{DatagramMeta, Destination, Ecn};
 pub use poll_once::poll_once;
 pub use server::{
     Builder, FailureCause, HandlerFailure, OnTruncated, RequestOutcome, RunningServer, Server,
     ServerHandle, ShutdownReport, Timer,
 };
-pub use socket_handle::{DeferredAnswer, DetachedHandle, SocketHandle};
+pub use socket_handle::{DeferredAnswer, DetachedHandle, SendOptions, SocketHandle};
 pub use stats::{
     ReceiveBuffer, Refusal, Refused, Replies, Sample, SampleKind, SendFailures, Shed, Stats,
 };

@@ -1,10 +1,17 @@
 //! What a handler answers with.
 
 mod deferred;
+mod detached;
+mod immediate;
+mod meta;
+mod options;
 mod proof;
 
 pub use deferred::DeferredAnswer;
 pub(crate) use deferred::{Deferral, FailureSink};
+pub use detached::DetachedHandle;
+pub(crate) use options::MOST_DSCP;
+pub use options::SendOptions;
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -12,10 +19,10 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Weak};
 
-use crate::engine::{Engine, Outbox, SharedSocket};
+use crate::engine::{DoorId, Engine, Outbox, SendDefaults, SharedSocket};
 use crate::error::Error;
 use crate::guard::ValidatedPeers;
-use crate::sys::{LocalEnd, Meta, OneThread, max_payload};
+use crate::sys::{Egress, LocalEnd, Meta, OneThread, max_payload, unmapped};
 
 /// The server's socket, in a handler's hands: replies to the datagram at hand
 /// and sends to anyone.
@@ -33,7 +40,7 @@ use crate::sys::{LocalEnd, Meta, OneThread, max_payload};
 /// ```
 ///
 /// Order: what a handler sends to one destination while it runs goes out in the
-/// order it was sent, whichever way: `reply`, `send_to`, `try_send_to`, a
+/// order it was sent, whichever way: `reply`, `send_to`, `try_reply`, `try_send_to`, a
 /// [`DetachedHandle`] that was made of this one; what was collected by `writer`
 /// comes last. After the handler has returned, a detached handle still sends
 /// after what the handler had sent. Across workers nothing is promised.
@@ -78,6 +85,22 @@ struct Current {
     /// The sender, which the kernel named.
     peer: SocketAddr,
     meta: Meta,
+}
+
+impl Current {
+    /// How a datagram to its sender leaves: from the address that it was sent to.
+    fn answering(&self, defaults: SendDefaults) -> Egress {
+        Egress::answering(&self.meta, defaults.by_interface)
+    }
+
+    /// How a datagram to anyone leaves: to the sender as an answer, whatever it is
+    /// sent with.
+    fn egress_to(&self, to: SocketAddr, defaults: SendDefaults) -> Egress {
+        match unmapped(to) == self.peer {
+            true => self.answering(defaults),
+            false => Egress::default(),
+        }
+    }
 }
 
 /// What a handler has written with [`SocketHandle::writer`].
@@ -134,8 +157,8 @@ impl SocketHandle {
     /// address that it was sent to, also on a server bound to a wildcard.
     ///
     /// It may be batched: then it leaves when the worker has finished its batch,
-    /// and within a few milliseconds in any case. It may also leave at once, before
-    /// the handler goes on: what the peer's next datagram relies on is better
+    /// and within a few milliseconds in any case. It may also leave at once, **before
+    /// the handler goes on**: what the peer's next datagram relies on has to be
     /// stored first.
     /// A reply goes out even if the handler returns an error or panics
     /// afterwards; [`writer`](Self::writer) is the form that takes it back.
@@ -158,13 +181,16 @@ impl SocketHandle {
     /// ```
     #[doc(alias("sendto", "sendmsg"))]
     pub fn reply(&self, bytes: &[u8]) -> Result<(), Error> {
-        let Current { peer, meta } = self.current.get();
+        let peer = self.current.get().peer;
         self.outbox
-            .push(bytes, peer, meta.local, meta.socket.into())
+            .push(bytes, peer, &self.answering(), self.near())
     }
 
-    /// Sends one datagram to anyone, batched like [`reply`](Self::reply). On a
-    /// server bound to a wildcard it leaves from the address that the route gives it.
+    /// Sends one datagram to anyone, batched like [`reply`](Self::reply), so that it,
+    /// too, may leave before the handler goes on. To the sender of the datagram at
+    /// hand it leaves like a reply, from the address that this was sent to. To
+    /// others, on a server bound to a wildcard, it leaves from the address that the
+    /// route gives it.
     ///
     /// # Errors
     /// As `reply`, and [`Error::AddressFamily`].
@@ -182,41 +208,15 @@ impl SocketHandle {
     /// ```
     #[doc(alias = "sendto")]
     pub fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), Error> {
-        let near = self.current.get().meta.socket.into();
-        self.outbox.push(bytes, to, None, near)
-    }
-
-    /// Sends one datagram now, without batching or waiting, and returns the
-    /// kernel's answer. What was sent before with `reply` and `send_to` is sent
-    /// first.
-    ///
-    /// # Errors
-    /// The operating system's error as it is; `WouldBlock` when the send buffer
-    /// has no room for it, or for what was to be sent first. What
-    /// [`DetachedHandle::send_to`] refuses without asking the system is an error
-    /// of the kind that [`Error::kind`] says, with that error in it.
-    ///
-    /// # Examples
-    /// ```
-    /// # use socketserver::ThreadingUdpServer;
-    /// let server = ThreadingUdpServer::bind_fn("127.0.0.1:0", |bytes, addr, socket| {
-    ///     if let Err(error) = socket.try_send_to(bytes, addr) {
-    ///         eprintln!("{addr} gets no answer: {error}");
-    ///     }
-    ///     Ok(())
-    /// })?;
-    /// # Ok::<(), socketserver::Error>(())
-    /// ```
-    pub fn try_send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<()> {
-        let near = self.current.get().meta.socket.into();
-        self.outbox.try_send_to(bytes, to, near)
+        self.outbox
+            .push(bytes, to, &self.egress_to(to), self.near())
     }
 
     /// Collects one reply piece by piece: Python's `wfile`.
     ///
-    /// It is sent, as one datagram, when the handler returns `Ok` and something
-    /// was written, and dropped otherwise: no partial reply, no empty one. All
-    /// writers of one call collect the same reply. (The bytes of the request
+    /// It is sent, as one datagram like [`reply`](Self::reply), when the handler
+    /// returns `Ok` and something was written, and dropped otherwise: no partial
+    /// reply, no empty one. All writers of one call collect the same reply. (The bytes of the request
     /// are an [`io::Read`] as they are: Python's `rfile`.)
     ///
     /// Writing fails once the reply is longer than a datagram can be; then
@@ -305,14 +305,27 @@ impl SocketHandle {
     /// # Ok::<(), socketserver::Error>(())
     /// ```
     pub fn detach(&self) -> DetachedHandle {
-        let Current { peer, meta } = self.current.get();
         DetachedHandle {
             outbox: Arc::clone(&self.outbox),
-            peer,
-            local: meta.local,
+            current: self.current.get(),
             proofs: Arc::downgrade(&self.server.proofs),
-            socket: meta.socket,
         }
+    }
+
+    /// The door of the socket that the datagram at hand came in by.
+    fn near(&self) -> DoorId {
+        self.current.get().meta.socket.into()
+    }
+
+    fn answering(&self) -> Egress {
+        self.current
+            .get()
+            .answering(self.outbox.socket().defaults())
+    }
+
+    fn egress_to(&self, to: SocketAddr) -> Egress {
+        let defaults = self.outbox.socket().defaults();
+        self.current.get().egress_to(to, defaults)
     }
 }
 
@@ -338,108 +351,6 @@ impl io::Write for Writer<'_> {
     /// Does nothing: the reply is sent when the handler has returned.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// Answers one peer later, or from another thread: the owned form of
-/// [`SocketHandle`].
-///
-/// It keeps neither the server nor its port: once the server is closed, every
-/// send returns [`Error::Closed`].
-///
-/// Sends are not batched: first leaves what the worker that it was made on has
-/// batched so far, then the datagram. So it comes after all that the handler has
-/// sent before, also once that has returned. Among sends that several threads
-/// make at the same time there is no order.
-///
-/// # Examples
-/// ```
-/// use socketserver::{DetachedHandle, ThreadingUdpServer};
-///
-/// let (sender, handles) = std::sync::mpsc::channel::<DetachedHandle>();
-/// let server = ThreadingUdpServer::bind_fn("127.0.0.1:0", move |_, _, socket| {
-///     sender.send(socket.detach())?;
-///     Ok(())
-/// })?;
-/// # Ok::<(), socketserver::Error>(())
-/// ```
-#[derive(Debug, Clone)]
-pub struct DetachedHandle {
-    /// Of the worker that it was made on.
-    outbox: Arc<Outbox>,
-    peer: SocketAddr,
-    local: Option<LocalEnd>,
-    /// Which of the server's sockets the peer wrote to.
-    socket: u16,
-    /// Gone with the server: it may have a lot of memory.
-    proofs: Weak<ValidatedPeers>,
-}
-
-impl DetachedHandle {
-    /// The peer that [`reply`](Self::reply) sends to.
-    ///
-    /// # Examples
-    /// ```
-    /// # use socketserver::DetachedHandle;
-    /// fn name(handle: &DetachedHandle) -> String {
-    ///     handle.peer_addr().to_string()
-    /// }
-    /// ```
-    pub fn peer_addr(&self) -> SocketAddr {
-        self.peer
-    }
-
-    /// The local address that the peer's datagram was sent to, as
-    /// [`SocketHandle::local_addr`] says it.
-    ///
-    /// # Examples
-    /// ```
-    /// # use socketserver::DetachedHandle;
-    /// fn port(handle: &DetachedHandle) -> u16 {
-    ///     handle.local_addr().port()
-    /// }
-    /// ```
-    pub fn local_addr(&self) -> SocketAddr {
-        local_addr(self.outbox.socket(), self.socket.into(), self.local)
-    }
-
-    /// Sends one datagram to the peer, from the address that it wrote to. Waits
-    /// up to 50 ms for room in the send buffer, and as long for a worker that
-    /// does.
-    ///
-    /// # Errors
-    /// As [`send_to`](Self::send_to).
-    ///
-    /// # Examples
-    /// ```
-    /// # use socketserver::{DetachedHandle, Error};
-    /// fn done(handle: &DetachedHandle) -> Result<(), Error> {
-    ///     handle.reply(b"done")
-    /// }
-    /// ```
-    pub fn reply(&self, bytes: &[u8]) -> Result<(), Error> {
-        let near = self.socket.into();
-        self.outbox.send_to(bytes, self.peer, self.local, near)
-    }
-
-    /// Sends one datagram to anyone. Waits like [`reply`](Self::reply).
-    ///
-    /// # Errors
-    /// [`Error::Closed`] once the server is closed, [`Error::TooLong`],
-    /// [`Error::AddressFamily`], [`Error::PortZero`], [`Error::UnspecifiedAddress`], [`Error::Withheld`] for
-    /// what an [`AmplificationLimit`](crate::AmplificationLimit) forbids, and
-    /// [`Error::Send`] for what the operating system refuses.
-    ///
-    /// # Examples
-    /// ```
-    /// # use socketserver::{DetachedHandle, Error};
-    /// # use std::net::SocketAddr;
-    /// fn tell(handle: &DetachedHandle, peers: &[SocketAddr]) -> Result<(), Error> {
-    ///     peers.iter().try_for_each(|peer| handle.send_to(b"news", *peer))
-    /// }
-    /// ```
-    pub fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), Error> {
-        self.outbox.send_to(bytes, to, None, self.socket.into())
     }
 }
 

@@ -420,7 +420,7 @@ impl<H: DatagramHandler> Bench<H> {
             to: recorded.to,
             from: recorded
                 .from
-                .map_or(BOUND, |local| local.with_port(BOUND.port())),
+                .map_or(BOUND, |ip| SocketAddr::new(ip, BOUND.port())),
         })
         .collect()
     }

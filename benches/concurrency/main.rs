@@ -1,5 +1,6 @@
 //! Throughput against the number of workers: both servers, four kinds of
-//! handlers, short and long datagrams; and what guards cost.
+//! handlers, short and long datagrams; what guards cost, and what it costs to be told
+//! more of each datagram.
 //!
 //! ```text
 //! cargo bench --bench concurrency                       # less than five minutes
@@ -11,6 +12,8 @@
 //! so that a server with few workers and a quick handler has a processor left to
 //! share; what a datagram costs the server alone, `peers` shows.
 
+#[cfg(target_os = "linux")]
+mod details;
 #[cfg(target_os = "linux")]
 mod guards;
 #[cfg(target_os = "linux")]

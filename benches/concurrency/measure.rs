@@ -7,6 +7,7 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, Throughput};
 use load_generator::{Expect, Plan, Wish};
 
+use crate::details::{DETAILS, told};
 use crate::guards::GUARDS;
 use crate::handler::{KINDS, Kind, SERVERS, guarded};
 
@@ -18,6 +19,7 @@ pub(crate) fn all(criterion: &mut Criterion) {
         }
     }
     guards(criterion, &KINDS[CHEAP], SIZES[SHORT]);
+    details(criterion, &KINDS[CHEAP], SIZES[SHORT]);
 }
 
 fn group(criterion: &mut Criterion, kind: &Kind, size: usize) {
@@ -44,6 +46,21 @@ fn guards(criterion: &mut Criterion, kind: &Kind, size: usize) {
         group.bench_function(guard, |bencher| {
             let server = guarded(kind.workers[FEWEST], kind.work, guards);
             let plan = plan(server.local_addr(), kind, size);
+            bencher.iter_custom(|datagrams| time_of(&plan, datagrams));
+        });
+    }
+    group.finish();
+}
+
+/// The quickest handler, with each thing it may be told, and with all.
+fn details(criterion: &mut Criterion, kind: &Kind, size: usize) {
+    let mut group = criterion.benchmark_group("details");
+    configure(&mut group);
+    for details in &DETAILS {
+        group.bench_function(details.0, |bencher| {
+            let server = told(kind.workers[FEWEST], details);
+            let here = SocketAddr::from(([127, 0, 0, 1], server.local_addr().port()));
+            let plan = plan(here, kind, size);
             bencher.iter_custom(|datagrams| time_of(&plan, datagrams));
         });
     }

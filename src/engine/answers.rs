@@ -25,7 +25,7 @@ use super::shared_socket::{SEND_DEADLINE, SharedSocket};
 use crate::error::Error;
 use crate::logging::log_warn;
 use crate::stats::{Fate, Padded, ReplyTally, Stats};
-use crate::sys::{LocalEnd, Patience, SendOptions, SendQueue, SendReport, same};
+use crate::sys::{Egress, Patience, QueueOptions, SendQueue, SendReport, same};
 
 /// What deferred answers share: a desk for each door.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub(crate) struct Answers {
     due: AtomicUsize,
     /// The most that may be due.
     limit: usize,
-    options: SendOptions,
+    options: QueueOptions,
     tally: Padded<ReplyTally>,
 }
 
@@ -107,7 +107,7 @@ impl Stage {
 }
 
 impl Answers {
-    pub(crate) fn new(doors: usize, limit: usize, options: SendOptions) -> Self {
+    pub(crate) fn new(doors: usize, limit: usize, options: QueueOptions) -> Self {
         Self {
             desks: (0..doors).map(|_| Padded::default()).collect(),
             due: AtomicUsize::new(0),
@@ -208,7 +208,7 @@ impl Answers {
         answer: Answer<'_>,
         is_last: bool,
     ) -> Result<(), Error> {
-        let Answer { bytes, to, from } = answer;
+        let Answer { bytes, to, egress } = answer;
         let deadline = Instant::now() + SEND_DEADLINE;
         let mut state = self.lock(door);
         loop {
@@ -239,10 +239,10 @@ impl Answers {
         if sockets.is_on_bench() {
             drop(state);
             self.tally.sent(1, bytes.len() as u64, 1);
-            return sockets.send_without_socket(bytes, to, from);
+            return sockets.send_without_socket(bytes, to, &egress);
         }
         if let Some(queues) = &mut state.queues {
-            queues.filling.push(bytes, to, from);
+            queues.filling.push(bytes, to, &egress);
         }
         self.send_queued(sockets, door, state);
         Ok(())
@@ -346,12 +346,12 @@ impl<Q: Queue> Queues<Q> {
     }
 }
 
-/// A datagram on its way to a peer, from the address that the peer wrote to.
+/// A datagram on its way to a peer, and how it leaves.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Answer<'a> {
     pub(crate) bytes: &'a [u8],
     pub(crate) to: SocketAddr,
-    pub(crate) from: Option<LocalEnd>,
+    pub(crate) egress: Egress,
 }
 
 /// Whether an answer can still be given.

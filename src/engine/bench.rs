@@ -1,16 +1,16 @@
 //! An engine without sockets and threads, for tests of handlers: what is sent is
 //! kept.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::answers::Answers;
-use super::shared_socket::SharedSocket;
+use super::shared_socket::{SendDefaults, SharedSocket};
 use super::{Engine, EngineConfig, Outbox, Shape};
 use crate::logging::Unlogged;
 use crate::stats::{Fate, bump};
-use crate::sys::{LocalEnd, SendOptions};
+use crate::sys::{Egress, QueueOptions};
 
 /// Keeps what is sent.
 #[derive(Debug, Default)]
@@ -22,12 +22,12 @@ pub(crate) struct Recorded {
     pub(crate) bytes: Vec<u8>,
     pub(crate) to: SocketAddr,
     /// `None` where the route decides.
-    pub(crate) from: Option<LocalEnd>,
+    pub(crate) from: Option<IpAddr>,
 }
 
 impl Recorder {
-    pub(super) fn record(&self, bytes: &[u8], to: SocketAddr, from: Option<LocalEnd>) {
-        let bytes = bytes.to_vec();
+    pub(super) fn record(&self, bytes: &[u8], to: SocketAddr, egress: &Egress) {
+        let (bytes, from) = (bytes.to_vec(), egress.from);
         self.sent().push(Recorded { bytes, to, from });
     }
 
@@ -53,9 +53,10 @@ impl Engine {
             max_deferred: 65_536,
             order: None,
             drain_timeout: Duration::ZERO,
-            send: SendOptions { coalesce: false },
+            send: QueueOptions { coalesce: false },
             thread_name: "socketserver".to_owned(),
             stack_size: None,
+            send_defaults: SendDefaults::default(),
             receive_buffer_asked: None,
             unlogged: Unlogged::default(),
         };

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::SendDefaults;
 use crate::logging::Unlogged;
-use crate::sys::SendOptions;
+use crate::sys::QueueOptions;
 
 /// Which datagrams are handled one after another, in the order received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +24,8 @@ pub(crate) struct EngineConfig {
     pub(crate) max_packet_size: usize,
     pub(crate) order: Option<Order>,
     pub(crate) drain_timeout: Duration,
-    pub(crate) send: SendOptions,
+    pub(crate) send: QueueOptions,
+    pub(crate) send_defaults: SendDefaults,
     pub(crate) thread_name: String,
     pub(crate) stack_size: Option<usize>,
     /// The most answers that may be deferred at the same time.

@@ -150,10 +150,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::engine::SharedSocket;
     use crate::engine::answers::Answers;
     use crate::engine::policy::Sample;
-    use crate::sys::{Meta, SendOptions, Socket, TakeOver};
+    use crate::engine::{SendDefaults, SharedSocket};
+    use crate::sys::{Meta, QueueOptions, Socket, TakeOver};
 
     struct Quick;
 
@@ -176,9 +176,13 @@ mod tests {
     fn slot() -> Slot {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port on loopback");
         let socket = Socket::new(socket, TakeOver::default()).expect("a UDP socket");
-        let answers = Answers::new(1, 1, SendOptions { coalesce: false });
-        let socket = Arc::new(SharedSocket::new(vec![Arc::new(socket)], answers));
-        Slot::new(&socket, SendOptions { coalesce: false }).expect("memory")
+        let answers = Answers::new(1, 1, QueueOptions { coalesce: false });
+        let socket = Arc::new(SharedSocket::new(
+            vec![Arc::new(socket)],
+            answers,
+            SendDefaults::default(),
+        ));
+        Slot::new(&socket, QueueOptions { coalesce: false }).expect("memory")
     }
 
     /// Whatever the number that a worker begins with, and though an empty stretch

@@ -83,7 +83,7 @@ pub(crate) use executor::{Executor, ExecutorFactory};
 pub(crate) use outbox::Outbox;
 pub(crate) use protocol::DoorId;
 pub(crate) use service::Upkeep;
-pub(crate) use shared_socket::{SendGuard, SharedSocket};
+pub(crate) use shared_socket::{SendDefaults, SendGuard, SharedSocket};
 pub(crate) use slot::Progress;
 pub(crate) use solo::{Solo, SoloEnd};
 pub(crate) use supervisor::Closing;
@@ -164,7 +164,7 @@ impl Engine {
             granted_receive_buffer: sockets[0].granted_receive_buffer(),
         };
         let answers = Answers::new(shape.doors, config.max_deferred, config.send);
-        let socket = SharedSocket::new(sockets, answers);
+        let socket = SharedSocket::new(sockets, answers, config.send_defaults);
         Self::assemble(config, shape, socket, Some(executors))
     }
 

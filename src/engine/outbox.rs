@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::logging::{Admitted, log_warn};
 use crate::stats::{Padded, ReplyTally};
 use crate::sys::{
-    LocalEnd, Patience, SendOptions, SendQueue, SendReport, lacks_broadcast, same, send_one,
+    Egress, Patience, QueueOptions, SendQueue, SendReport, lacks_broadcast, same, send_one,
 };
 
 /// What one worker sends. The worker appends and flushes; while it is stuck in a
@@ -64,7 +64,7 @@ struct FailedSend {
 impl Outbox {
     /// # Errors
     /// When there is no memory for it.
-    pub(crate) fn new(socket: Arc<SharedSocket>, options: SendOptions) -> io::Result<Self> {
+    pub(crate) fn new(socket: Arc<SharedSocket>, options: QueueOptions) -> io::Result<Self> {
         let datagrams = SendQueue::new(socket.addr_at(0), options)?;
         let mut outbox = Self::without_queue(socket);
         let queue = outbox.queue.get_mut();
@@ -113,7 +113,7 @@ impl Outbox {
         &self,
         bytes: &[u8],
         to: SocketAddr,
-        from: Option<LocalEnd>,
+        egress: &Egress,
         near: DoorId,
     ) -> Result<(), Error> {
         let door = match self.judge(bytes.len(), to, near) {
@@ -132,15 +132,15 @@ impl Outbox {
         // Asked again, under the lock under which `close` takes the queue away.
         let datagrams = queue.datagrams.as_mut();
         let Some(datagrams) = datagrams.filter(|_| !self.socket.is_closed()) else {
-            return self.send_without_socket(bytes, to, from);
+            return self.send_without_socket(bytes, to, egress);
         };
         if self.is_direct.load(Relaxed) {
             self.is_direct.store(false, Relaxed);
-            if datagrams.is_empty() && self.send_direct(bytes, to, from, door) {
+            if datagrams.is_empty() && self.send_direct(bytes, to, egress, door) {
                 return Ok(());
             }
         }
-        datagrams.push(bytes, to, from);
+        datagrams.push(bytes, to, egress);
         self.has_queued.store(true, Relaxed);
         if self.is_eager.load(Relaxed) {
             self.send(&mut queue, patient());
@@ -189,38 +189,43 @@ impl Outbox {
         &self,
         bytes: &[u8],
         to: SocketAddr,
-        from: Option<LocalEnd>,
+        egress: &Egress,
         near: DoorId,
     ) -> Result<(), Error> {
         let door = self.judge(bytes.len(), to, near)?;
         let patience = patient();
         let (_, failed) = self.flush_locked(self.lock(), patience);
-        let end = self.send_single(bytes, to, from, door, patience);
+        let end = self.send_single(bytes, to, egress, door, patience);
         self.log(failed);
-        let len = bytes.len();
-        match end {
-            None => Err(Error::Closed),
-            Some(end) => end.map_err(|cause| refused(len, to, cause)),
-        }
+        answer(end, bytes.len(), to)
     }
 
-    /// Sends one datagram after what is queued, without waiting for anything,
-    /// and returns the kernel's answer.
-    pub(crate) fn try_send_to(&self, bytes: &[u8], to: SocketAddr, near: DoorId) -> io::Result<()> {
+    /// Counts what was refused before it came here.
+    pub(crate) fn refused(&self, error: &Error) {
+        self.tally.refused(error);
+    }
+
+    /// Sends one datagram after what is queued, without waiting for anything.
+    pub(crate) fn try_send_to(
+        &self,
+        bytes: &[u8],
+        to: SocketAddr,
+        egress: &Egress,
+        near: DoorId,
+    ) -> Result<(), Error> {
         let door = self.judge(bytes.len(), to, near)?;
         let queue = self.lock_soon();
         let flushed = queue.map(|queue| self.flush_locked(queue, Patience::None));
         let (is_empty, failed) = flushed.unwrap_or_default();
         let end = if is_empty {
-            let end = self.send_single(bytes, to, None, door, Patience::None);
-            end.map(|end| end.map_err(|cause| as_is_or_explained(bytes.len(), to, cause)))
+            self.send_single(bytes, to, egress, door, Patience::None)
         } else {
             let error = io::ErrorKind::WouldBlock.into();
             self.tally.failed(&error);
             Some(Err(error))
         };
         self.log(failed);
-        end.unwrap_or_else(|| Err(Error::Closed.into()))
+        answer(end, bytes.len(), to)
     }
 
     /// The server is closed: counts what is still queued as not sent.
@@ -246,15 +251,15 @@ impl Outbox {
         &self,
         bytes: &[u8],
         to: SocketAddr,
-        from: Option<LocalEnd>,
+        egress: &Egress,
         door: DoorId,
         patience: Patience,
     ) -> Option<io::Result<()>> {
         let Some(socket) = self.socket.borrow(door) else {
-            let end = self.send_without_socket(bytes, to, from);
+            let end = self.send_without_socket(bytes, to, egress);
             return end.ok().map(Ok);
         };
-        let end = send_one(&socket, bytes, to, from, patience);
+        let end = send_one(&socket, bytes, to, egress, patience);
         match &end {
             Ok(()) => self.tally.sent(1, bytes.len() as u64, 1),
             Err(error) => self.tally.failed(error),
@@ -267,9 +272,9 @@ impl Outbox {
         &self,
         bytes: &[u8],
         to: SocketAddr,
-        from: Option<LocalEnd>,
+        egress: &Egress,
     ) -> Result<(), Error> {
-        let end = self.socket.send_without_socket(bytes, to, from);
+        let end = self.socket.send_without_socket(bytes, to, egress);
         match &end {
             Ok(()) => self.tally.sent(1, bytes.len() as u64, 1),
             Err(_) => self.tally.closed(1),
@@ -279,15 +284,9 @@ impl Outbox {
 
     /// Tries to send one datagram past the queue; whether it was sent. Whatever
     /// kept it from that is found out again, and judged, when the queue is sent.
-    fn send_direct(
-        &self,
-        bytes: &[u8],
-        to: SocketAddr,
-        from: Option<LocalEnd>,
-        door: DoorId,
-    ) -> bool {
+    fn send_direct(&self, bytes: &[u8], to: SocketAddr, egress: &Egress, door: DoorId) -> bool {
         let socket = self.socket.borrow(door);
-        let is_sent = socket.is_some_and(|socket| socket.send_now(bytes, to, from).is_ok());
+        let is_sent = socket.is_some_and(|socket| socket.send_now(bytes, to, egress).is_ok());
         if is_sent {
             self.tally.sent(1, bytes.len() as u64, 1);
         }
@@ -377,12 +376,10 @@ fn refused(len: usize, to: SocketAddr, cause: io::Error) -> Error {
     }
 }
 
-/// The system's own error, unless it does not say what is missing.
-fn as_is_or_explained(len: usize, to: SocketAddr, cause: io::Error) -> io::Error {
-    match refused(len, to, cause) {
-        Error::Send { cause, .. } => cause,
-        error => error.into(),
-    }
+/// How a single send ended: `None` once the server is closed.
+fn answer(end: Option<io::Result<()>>, len: usize, to: SocketAddr) -> Result<(), Error> {
+    let end = end.ok_or(Error::Closed)?;
+    end.map_err(|cause| refused(len, to, cause))
 }
 
 /// Lets go of the lock; what failed under it.

@@ -12,13 +12,24 @@ use super::bench::Recorder;
 use super::protocol::DoorId;
 use crate::error::Error;
 use crate::logging::{Admitted, LogLimit};
-use crate::sys::{LocalEnd, Ready, Socket, Waker, max_payload};
+use crate::sys::{Egress, Ready, Socket, Waker, max_payload};
 
 /// Is asked before each datagram is sent, while no lock is held.
 pub(crate) trait SendGuard: std::fmt::Debug + Send + Sync {
     /// Whether so many bytes may go there now. What was permitted counts as sent.
     /// May write to the log.
     fn permits(&self, to: SocketAddr, len: usize) -> bool;
+}
+
+/// How all that a server sends leaves, where that has to be known here.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct SendDefaults {
+    /// Answers leave by the interface that the datagram came in by.
+    pub(crate) by_interface: bool,
+    /// The DSCP of what says none of its own.
+    pub(crate) dscp: u8,
+    /// Each datagram leaves whole or not at all.
+    pub(crate) dont_fragment: bool,
 }
 
 /// The one place that owns the server's sockets: one, or several, which may share
@@ -38,6 +49,7 @@ pub(crate) struct SharedSocket {
     wakers_of: AtomicU32,
     /// What is known of the socket at each door, also once it is closed.
     ends: Box<[End]>,
+    defaults: SendDefaults,
     send_errors: LogLimit,
     /// Whom to ask before sending, if anyone. It may have a lot of memory, and
     /// handles outlive the server: so it is not kept by this.
@@ -49,7 +61,7 @@ pub(crate) struct SharedSocket {
 }
 
 impl SharedSocket {
-    pub(crate) fn new(sockets: Vec<Arc<Socket>>, answers: Answers) -> Self {
+    pub(crate) fn new(sockets: Vec<Arc<Socket>>, answers: Answers, defaults: SendDefaults) -> Self {
         let ends = sockets.iter().map(|socket| End {
             local_addr: socket.local_addr(),
             reaches_v4: socket.reaches_v4(),
@@ -62,6 +74,7 @@ impl SharedSocket {
         let lines = sockets.into_iter().map(line);
         Self {
             ends,
+            defaults,
             lines: RwLock::new(Some(lines.collect())),
             closed: AtomicBool::new(false),
             wakers_of: AtomicU32::new(0),
@@ -88,6 +101,7 @@ impl SharedSocket {
                 local_addr,
                 reaches_v4: true,
             }]),
+            defaults: SendDefaults::default(),
             send_errors: LogLimit::new(),
             guard: OnceLock::new(),
             answers,
@@ -108,10 +122,10 @@ impl SharedSocket {
         &self,
         bytes: &[u8],
         to: SocketAddr,
-        from: Option<LocalEnd>,
+        egress: &Egress,
     ) -> Result<(), Error> {
         let recorder = self.recorder.as_ref().filter(|_| !self.is_closed());
-        recorder.ok_or(Error::Closed)?.record(bytes, to, from);
+        recorder.ok_or(Error::Closed)?.record(bytes, to, egress);
         Ok(())
     }
 
@@ -121,7 +135,7 @@ impl SharedSocket {
         &self,
         _: &[u8],
         _: SocketAddr,
-        _: Option<LocalEnd>,
+        _: &Egress,
     ) -> Result<(), Error> {
         Err(Error::Closed)
     }
@@ -172,6 +186,10 @@ impl SharedSocket {
     /// What is answered after the handler has returned.
     pub(crate) fn answers(&self) -> &Answers {
         &self.answers
+    }
+
+    pub(crate) fn defaults(&self) -> SendDefaults {
+        self.defaults
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -14,7 +14,7 @@ use super::outbox::Outbox;
 use super::protocol::Command;
 use super::shared_socket::SharedSocket;
 use crate::stats::{Padded, WorkerTally};
-use crate::sys::{SendOptions, ThreadProbe};
+use crate::sys::{QueueOptions, ThreadProbe};
 
 /// A worker's place. It outlives the worker: the next one hired takes it over,
 /// and its counters go on.
@@ -40,7 +40,7 @@ pub(crate) struct Slot {
 impl Slot {
     /// # Errors
     /// When there is no memory for it.
-    pub(crate) fn new(socket: &Arc<SharedSocket>, options: SendOptions) -> io::Result<Self> {
+    pub(crate) fn new(socket: &Arc<SharedSocket>, options: QueueOptions) -> io::Result<Self> {
         Ok(Self {
             mailbox: Mailbox::new(),
             progress: Arc::default(),

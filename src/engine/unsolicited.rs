@@ -10,7 +10,7 @@ use super::protocol::DoorId;
 use super::shared_socket::{FIRST, SharedSocket};
 use crate::error::Error;
 use crate::stats::ReplyTally;
-use crate::sys::{SendOptions, SendQueue, SendReport, same};
+use crate::sys::{Egress, QueueOptions, SendQueue, SendReport, same};
 
 /// What became of one datagram to many peers: the result of
 /// [`ServerHandle::send_to_all`](crate::ServerHandle::send_to_all).
@@ -75,7 +75,7 @@ impl Unsolicited {
 
     /// Sends one datagram, waiting for room in the send buffer if need be.
     pub(crate) fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), Error> {
-        self.outbox.send_to(bytes, to, None, FIRST)
+        self.outbox.send_to(bytes, to, &Egress::default(), FIRST)
     }
 
     /// Sends one datagram to each of `peers`, in their order, waiting for room in
@@ -132,7 +132,8 @@ impl Unsolicited {
         let Some(socket) = self.socket.borrow(*door) else {
             drop(batch);
             for (to, _) in peers {
-                self.outbox.send_without_socket(bytes, *to, None)?;
+                self.outbox
+                    .send_without_socket(bytes, *to, &Egress::default())?;
                 ends.sent += 1;
             }
             return Ok(());
@@ -155,7 +156,7 @@ impl Unsolicited {
             if !queue.has_room(bytes.len()) {
                 queue.flush(&socket, patient(), &mut report);
             }
-            queue.push(bytes, *to, None);
+            queue.push(bytes, *to, &Egress::default());
         }
         queue.flush(&socket, patient(), &mut report);
         Ok(())
@@ -165,7 +166,7 @@ impl Unsolicited {
     fn room<'a>(&self, batch: &'a mut Batch) -> io::Result<&'a mut SendQueue> {
         if let Batch::NotMade = batch {
             // To one peer each there is nothing to coalesce.
-            let options = SendOptions { coalesce: false };
+            let options = QueueOptions { coalesce: false };
             let queue = SendQueue::new(self.socket.addr_at(FIRST), options)?;
             *batch = Batch::Made(Box::new(queue));
         }

@@ -108,7 +108,7 @@ impl Admission {
             self.log_truncated(peer);
             return Err(Refusal::Truncated.into());
         }
-        self.verify(datagram.bytes, peer)?;
+        self.verify(datagram, peer)?;
         self.guards.credit(arrival, peer, datagram.bytes.len());
         Ok(peer)
     }
@@ -136,11 +136,11 @@ impl Admission {
         }
     }
 
-    fn verify(&self, bytes: &[u8], peer: SocketAddr) -> Result<(), NotAdmitted> {
+    fn verify(&self, datagram: &Datagram<'_>, peer: SocketAddr) -> Result<(), NotAdmitted> {
         let Some(verify) = &self.hooks.verify_request else {
             return Ok(());
         };
-        match contain(|| verify(bytes, peer)) {
+        match contain(|| verify(datagram, peer)) {
             Ok(true) => Ok(()),
             Ok(false) => Err(Refusal::Verify.into()),
             Err(message) => Err(NotAdmitted::VerifyPanicked { peer, message }),

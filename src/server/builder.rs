@@ -9,11 +9,15 @@
 //! | `guards` | what stands between a hostile network and the handlers |
 //! | `sources` | sources that are refused unless they are allowed by name |
 //! | `telling` | where is told what goes wrong |
+//! | `details` | what the kernel tells of each datagram |
+//! | `sending` | how all that is sent leaves |
 
+mod details;
 mod flow;
 mod guards;
 mod multicast;
 mod order;
+mod sending;
 mod sockets;
 mod sources;
 mod telling;
@@ -289,7 +293,8 @@ impl<S: Style> Builder<S> {
         mut self,
         hook: impl Fn(&[u8], SocketAddr) -> bool + Send + Sync + 'static,
     ) -> Self {
-        self.hooks.verify_request = Some(Box::new(hook));
+        self.hooks.verify_request =
+            Some(Box::new(move |datagram, peer| hook(datagram.bytes, peer)));
         self
     }
 
@@ -395,8 +400,8 @@ impl<S: Style> Builder<S> {
     }
 
     /// Serves on a socket that is bound already. Its options stay as they are,
-    /// but for buffer sizes and what concerns multicast and broadcast if they
-    /// were set here, and what tells the server where and when a datagram was
+    /// but for buffer sizes, what concerns multicast and broadcast and how all that is
+    /// sent leaves if they were set here, and what tells the server where and when a datagram was
     /// received.
     ///
     /// # Errors

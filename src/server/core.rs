@@ -97,9 +97,10 @@ impl Core {
             max_packet_size: settings.max_packet_size,
             order: settings.order,
             drain_timeout: settings.drain_timeout,
-            send: sys::SendOptions {
+            send: sys::QueueOptions {
                 coalesce: settings.coalesce_replies && sys::segments_work(),
             },
+            send_defaults: settings.sending.defaults(),
             thread_name: settings.thread_name,
             stack_size: settings.stack_size,
             max_deferred: settings.max_deferred,
@@ -263,9 +264,13 @@ fn open_sockets(
         }
     }
     settings.multicast.set_up(&inner, failed)?;
+    for socket in &inner {
+        settings.details.set_up(socket)?;
+        settings.sending.set_up(socket)?;
+    }
     let take_over = |(number, inner)| {
         let take_over = sys::TakeOver {
-            is_own,
+            ignore_path_mtu: is_own && !settings.sending.dont_fragment,
             stamps: settings.shed_older_than.is_some(),
             coalesce: settings.coalesce_receives,
             number,

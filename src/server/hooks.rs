@@ -8,6 +8,7 @@ use super::handle::ServerHandle;
 use crate::contain::contain;
 use crate::handler::HandlerError;
 use crate::logging::{Unlogged, log_error};
+use crate::sys::Datagram;
 
 /// A datagram that was not handled well: what the `handle_error` hook is given.
 ///
@@ -115,7 +116,7 @@ impl std::fmt::Display for HandlerFailure {
     }
 }
 
-pub(crate) type VerifyRequest = Box<dyn Fn(&[u8], SocketAddr) -> bool + Send + Sync>;
+pub(crate) type VerifyRequest = Box<dyn Fn(&Datagram<'_>, SocketAddr) -> bool + Send + Sync>;
 /// Finds a datagram's key, and hashes it.
 pub(crate) type OrderBy = Box<dyn Fn(&[u8], SocketAddr, &RandomState) -> u64 + Send + Sync>;
 pub(crate) type HandleError = Box<dyn Fn(&HandlerFailure) + Send + Sync>;

@@ -5,6 +5,8 @@
 //! | `builder` | the options |
 //! | `memberships` | the groups that were joined, and how they follow their interfaces |
 //! | `multicast` | what is set, joined and left for sending to many and hearing it |
+//! | `details` | what the kernel is asked to tell of each datagram |
+//! | `sending` | how all that is sent leaves |
 //! | `settings` | their values, defaults and limits |
 //! | `hooks` | what users may hook in, contained |
 //! | `admission` | every check of a datagram before its handler |
@@ -20,6 +22,7 @@ mod admission;
 mod both;
 mod builder;
 mod core;
+mod details;
 mod dispatch;
 mod facade;
 mod handle;
@@ -28,6 +31,7 @@ mod kept;
 mod memberships;
 mod multicast;
 mod running;
+mod sending;
 mod settings;
 mod sockets;
 

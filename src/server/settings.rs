@@ -6,8 +6,10 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::admission::GuardSettings;
+use super::details::Details;
 use super::dispatch::Lifetime;
 use super::multicast::Multicast;
+use super::sending::Sending;
 use crate::engine::Order;
 use crate::error::Error;
 use crate::logging::Unlogged;
@@ -58,6 +60,8 @@ pub(crate) struct Settings {
     pub(crate) thread_name: String,
     pub(crate) stack_size: Option<usize>,
     pub(crate) multicast: Multicast,
+    pub(crate) details: Details,
+    pub(crate) sending: Sending,
     pub(crate) guards: GuardSettings,
     pub(crate) fresh_instance: bool,
     pub(crate) unlogged: Unlogged,
@@ -89,6 +93,8 @@ impl Settings {
             thread_name: "socketserver".to_owned(),
             stack_size: None,
             multicast: Multicast::default(),
+            details: Details::default(),
+            sending: Sending::default(),
             guards: GuardSettings::default(),
             fresh_instance: false,
             unlogged: Unlogged::default(),
@@ -142,6 +148,7 @@ impl Settings {
         let problem = "a thread's name cannot contain a zero byte";
         refuse(self.thread_name.contains('\0'), "thread_name", problem)?;
         self.multicast.check()?;
+        self.sending.check()?;
         self.guards.check()
     }
 

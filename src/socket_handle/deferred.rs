@@ -9,7 +9,7 @@ use super::{SocketHandle, local_addr};
 use crate::engine::{Answer, DoorId, Outbox, Stage};
 use crate::error::Error;
 use crate::stats::Fate;
-use crate::sys::LocalEnd;
+use crate::sys::{Egress, LocalEnd};
 
 type Failure = Box<dyn StdError + Send + Sync>;
 
@@ -61,6 +61,8 @@ pub struct DeferredAnswer {
     stage: Arc<Stage>,
     peer: SocketAddr,
     local: Option<LocalEnd>,
+    /// How the answer leaves.
+    egress: Egress,
     len: usize,
     sink: Weak<dyn FailureSink>,
     is_ended: bool,
@@ -123,6 +125,7 @@ impl SocketHandle {
             stage,
             peer: current.peer,
             local: current.meta.local,
+            egress: self.answering(),
             len: self.len.get(),
             sink: Weak::clone(&self.sink),
             is_ended: false,
@@ -256,7 +259,7 @@ impl DeferredAnswer {
     fn transmit(&self, bytes: &[u8], is_last: bool) -> Result<(), Error> {
         if self.stage.is_handling() && self.worker == thread::current().id() {
             // The handler itself: what it sends is batched.
-            return self.outbox.push(bytes, self.peer, self.local, self.door);
+            return self.outbox.push(bytes, self.peer, &self.egress, self.door);
         }
         let sockets = self.outbox.socket();
         let answers = sockets.answers();
@@ -271,7 +274,7 @@ impl DeferredAnswer {
         let answer = Answer {
             bytes,
             to: self.peer,
-            from: self.local,
+            egress: self.egress,
         };
         answers.send(sockets, self.door, &self.stage, answer, is_last)
     }

@@ -1,11 +1,12 @@
 //! What the sockets of all platforms have in common.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use socket2::SockRef;
 
 use super::Socket;
+use super::is_bound_to_one_host;
 use super::open::{as_asked, reaches_v4, set_receive_buffer};
 
 /// A bound socket, and what it was asked when it was taken over.
@@ -13,6 +14,9 @@ use super::open::{as_asked, reaches_v4, set_receive_buffer};
 pub(super) struct Bound {
     pub(super) inner: UdpSocket,
     pub(super) local_addr: SocketAddr,
+    /// The one address of this host that it is bound to: all that it receives was
+    /// sent there. `None` on a wildcard, a group or a broadcast address.
+    pub(super) only_ip: Option<IpAddr>,
     reaches_v4: bool,
     granted_receive_buffer: usize,
     /// Which of the server's sockets it is.
@@ -22,8 +26,11 @@ pub(super) struct Bound {
 impl Bound {
     pub(super) fn new(inner: UdpSocket, number: u16) -> io::Result<Self> {
         let granted = SockRef::from(&inner).recv_buffer_size()?;
+        let local_addr = inner.local_addr()?;
+        let only_ip = local_addr.ip().to_canonical();
         Ok(Self {
-            local_addr: inner.local_addr()?,
+            local_addr,
+            only_ip: is_bound_to_one_host(local_addr).then_some(only_ip),
             reaches_v4: reaches_v4(&inner)?,
             granted_receive_buffer: as_asked(granted),
             number,

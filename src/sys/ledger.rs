@@ -5,7 +5,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
 
-use super::LocalEnd;
+use super::Egress;
 use super::send_loop::SendReport;
 
 /// Datagrams that a queue has room for.
@@ -13,8 +13,8 @@ pub(super) const ENTRIES: usize = 64;
 /// Payload bytes that it has room for: two of the largest datagrams.
 pub(super) const BYTES: usize = 128 * 1024;
 
-/// Where a datagram goes, and from which local address.
-pub(super) type Flow = (SocketAddr, Option<LocalEnd>);
+/// Where a datagram goes, and how it leaves.
+pub(super) type Flow = (SocketAddr, Egress);
 
 /// The datagrams of one queue, by the number that each had when it was pushed,
 /// and the order in which they are sent.
@@ -38,7 +38,7 @@ impl Ledger {
     pub(super) fn new() -> Self {
         let nobody = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         Self {
-            flows: [(nobody, None); ENTRIES],
+            flows: [(nobody, Egress::default()); ENTRIES],
             starts: [0; ENTRIES + 1],
             order: std::array::from_fn(|place| place as u8),
             first: 0,
@@ -77,7 +77,7 @@ impl Ledger {
         index
     }
 
-    /// Where datagram `index` goes.
+    /// Where datagram `index` goes, and how.
     pub(super) fn flow(&self, index: usize) -> Flow {
         self.flows[index]
     }
@@ -170,7 +170,7 @@ mod tests {
         let peer = SocketAddr::from(([192, 0, 2, 1], 4_000));
         let mut ledger = Ledger::new();
         for len in [1, 2, 3] {
-            ledger.push((peer, None), len);
+            ledger.push((peer, Egress::default()), len);
         }
         let told = catch_unwind(AssertUnwindSafe(|| ledger.sent(1, &mut Panics)));
         assert!(told.is_err(), "it was told");

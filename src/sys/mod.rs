@@ -12,6 +12,9 @@
 //! | [`Socket::STAMPS`] | whether the kernel tells when it received a datagram |
 //! | [`Socket::wait_for_any`] | waits at several sockets at once (only where there may be several) |
 //! | [`Socket::send_now`] | one datagram, the kernel's answer, never waits |
+//! | [`Socket::SENDS_AS_TOLD`] | whether a single datagram can be told more than where it goes ([`Egress`]) |
+//! | [`ask_for`] | has the kernel tell more of each datagram received, or says that it cannot |
+//! | [`forbid_fragments`], [`set_unicast_interface`] | how all that a socket sends leaves, or an error where that cannot be said |
 //! | [`Socket::has_pending`] | whether a datagram could be received now (`true` where that cannot be known) |
 //! | [`Socket::receives_gro`] | whether several datagrams may arrive as one, which a block then splits |
 //! | [`Socket::is_backlogged`] | whether the receive buffer fills up (`false` where that cannot be known) |
@@ -34,6 +37,7 @@
 
 mod before_bind;
 mod bound;
+mod egress;
 mod errors;
 mod host;
 mod inherited;
@@ -45,6 +49,7 @@ mod multicast;
 mod one_thread;
 mod open;
 mod send_loop;
+mod sending;
 mod servable;
 mod source_specific;
 
@@ -57,6 +62,7 @@ mod platform;
 mod platform;
 
 pub(crate) use before_bind::{BeforeBind, Configure, OpenError, SocketView};
+pub(crate) use egress::Egress;
 pub(crate) use errors::{ReceiveFault, SendFault, lacks_broadcast};
 pub(crate) use host::{HostAddresses, is_bound_to_one_host};
 pub(crate) use inherited::{Inherited, take_inherited};
@@ -72,10 +78,11 @@ pub(crate) use open::{
 #[cfg(any(fuzzing, test))]
 pub(crate) use platform::read_control_messages;
 pub(crate) use platform::{
-    Alarm, ReceiveBlock, SendQueue, Socket, ThreadProbe, ThreadUsage, Waker, has_memory,
-    name_thread, segments_work, try_thread,
+    Alarm, ReceiveBlock, SendQueue, Socket, ThreadProbe, ThreadUsage, Waker, ask_for,
+    forbid_fragments, has_memory, name_thread, segments_work, set_unicast_interface, try_thread,
 };
 pub(crate) use send_loop::{Patience, SendReport, same, send_one};
+pub(crate) use sending::{set_dscp, set_hop_limit};
 pub(crate) use servable::check_servable;
 
 use std::net::{IpAddr, SocketAddr};
@@ -115,8 +122,9 @@ pub(crate) enum Ready {
 #[derive(Debug, Clone, Copy, Default)]
 #[allow(dead_code, reason = "platforms without these options pass over them")]
 pub(crate) struct TakeOver {
-    /// Opened here: options that nobody else has an opinion of may be set.
-    pub(crate) is_own: bool,
+    /// Nobody has an opinion of what becomes of datagrams longer than the route
+    /// takes: the default may be set.
+    pub(crate) ignore_path_mtu: bool,
     /// Datagrams shall carry the time at which they were received.
     pub(crate) stamps: bool,
     /// Several datagrams of one peer may be received as one and split here.
@@ -138,16 +146,28 @@ pub(crate) struct BlockShape {
     pub(crate) gro: bool,
 }
 
+/// What the kernel can be asked to tell of each datagram received, beside what
+/// the server needs itself. Each is one more control message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// When the kernel received it.
+    Time,
+    /// By which interface, and to which address.
+    Interface,
+    HopLimit,
+    TrafficClass,
+}
+
 /// How a [`SendQueue`] sends.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct SendOptions {
+pub(crate) struct QueueOptions {
     /// Equal-sized datagrams to one destination leave as one segmented send.
     /// Only where [`segments_work`] says yes.
     #[allow(dead_code, reason = "platforms without segmented sends pass over it")]
     pub(crate) coalesce: bool,
 }
 
-/// The local end of a datagram: the address it was sent to, and answers leave from.
+/// The local end of a datagram: the address that answers leave from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LocalEnd {
     pub(crate) ip: IpAddr,
@@ -169,12 +189,21 @@ pub(crate) struct Datagram<'a> {
 pub(crate) struct Meta {
     /// The sender; `None` when the kernel named none.
     pub(crate) peer: Option<SocketAddr>,
-    /// Where it was sent to, on a socket that is not bound to one address of this
-    /// host; `None` on any other, and where that cannot be known.
+    /// Where answers leave from, if the socket tells: one that is bound to one
+    /// address of this host has no need to.
     pub(crate) local: Option<LocalEnd>,
+    /// The address that it was sent to: this host's, a group or a broadcast address.
+    pub(crate) sent_to: Option<IpAddr>,
+    /// The number of the interface it came in by; 0 where that is not known.
+    pub(crate) interface: u32,
     /// When the kernel received it, since the epoch of the system's clock, if
     /// the socket was asked to tell.
     pub(crate) stamp: Option<Duration>,
+    /// TTL or hop limit, if the socket was asked to tell.
+    pub(crate) hop_limit: Option<u8>,
+    /// DSCP and ECN, as the octet of the IP header has them, if the socket was
+    /// asked to tell.
+    pub(crate) traffic_class: Option<u8>,
     /// Whether the datagram was longer than its bytes.
     pub(crate) truncated: bool,
     /// Whether these may be several datagrams that cannot be told apart.
@@ -185,7 +214,7 @@ pub(crate) struct Meta {
 
 /// Shows an IPv4 address that is mapped into IPv6 (RFC 4291, section 2.5.5.2) as
 /// what it is.
-fn unmapped(addr: SocketAddr) -> SocketAddr {
+pub(crate) fn unmapped(addr: SocketAddr) -> SocketAddr {
     match addr {
         SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
             Some(v4) => SocketAddr::from((v4, v6.port())),

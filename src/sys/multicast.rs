@@ -146,7 +146,7 @@ pub(super) fn hear_joined_groups_only(_socket: &socket2::Socket, _is_v6: bool) {
 /// Sets the options of each family that a socket sends to.
 ///
 /// A dual-stack socket has both on Linux. Elsewhere its IPv4 side cannot be set.
-fn for_families(
+pub(super) fn for_families(
     socket: SockRef<'_>,
     v4: impl FnOnce(&SockRef<'_>) -> io::Result<()>,
     v6: impl FnOnce(&SockRef<'_>) -> io::Result<()>,

@@ -17,7 +17,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::{LocalEnd, SendFault, SendQueue, Socket};
+use super::{Egress, SendFault, SendQueue, Socket};
 
 /// How long a flush may wait for room in the socket's send buffer.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +31,7 @@ pub(crate) enum Patience {
 /// Where datagrams go: a socket, or a script in tests.
 pub(super) trait Wire {
     /// Sends one datagram now, or says why not.
-    fn send_now(&mut self, bytes: &[u8], to: SocketAddr, from: Option<LocalEnd>) -> io::Result<()>;
+    fn send_now(&mut self, bytes: &[u8], to: SocketAddr, egress: &Egress) -> io::Result<()>;
 
     /// Waits for room in the send buffer, at most this long.
     fn wait_writable(&mut self, timeout: Duration);
@@ -45,8 +45,8 @@ pub(super) trait Wire {
 }
 
 impl Wire for &Socket {
-    fn send_now(&mut self, bytes: &[u8], to: SocketAddr, from: Option<LocalEnd>) -> io::Result<()> {
-        Socket::send_now(self, bytes, to, from)
+    fn send_now(&mut self, bytes: &[u8], to: SocketAddr, egress: &Egress) -> io::Result<()> {
+        Socket::send_now(self, bytes, to, egress)
     }
 
     fn wait_writable(&mut self, timeout: Duration) {
@@ -172,12 +172,13 @@ pub(crate) fn send_one(
     socket: &Socket,
     bytes: &[u8],
     to: SocketAddr,
-    from: Option<LocalEnd>,
+    egress: &Egress,
     patience: Patience,
 ) -> io::Result<()> {
     struct Single<'a> {
         bytes: &'a [u8],
-        flow: (SocketAddr, Option<LocalEnd>),
+        to: SocketAddr,
+        egress: &'a Egress,
         end: Option<io::Result<()>>,
     }
 
@@ -187,8 +188,7 @@ pub(crate) fn send_one(
         }
 
         fn send(&mut self, wire: &mut W) -> io::Result<()> {
-            let (to, from) = self.flow;
-            wire.send_now(self.bytes, to, from)?;
+            wire.send_now(self.bytes, self.to, self.egress)?;
             self.end = Some(Ok(()));
             Ok(())
         }
@@ -200,7 +200,8 @@ pub(crate) fn send_one(
 
     let mut single = Single {
         bytes,
-        flow: (to, from),
+        to,
+        egress,
         end: None,
     };
     send_all(&mut single, &mut &*socket, patience);
@@ -240,7 +241,7 @@ mod tests {
     }
 
     impl Wire for Script {
-        fn send_now(&mut self, _: &[u8], _: SocketAddr, _: Option<LocalEnd>) -> io::Result<()> {
+        fn send_now(&mut self, _: &[u8], _: SocketAddr, _: &Egress) -> io::Result<()> {
             unreachable!("messages ask for their errors themselves")
         }
 

@@ -67,7 +67,7 @@ impl Kernel {
 }
 
 impl Wire for Kernel {
-    fn send_now(&mut self, bytes: &[u8], to: SocketAddr, _: Option<LocalEnd>) -> io::Result<()> {
+    fn send_now(&mut self, bytes: &[u8], to: SocketAddr, _: &Egress) -> io::Result<()> {
         self.take_many(&[(to, vec![bytes.to_vec()])]).map(drop)
     }
 
@@ -158,7 +158,7 @@ impl World {
     fn new(coalesce: bool) -> Self {
         let local = SocketAddr::from(([127, 0, 0, 1], 9));
         Self {
-            queue: SendQueue::new(local, SendOptions { coalesce }).expect("memory"),
+            queue: SendQueue::new(local, QueueOptions { coalesce }).expect("memory"),
             kernel: Kernel::default(),
             told: Told::default(),
             pushed: Vec::new(),
@@ -171,7 +171,7 @@ impl World {
             let mut bytes = (self.pushed.len() as u32).to_be_bytes().to_vec();
             bytes.resize(len, host);
             let to = peer(host);
-            self.queue.push(&bytes, to, None);
+            self.queue.push(&bytes, to, &Egress::default());
             self.pushed.push((to, bytes));
         }
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use socketserver::{
     AmplificationLimit, Builder, DatagramHandler, Error, ForkingStyleUdpServer, HandlerError,
-    RateLimit, ReplyLoops, RunningServer, SocketHandle, ThreadingUdpServer,
+    RateLimit, ReplyLoops, RunningServer, SendOptions, SocketHandle, ThreadingUdpServer,
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -83,6 +83,23 @@ const CASES: &[Case] = &[
     #[cfg(all(target_os = "linux", not(socketserver_portable)))]
     case("two sockets", [16, 2], || echoing(threads().shards(2))),
     #[cfg(all(target_os = "linux", not(socketserver_portable)))]
+    case(
+        "all that is known of a datagram, and a marked reply",
+        [4, 4],
+        || {
+            let builder = threads()
+                .receive_time(true)
+                .receive_hop_limit(true)
+                .receive_traffic_class(true)
+                .reply_by_interface(true);
+            spawn(builder.bind_fn("0.0.0.0:0", |bytes, _, socket| {
+                let meta = socket.meta();
+                let hops = meta.hop_limit().ok_or("no hop limit")?;
+                let options = SendOptions::new().dscp(46).hop_limit(hops);
+                Ok(socket.reply_with(bytes, &options)?)
+            }))
+        },
+    ),
     case("an age above which datagrams are shed", [4, 4], || {
         echoing(threads().shed_older_than(Duration::from_secs(60)))
     }),

@@ -32,6 +32,7 @@
 //! | `network` | networks that come and go, lose, repeat and reorder |
 //! | `panics` | handlers that panic |
 //! | `poison` | replies that cannot be sent, among others that can |
+//! | `routes` | several links, and links that take less than a datagram |
 //! | `sandbox` | system calls that are missing or forbidden |
 //! | `send_buffer` | a network slower than the replies |
 //! | `shared` | sockets that several servers have |
@@ -94,6 +95,8 @@ mod program;
 #[cfg(target_os = "linux")]
 mod raw;
 #[cfg(target_os = "linux")]
+mod routes;
+#[cfg(target_os = "linux")]
 mod sandbox;
 #[cfg(target_os = "linux")]
 mod send_buffer;
@@ -148,6 +151,7 @@ fn main() -> std::process::ExitCode {
         network::cases(),
         panics::cases(),
         poison::cases(),
+        routes::cases(),
         sandbox::cases(),
         send_buffer::cases(),
         shared::cases(),

@@ -118,6 +118,17 @@ impl Namespace {
         self.command("ip", arguments);
     }
 
+    /// Sets what `/proc/sys/net` has under this name, in the namespace.
+    #[track_caller]
+    pub(crate) fn set(&self, name: &str, value: &'static str) {
+        let path = format!("/proc/sys/net/{name}");
+        let written = self.run({
+            let path = path.clone();
+            move || std::fs::write(path, value)
+        });
+        written.unwrap_or_else(|error| panic!("{path}: {error}"));
+    }
+
     /// Any program with these arguments, in the namespace. Returns what it said.
     #[track_caller]
     pub(crate) fn command(&self, program: &str, arguments: &str) -> String {

@@ -1,6 +1,7 @@
 //! Replies leave from the address that the client wrote to. All of 127.0.0.0/8
 //! is loopback on Linux.
 
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::mpsc;
 
@@ -49,6 +50,59 @@ fn on_a_wildcard_each_reply_of_a_batch_comes_from_the_address_that_was_asked() {
     let expected = [1, 1, 1, 2, 2, 2, 3, 3, 3].map(|host| loopback(host, port));
     assert_eq!(sources, expected);
     assert_eq!(server.stop().stats.batches, 1, "they came in one batch");
+}
+
+/// Answers in every way there is, to the address as it is or mapped into IPv6:
+/// that is the same peer.
+fn in_every_way(bytes: &[u8], addr: SocketAddr, socket: &SocketHandle) -> Result<(), HandlerError> {
+    let addr = match addr {
+        SocketAddr::V4(v4) if bytes == b"mapped" => {
+            SocketAddr::from((v4.ip().to_ipv6_mapped(), v4.port()))
+        }
+        addr => addr,
+    };
+    let detached = socket.detach();
+    socket.reply(b"reply")?;
+    socket.send_to(b"send_to", addr)?;
+    socket.try_reply(b"try_reply")?;
+    socket.try_send_to(b"try_send_to", addr)?;
+    detached.reply(b"detached reply")?;
+    detached.send_to(b"detached send_to", addr)?;
+    Ok(socket.writer().write_all(b"writer")?)
+}
+
+#[test]
+fn a_connected_client_hears_the_answer_whichever_way_it_is_sent() {
+    for (wildcard, own, asked, question) in [
+        ("0.0.0.0:0", "127.0.0.1:0", "127.0.0.2", "plain"),
+        ("[::]:0", "127.0.0.1:0", "127.0.0.2", "plain"),
+        ("[::]:0", "127.0.0.1:0", "127.0.0.2", "mapped"),
+        ("[::]:0", "[::1]:0", "::1", "plain"),
+    ] {
+        let server = ThreadingUdpServer::builder().only_v6(false);
+        let server = server.bind_fn(wildcard, in_every_way).expect("bound");
+        let server = TestServer::spawn(server);
+        let client = UdpSocket::bind(own).expect("a free port");
+        let patience = Some(std::time::Duration::from_secs(5));
+        client.set_read_timeout(patience).expect("not zero");
+        let to = (asked, server.local_addr().port());
+        client.connect(to).expect("loopback");
+        client.send(question.as_bytes()).expect("loopback");
+        let mut buffer = [0; 64];
+        for way in [
+            "reply",
+            "send_to",
+            "try_reply",
+            "try_send_to",
+            "detached reply",
+            "detached send_to",
+            "writer",
+        ] {
+            let len = client.recv(&mut buffer);
+            let len = len.unwrap_or_else(|error| panic!("{way} to {asked}: {error}"));
+            assert_eq!(String::from_utf8_lossy(&buffer[..len]), way);
+        }
+    }
 }
 
 #[test]

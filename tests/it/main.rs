@@ -15,6 +15,9 @@
 //! | `unsolicited` | what a server sends of its own accord |
 //! | `timers` | what is due once, after a while |
 //! | `datagrams` | what a handler is shown, and what the kernel drops |
+//! | `metadata` | what a handler is told of a datagram beside its bytes |
+//! | `marks` | how what is sent leaves |
+//! | `unsupported` | what the portable twin refuses |
 //! | `order` | one peer's datagrams one after another |
 //! | `order_by` | the same for datagrams with one key |
 //! | `several` | several addresses, one server |
@@ -51,6 +54,12 @@ mod handlers;
 mod hooks;
 mod lifecycle;
 mod load;
+/// The portable twin can say nothing of a single datagram.
+#[cfg(all(target_os = "linux", not(socketserver_portable)))]
+mod marks;
+/// The portable twin is told nothing of a datagram.
+#[cfg(all(target_os = "linux", not(socketserver_portable)))]
+mod metadata;
 #[cfg(target_os = "linux")]
 mod multicast;
 mod one_by_one;
@@ -77,4 +86,6 @@ mod timers;
 mod trains;
 mod unnoticed;
 mod unsolicited;
+#[cfg(all(unix, socketserver_portable))]
+mod unsupported;
 mod ways;

@@ -11,6 +11,7 @@ const RANKS: &[(&str, usize)] = &[
     ("sys", 2),
     ("error", 3),
     ("guard", 3),
+    ("metadata", 3),
     ("stats", 4),
     ("activation", 4),
     ("engine", 5),

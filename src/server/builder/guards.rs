@@ -99,7 +99,7 @@ impl<S: Style> Builder<S> {
     /// [`Replies::withheld`](crate::Replies::withheld). Defaults to no limit.
     ///
     /// It holds for whatever the server sends: `reply`, `send_to`, `writer`,
-    /// `try_send_to`, and detached handles. Those that send in batches return
+    /// `try_reply`, `try_send_to`, and detached handles. Those that send in batches return
     /// `Ok` all the same, as for what fails later; the others return
     /// [`Error::Withheld`](crate::Error::Withheld).
     ///

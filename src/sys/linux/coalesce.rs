@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use crate::sys::Egress;
 use crate::sys::ledger::{ENTRIES, Flow};
 
 /// A queue's datagrams in the order they are sent, cut into messages: each is
@@ -63,7 +64,8 @@ impl Plan {
         entry: impl Fn(u8) -> (Flow, usize),
         refuses: impl Fn(SocketAddr) -> bool,
     ) -> Self {
-        let nothing = Message::of_one((SocketAddr::from(([0, 0, 0, 0], 0)), None), 0, true);
+        let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
+        let nothing = Message::of_one((nobody, Egress::default()), 0, true);
         let mut messages = [nothing; ENTRIES];
         let mut count = 0;
         let mut newest = Newest::new();
@@ -231,7 +233,7 @@ mod tests {
             &mut order,
             |index| {
                 let (to, len) = entries[usize::from(index)];
-                ((peer(to), None), len)
+                ((peer(to), Egress::default()), len)
             },
             |_| false,
         );
@@ -262,7 +264,7 @@ mod tests {
     fn a_split_message_is_one_for_each_part_and_the_others_stay() {
         let lens = [64, 64, 10, 64, 64, 65];
         let mut order: Vec<u8> = (0..6).collect();
-        let entry = |index| ((peer(1), None), lens[usize::from(index)]);
+        let entry = |index| ((peer(1), Egress::default()), lens[usize::from(index)]);
         let mut plan = Plan::new(&mut order, entry, |_| false);
         let places = |plan: &Plan| -> Vec<_> {
             (0..plan.messages())
@@ -290,7 +292,7 @@ mod tests {
         refusals.add(peer(1), past);
         assert!(!refusals.in_force().contains(peer(1)), "forgotten");
         let mut order = [0, 1, 2, 3];
-        let entry = |index: u8| ((peer(index % 2), None), 64);
+        let entry = |index: u8| ((peer(index % 2), Egress::default()), 64);
         let plan = Plan::new(&mut order, entry, |to| to == peer(1));
         assert_eq!(order[plan.places(0)], [0, 2]);
         assert_eq!(plan.messages(), 3, "those to the other stay alone");

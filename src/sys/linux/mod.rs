@@ -20,6 +20,7 @@ mod waker;
 pub(crate) use alarm::Alarm;
 #[cfg(any(fuzzing, test))]
 pub(crate) use control::read_control_messages;
+pub(crate) use options::{ask_for, forbid_fragments, set_unicast_interface};
 pub(crate) use receive::ReceiveBlock;
 pub(crate) use segments::segments_work;
 pub(crate) use send::SendQueue;

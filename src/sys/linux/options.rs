@@ -8,6 +8,8 @@ use std::os::fd::AsRawFd;
 use nix::sys::socket::{getsockopt, sockopt};
 
 use super::check;
+use crate::sys::interface::Resolved;
+use crate::sys::{Detail, Interface};
 
 /// Makes the socket deaf to "fragmentation needed": anyone can forge it, and a
 /// path MTU learnt from it would shrink or fail replies (ip(7),
@@ -19,6 +21,66 @@ pub(super) fn ignore_path_mtu(socket: &UdpSocket, is_v6: bool) {
         let omit_v6: libc::c_int = libc::IPV6_PMTUDISC_OMIT;
         let _ = set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, omit_v6);
     }
+}
+
+/// Makes the socket send each datagram whole or not at all: one that is longer
+/// than its interface takes fails with `EMSGSIZE`, and IPv4 packets say "don't
+/// fragment" to routers (ip(7), `IP_PMTUDISC_PROBE`). Deaf to "fragmentation
+/// needed" all the same.
+pub(crate) fn forbid_fragments(socket: &UdpSocket) -> io::Result<()> {
+    let probe_v4: libc::c_int = libc::IP_PMTUDISC_PROBE;
+    set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, probe_v4)?;
+    if is_v6(socket)? {
+        let probe_v6: libc::c_int = libc::IPV6_PMTUDISC_PROBE;
+        set_option(
+            socket,
+            libc::IPPROTO_IPV6,
+            libc::IPV6_MTU_DISCOVER,
+            probe_v6,
+        )?;
+    }
+    Ok(())
+}
+
+/// The interface that what is sent to one host leaves by (ip(7),
+/// `IP_UNICAST_IF`; its twin for IPv6 is newer than ipv6(7)). The kernel takes
+/// the number in network byte order.
+pub(crate) fn set_unicast_interface(socket: &UdpSocket, on: &Interface) -> io::Result<()> {
+    let Resolved::Index(index) = on.resolve()? else {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is told by its index or name",
+        ));
+    };
+    let index = (index as libc::c_int).to_be();
+    set_option(socket, libc::IPPROTO_IP, libc::IP_UNICAST_IF, index)?;
+    if is_v6(socket)? {
+        set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_UNICAST_IF, index)?;
+    }
+    Ok(())
+}
+
+/// Makes the kernel tell more of each datagram (socket(7) and ip(7); ipv6(7)). A
+/// dual-stack socket is asked for both families.
+pub(crate) fn ask_for(socket: &UdpSocket, detail: Detail) -> io::Result<()> {
+    let (v4, v6) = match detail {
+        Detail::Time => {
+            set_option(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
+            return Ok(());
+        }
+        Detail::Interface => return ask_for_local_ends(socket, is_v6(socket)?),
+        Detail::HopLimit => (libc::IP_RECVTTL, libc::IPV6_RECVHOPLIMIT),
+        Detail::TrafficClass => (libc::IP_RECVTOS, libc::IPV6_RECVTCLASS),
+    };
+    set_option(socket, libc::IPPROTO_IP, v4, 1)?;
+    if is_v6(socket)? {
+        set_option(socket, libc::IPPROTO_IPV6, v6, 1)?;
+    }
+    Ok(())
+}
+
+fn is_v6(socket: &UdpSocket) -> io::Result<bool> {
+    Ok(socket.local_addr()?.is_ipv6())
 }
 
 /// Makes the kernel tell where each datagram was sent to (ip(7), `IP_PKTINFO`;

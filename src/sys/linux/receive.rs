@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem::size_of;
+use std::net::IpAddr;
 
 use super::Socket;
 use super::address::{CAPACITY, RawAddress};
@@ -23,6 +24,8 @@ pub(crate) struct ReceiveBlock {
     filled: usize,
     /// The number of the socket that was received from last.
     socket: u16,
+    /// The one address that all of it was sent to, where the socket has but one.
+    only_ip: Option<IpAddr>,
     /// Whether the last receive filled all slots that it was given.
     is_full: bool,
     /// The datagrams in the slots, where a slot may hold several.
@@ -88,6 +91,7 @@ impl ReceiveBlock {
             slots,
             filled: 0,
             socket: 0,
+            only_ip: None,
             is_full: false,
             gro,
             waits: WaitForecast::default(),
@@ -112,7 +116,11 @@ impl ReceiveBlock {
             meta: Meta {
                 peer: self.names.get(slot).decode(header.msg_hdr.msg_namelen),
                 local: facts.local,
+                sent_to: facts.sent_to.or(self.only_ip),
+                interface: facts.interface,
                 stamp: facts.stamp,
+                hop_limit: facts.hop_limit,
+                traffic_class: facts.traffic_class,
                 truncated: is_cut || len > self.max_packet_size,
                 unsplit: self.may_be_unsplit(slot, facts),
                 socket: self.socket,
@@ -171,6 +179,7 @@ impl ReceiveBlock {
         }
         self.filled = 0;
         self.socket = socket.bound.number;
+        self.only_ip = socket.bound.only_ip;
         let limit = limit.clamp(1, self.slots);
         // SAFETY: `limit` headers are valid, and each leads to a name, room
         // for control messages, one vector and payload room inside slabs of

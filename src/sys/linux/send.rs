@@ -11,7 +11,7 @@ use super::control::Control;
 use super::slab::Slab;
 use crate::sys::ledger::{BYTES, ENTRIES, Flow, Ledger};
 use crate::sys::send_loop::{Messages, Patience, SendReport, Wire, send_all};
-use crate::sys::{LocalEnd, SendOptions};
+use crate::sys::{Egress, QueueOptions};
 
 /// A queue of datagrams in one block of memory, sent by `sendmmsg`. What is
 /// pushed is laid out for the kernel at once; a flush of datagrams to different
@@ -47,7 +47,7 @@ unsafe impl Send for SendQueue {}
 impl SendQueue {
     /// An empty queue for a socket bound to `local`; an error where there is no
     /// memory for it.
-    pub(crate) fn new(local: SocketAddr, options: SendOptions) -> io::Result<Self> {
+    pub(crate) fn new(local: SocketAddr, options: QueueOptions) -> io::Result<Self> {
         let coalescing = match options.coalesce {
             true => Some(Box::new(Coalescing::new()?)),
             false => None,
@@ -74,11 +74,11 @@ impl SendQueue {
         self.to_v6 = local.is_ipv6();
     }
 
-    /// Appends a datagram, for which there must be room, to leave from a local
-    /// address of its own or from the one that the route gives it.
-    pub(crate) fn push(&mut self, bytes: &[u8], to: SocketAddr, from: Option<LocalEnd>) {
+    /// Appends a datagram, for which there must be room, .
+    pub(crate) fn push(&mut self, bytes: &[u8], to: SocketAddr, egress: &Egress) {
         let start = self.ledger.used();
-        let index = self.ledger.push((to, from), bytes.len());
+        let flow = (to, *egress);
+        let index = self.ledger.push(flow, bytes.len());
         self.payload.write(start, bytes);
         let (name, name_len) = RawAddress::encode(to, self.to_v6);
         self.names.set(index, name);
@@ -98,14 +98,11 @@ impl SendQueue {
         header.msg_hdr.msg_iovlen = 1;
         header.msg_hdr.msg_control = std::ptr::null_mut();
         header.msg_hdr.msg_controllen = 0;
-        if let Some(from) = from {
-            let control = Control::new(Some(from), None);
-            self.controls.set(index, control);
-            header.msg_hdr.msg_control = self.controls.at(index).cast();
-            header.msg_hdr.msg_controllen = control.len() as _;
+        if *egress != Egress::default() {
+            say(&mut header.msg_hdr, &mut self.controls, index, flow, None);
         }
         if let Some(coalescing) = &mut self.coalescing {
-            coalescing.note((to, from), index, &self.ledger);
+            coalescing.note(flow, index, &self.ledger);
         }
     }
 
@@ -171,16 +168,30 @@ impl SendQueue {
             header.msg_hdr.msg_iovlen = places.len() as _;
             if places.len() > 1 {
                 let segment = self.vectors.get(leader).iov_len as u16;
-                let (_, from) = self.ledger.flow(leader);
-                let control = Control::new(from, Some(segment));
-                coalescing.controls.set(message, control);
-                header.msg_hdr.msg_control = coalescing.controls.at(message).cast();
-                header.msg_hdr.msg_controllen = control.len() as _;
+                let flow = self.ledger.flow(leader);
+                let controls = &mut coalescing.controls;
+                say(&mut header.msg_hdr, controls, message, flow, Some(segment));
             }
             coalescing.headers.set(message, header);
         }
         Some(plan)
     }
+}
+
+/// Lays out what is said of a message beside its destination, as entry `index`
+/// of `controls`.
+fn say(
+    header: &mut libc::msghdr,
+    controls: &mut Slab<Control>,
+    index: usize,
+    (to, egress): Flow,
+    segment: Option<u16>,
+) {
+    let control = controls.get_mut(index);
+    control.fill(to, &egress, segment);
+    header.msg_controllen = control.len() as _;
+    // SAFETY: an element of the slab.
+    header.msg_control = unsafe { Control::messages(controls.at(index)) };
 }
 
 impl Coalescing {

@@ -9,14 +9,14 @@ use super::address::RawAddress;
 use super::control::Control;
 use super::memory::Memory;
 use super::options::{
-    ask_for_local_ends, discard_error_queue, ignore_path_mtu, receives_gro, set_option,
+    ask_for, ask_for_local_ends, discard_error_queue, ignore_path_mtu, receives_gro, set_option,
 };
 use super::refusals::{Optional, Refusals};
 use super::wait::{Readiness, entry, poll, ppoll};
 use super::{ReceiveBlock, Waker, check};
 use crate::logging::{log_debug, log_warn};
 use crate::sys::bound::Bound;
-use crate::sys::{LocalEnd, Ready, Received, TakeOver, is_bound_to_one_host};
+use crate::sys::{Detail, Egress, Ready, Received, TakeOver};
 
 /// One bound UDP socket. Every call on it is non-blocking by flag
 /// (`MSG_DONTWAIT`): `O_NONBLOCK` belongs to the open file, which another
@@ -36,18 +36,23 @@ impl Socket {
 
     /// `SO_TIMESTAMPNS` (socket(7)).
     pub(crate) const STAMPS: bool = true;
+    /// By control messages.
+    pub(crate) const SENDS_AS_TOLD: bool = true;
 
     /// Takes over a bound socket.
     pub(crate) fn new(inner: UdpSocket, options: TakeOver) -> io::Result<Self> {
         let bound = Bound::new(inner, options.number)?;
         let Bound {
-            inner, local_addr, ..
+            inner,
+            local_addr,
+            only_ip,
+            ..
         } = &bound;
         let is_v6 = local_addr.is_ipv6();
-        if options.is_own {
+        if options.ignore_path_mtu {
             ignore_path_mtu(inner, is_v6);
         }
-        if !is_bound_to_one_host(*local_addr) {
+        if only_ip.is_none() {
             if let Err(error) = ask_for_local_ends(inner, is_v6) {
                 log_warn!(
                     "{local_addr}: replies leave from the address that the route gives them: \
@@ -56,7 +61,7 @@ impl Socket {
             }
         }
         if options.stamps {
-            if let Err(error) = set_option(inner, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1) {
+            if let Err(error) = ask_for(inner, Detail::Time) {
                 log_warn!("{local_addr}: nothing is shed for its age: {error} (SO_TIMESTAMPNS)");
             }
         }
@@ -210,14 +215,10 @@ impl Socket {
     }
 
     /// Sends one datagram now or says why not.
-    pub(crate) fn send_now(
-        &self,
-        bytes: &[u8],
-        to: SocketAddr,
-        from: Option<LocalEnd>,
-    ) -> io::Result<()> {
+    pub(crate) fn send_now(&self, bytes: &[u8], to: SocketAddr, egress: &Egress) -> io::Result<()> {
         let (mut name, name_len) = RawAddress::encode(to, self.bound.local_addr.is_ipv6());
-        let mut control = Control::new(from, None);
+        let mut control = Control::EMPTY;
+        control.fill(to, egress, None);
         let mut vector = libc::iovec {
             iov_base: bytes.as_ptr().cast_mut().cast(),
             iov_len: bytes.len(),
@@ -229,7 +230,8 @@ impl Socket {
         header.msg_iov = &raw mut vector;
         header.msg_iovlen = 1;
         if control.len() > 0 {
-            header.msg_control = (&raw mut control).cast();
+            // SAFETY: a local variable.
+            header.msg_control = unsafe { Control::messages(&raw mut control) };
             header.msg_controllen = control.len() as _;
         }
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
@@ -278,7 +280,7 @@ mod tests {
         let nobody = nobody.expect("a port that is free again");
         for _ in 0..count {
             // Every second send hears of the one before.
-            let _ = socket.send_now(b"is anybody there?", nobody, None);
+            let _ = socket.send_now(b"is anybody there?", nobody, &Egress::default());
         }
         socket
     }

@@ -16,6 +16,7 @@
 //! - which address of a host a datagram was sent to, on a socket bound to a
 //!   wildcard: replies leave from the address that the route gives them;
 //! - when the kernel received a datagram: none is ever shed for its age;
+//! - what else its headers said, and how a single one is to leave;
 //! - on Windows, the beginning of a truncated datagram: the receive fails with
 //!   `WSAEMSGSIZE` and is counted as a receive error. (On Unix truncation is
 //!   known: the buffer is one byte longer than the largest datagram.)
@@ -39,18 +40,42 @@ pub(crate) use send::SendQueue;
 pub(crate) use socket::Socket;
 pub(crate) use waker::Waker;
 
+use std::io;
+use std::net::UdpSocket;
 use std::time::Duration;
+
+use super::{Detail, Interface};
 
 /// Whether several datagrams to one peer can leave as one: never, portably.
 pub(crate) fn segments_work() -> bool {
     false
 }
 
+/// Nothing is told of a datagram beside its sender, portably.
+pub(crate) fn ask_for(_socket: &UdpSocket, _detail: Detail) -> io::Result<()> {
+    Err(unsupported("what a datagram says of itself is not told"))
+}
+
+/// No option for it is portable.
+pub(crate) fn forbid_fragments(_socket: &UdpSocket) -> io::Result<()> {
+    Err(unsupported("what becomes of long datagrams cannot be said"))
+}
+
+/// No option for it is portable.
+pub(crate) fn set_unicast_interface(_socket: &UdpSocket, _on: &Interface) -> io::Result<()> {
+    Err(unsupported("the interface to send by cannot be said"))
+}
+
+fn unsupported(problem: &str) -> io::Error {
+    let problem = format!("{problem} on this platform");
+    io::Error::new(io::ErrorKind::Unsupported, problem)
+}
+
 /// `std` names threads where they are started; renaming one is not portable.
 pub(crate) fn name_thread(_name: &str) {}
 
 /// Whether there is memory for so many bytes more.
-pub(crate) fn has_memory(bytes: usize) -> std::io::Result<()> {
+pub(crate) fn has_memory(bytes: usize) -> io::Result<()> {
     let mut room = Vec::<u8>::new();
     room.try_reserve_exact(bytes)?;
     // Or it would be left out as having no effect.
@@ -59,7 +84,7 @@ pub(crate) fn has_memory(bytes: usize) -> std::io::Result<()> {
 }
 
 /// Starts a thread that ends at once: whether the system has one more like it.
-pub(crate) fn try_thread(thread: std::thread::Builder) -> std::io::Result<()> {
+pub(crate) fn try_thread(thread: std::thread::Builder) -> io::Result<()> {
     // It has nothing to panic with.
     let _ = thread.spawn(|| ())?.join();
     Ok(())

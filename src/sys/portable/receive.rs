@@ -1,10 +1,9 @@
 //! Room for the one datagram that a portable receive returns.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use super::Waker;
-use crate::sys::bound::Bound;
+use super::{Socket, Waker};
 use crate::sys::{BlockShape, Datagram, Meta, unmapped};
 
 /// One receive slot, a byte longer than the largest datagram: a byte received
@@ -17,6 +16,8 @@ pub(crate) struct ReceiveBlock {
     peer: Option<SocketAddr>,
     /// The number of the socket that was received from last.
     socket: u16,
+    /// The one address that it was sent to, where the socket has but one.
+    only_ip: Option<IpAddr>,
 }
 
 impl ReceiveBlock {
@@ -34,6 +35,7 @@ impl ReceiveBlock {
             len: 0,
             peer: None,
             socket: 0,
+            only_ip: None,
         })
     }
 
@@ -45,6 +47,7 @@ impl ReceiveBlock {
             bytes: &self.payload[..self.len.min(most)],
             meta: Meta {
                 peer: self.peer.map(unmapped),
+                sent_to: self.only_ip,
                 truncated: self.len > most,
                 socket: self.socket,
                 ..Meta::default()
@@ -63,13 +66,15 @@ impl ReceiveBlock {
     }
 
     /// Receives one datagram; `false` when it was a waker's.
-    pub(super) fn fill(&mut self, bound: &Bound, waker: &Waker) -> io::Result<bool> {
+    pub(super) fn fill(&mut self, socket: &Socket, waker: &Waker) -> io::Result<bool> {
+        let bound = &socket.bound;
         let (len, peer) = bound.inner.recv_from(&mut self.payload)?;
         if waker.is_wake_up(&self.payload[..len], peer) {
             return Ok(false);
         }
         (self.len, self.peer) = (len, Some(peer));
         self.socket = bound.number;
+        self.only_ip = bound.only_ip;
         Ok(true)
     }
 }

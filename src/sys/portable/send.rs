@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use crate::sys::ledger::{BYTES, Ledger};
 use crate::sys::send_loop::{Messages, Patience, SendReport, Wire, send_all};
-use crate::sys::{LocalEnd, SendOptions};
+use crate::sys::{Egress, QueueOptions};
 
 /// A queue of datagrams in one block of memory.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(crate) struct SendQueue {
 impl SendQueue {
     /// An empty queue for a socket bound to `_local`; an error where there is no
     /// memory for it.
-    pub(crate) fn new(_local: SocketAddr, _options: SendOptions) -> io::Result<Self> {
+    pub(crate) fn new(_local: SocketAddr, _options: QueueOptions) -> io::Result<Self> {
         let mut payload = Vec::new();
         payload.try_reserve_exact(BYTES)?;
         Ok(Self {
@@ -33,9 +33,9 @@ impl SendQueue {
     }
 
     /// Appends a datagram, for which there must be room.
-    pub(crate) fn push(&mut self, bytes: &[u8], to: SocketAddr, from: Option<LocalEnd>) {
+    pub(crate) fn push(&mut self, bytes: &[u8], to: SocketAddr, egress: &Egress) {
         self.payload.truncate(self.ledger.used());
-        self.ledger.push((to, from), bytes.len());
+        self.ledger.push((to, *egress), bytes.len());
         self.payload.extend_from_slice(bytes);
     }
 
@@ -71,8 +71,8 @@ impl<W: Wire, R: SendReport> Messages<W> for OneByOne<'_, R> {
     fn send(&mut self, wire: &mut W) -> io::Result<()> {
         let ledger = &mut self.queue.ledger;
         let index = ledger.head();
-        let (to, from) = ledger.flow(index);
-        let sent = wire.send_now(&self.queue.payload[ledger.bytes(index)], to, from);
+        let (to, egress) = ledger.flow(index);
+        let sent = wire.send_now(&self.queue.payload[ledger.bytes(index)], to, &egress);
         match sent {
             Ok(()) => ledger.sent(1, self.report),
             Err(_) => self.report.called(0, 0),

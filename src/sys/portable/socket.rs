@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::{ReceiveBlock, Waker};
 use crate::sys::bound::Bound;
 use crate::sys::lost_peers::ignore_lost_peers;
-use crate::sys::{LocalEnd, Ready, ReceiveFault, Received, TakeOver, mapped};
+use crate::sys::{Egress, Ready, ReceiveFault, Received, TakeOver, mapped};
 
 /// One bound UDP socket, in blocking mode with timeouts. A socket handed in in
 /// non-blocking mode is switched: without a portable wait it would spin.
@@ -23,6 +23,8 @@ impl Socket {
 
     /// Not to be had portably.
     pub(crate) const STAMPS: bool = false;
+    /// `std` sends bytes to an address, and that is all it can be told.
+    pub(crate) const SENDS_AS_TOLD: bool = false;
 
     /// Takes over a bound socket.
     pub(crate) fn new(inner: UdpSocket, options: TakeOver) -> io::Result<Self> {
@@ -82,7 +84,7 @@ impl Socket {
             // A timeout of zero is refused by `std`: it would mean none at all.
             let wait = left.map_or(BACKSTOP, |left| left.clamp(SHORTEST, BACKSTOP));
             inner.set_read_timeout(Some(wait))?;
-            let filled = block.fill(&self.bound, waker);
+            let filled = block.fill(self, waker);
             drop(receiving);
             match filled {
                 Ok(true) => return Ok(Received::Datagrams(1)),
@@ -154,7 +156,7 @@ impl Socket {
         &self,
         bytes: &[u8],
         to: SocketAddr,
-        _from: Option<LocalEnd>,
+        _egress: &Egress,
     ) -> io::Result<()> {
         let Bound {
             inner, local_addr, ..

@@ -43,10 +43,10 @@ fn datagrams_of_one_size_to_one_peer_leave_in_one_call_and_arrive_apart() {
     let ((one, one_addr), (two, two_addr)) = (peer(), peer());
     for coalesce in [true, false] {
         let mut queue =
-            SendQueue::new(socket.local_addr(), SendOptions { coalesce }).expect("memory");
+            SendQueue::new(socket.local_addr(), QueueOptions { coalesce }).expect("memory");
         for bytes in [&b"a1"[..], b"a2", b"a3", b"", b"longer", b"b1"] {
-            queue.push(bytes, one_addr, None);
-            queue.push(b"x", two_addr, None);
+            queue.push(bytes, one_addr, &Egress::default());
+            queue.push(b"x", two_addr, &Egress::default());
         }
         let told = flush(&mut queue, &socket);
         assert_eq!((told.sent, told.bytes, told.calls), (12, 20, 1));
@@ -62,12 +62,12 @@ fn parts_of_a_failing_message_are_skipped_one_by_one_and_all_others_sent() {
     let (one, one_addr) = peer();
     let nobody = SocketAddr::from(([127, 0, 0, 1], 0));
     let mut queue =
-        SendQueue::new(socket.local_addr(), SendOptions { coalesce: true }).expect("memory");
+        SendQueue::new(socket.local_addr(), QueueOptions { coalesce: true }).expect("memory");
     for bytes in [b"a1", b"a2", b"a3"] {
-        queue.push(bytes, one_addr, None);
-        queue.push(b"poison", nobody, None);
+        queue.push(bytes, one_addr, &Egress::default());
+        queue.push(b"poison", nobody, &Egress::default());
     }
-    queue.push(b"a4", one_addr, None);
+    queue.push(b"a4", one_addr, &Egress::default());
     let told = flush(&mut queue, &socket);
     assert_eq!((told.sent, told.bytes), (4, 8));
     assert_eq!(told.failed, [(6, nobody); 3], "exactly those to port 0");
