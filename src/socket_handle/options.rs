@@ -417,7 +417,7 @@ mod tests {
         let class = |options| applied(options, V4, server).map(|egress| egress.traffic_class);
         assert_eq!(class(SendOptions::new()), Ok(None));
         let ecn = SendOptions::new().ecn(Ecn::Ect0);
-        assert_eq!(class(ecn), Ok(Some(0b10_1110_10)));
+        assert_eq!(class(ecn), Ok(Some((46 << 2) | 2)));
         assert_eq!(class(ecn.dscp(1)), Ok(Some(0b110)));
         assert_eq!(class(SendOptions::new().dscp(0)), Ok(Some(0)));
     }

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::net::if_::if_nametoindex;
 use socketserver::{
     Builder, DatagramMeta, Destination, Error, HandlerError, Interface, SendOptions, SocketHandle,
@@ -250,7 +251,8 @@ fn a_datagram_that_must_not_be_fragmented_and_is_too_long_is_told() {
         for refused in told.recv_timeout(DEADLINE).expect("told") {
             match refused {
                 Err(Error::Send { cause, .. }) => {
-                    assert_eq!(cause.raw_os_error(), Some(nix::libc::EMSGSIZE), "{to}");
+                    let errno = cause.raw_os_error().map(Errno::from_raw);
+                    assert_eq!(errno, Some(Errno::EMSGSIZE), "{to}");
                 }
                 other => panic!("not {other:?}"),
             }

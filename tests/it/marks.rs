@@ -7,6 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use nix::cmsg_space;
+use nix::errno::Errno;
 use nix::sys::socket::{
     ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt,
 };
@@ -165,7 +166,7 @@ fn marks_keep_replies_of_one_batch_apart_and_in_order() {
     observer.socket.send(b"count").expect("loopback");
     for number in 0..EACH * 3 {
         let (bytes, class, _) = observer.receive();
-        assert_eq!((bytes, class), (vec![number], number / EACH << 2));
+        assert_eq!((bytes, class), (vec![number], (number / EACH) << 2));
     }
 }
 
@@ -269,7 +270,8 @@ fn what_must_not_be_fragmented_and_is_too_long_is_told() {
     for refused in told.recv_timeout(DEADLINE).expect("told") {
         match refused {
             Err(Error::Send { cause, .. }) => {
-                assert_eq!(cause.raw_os_error(), Some(nix::libc::EMSGSIZE));
+                let errno = cause.raw_os_error().map(Errno::from_raw);
+                assert_eq!(errno, Some(Errno::EMSGSIZE));
             }
             other => panic!("not {other:?}"),
         }

@@ -152,10 +152,10 @@ fn the_traffic_class_is_told_in_both_families() {
     let witness = Witness::at("[::]:0", builder());
     let (v4, v6) = (v4_client(), v6_client());
     for (class, dscp, ecn) in [
-        (0b10_1110_00, 46, Ecn::NotEct),
-        (0b10_1110_01, 46, Ecn::Ect1),
-        (0b00_0000_10, 0, Ecn::Ect0),
-        (0b11_1111_11, 63, Ecn::Ce),
+        (46 << 2, 46, Ecn::NotEct),
+        ((46 << 2) | 1, 46, Ecn::Ect1),
+        (2, 0, Ecn::Ect0),
+        (0xff, 63, Ecn::Ce),
     ] {
         setsockopt(&v4, sockopt::Ipv4Tos, &class).expect("an option of IPv4");
         setsockopt(&v6, sockopt::Ipv6TClass, &class).expect("an option of IPv6");

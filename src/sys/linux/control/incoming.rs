@@ -171,8 +171,8 @@ fn interface(bytes: &[u8]) -> Option<u32> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::{KIND, LEVEL, aligned};
     use super::*;
+    use crate::sys::platform::control::{KIND, LEVEL, aligned};
 
     /// What is read of these messages.
     fn facts(messages: &[(libc::c_int, libc::c_int, &[u8])]) -> Facts {

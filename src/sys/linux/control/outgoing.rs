@@ -132,9 +132,9 @@ const V6: Level = Level {
 
 #[cfg(test)]
 mod tests {
-    use super::super::incoming::Facts;
     use super::*;
     use crate::sys::LocalEnd;
+    use crate::sys::platform::control::incoming::Facts;
 
     /// What the kernel would read of them.
     fn filled(to: &str, egress: Egress, segment: Option<u16>) -> (Control, Facts) {
