@@ -9,7 +9,8 @@ use crate::support::{ANY_PORT, Client, DEADLINE, TestServer};
 
 #[test]
 fn options_that_need_control_messages_are_refused_by_name_at_bind() {
-    let cases: [(&str, fn(Builder<ThreadingUdpServer>) -> _); 7] = [
+    type Turn = fn(Builder<ThreadingUdpServer>) -> Builder<ThreadingUdpServer>;
+    let cases: [(&str, Turn); 7] = [
         ("receive_time", |builder| builder.receive_time(true)),
         ("receive_interface", |builder| {
             builder.receive_interface(true)
