@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use socketserver::{
     AmplificationLimit, Builder, DatagramHandler, Error, ForkingStyleUdpServer, HandlerError,
-    RateLimit, ReplyLoops, RunningServer, SendOptions, SocketHandle, ThreadingUdpServer,
+    RateLimit, ReplyLoops, RunningServer, SocketHandle, ThreadingUdpServer,
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -95,7 +95,7 @@ const CASES: &[Case] = &[
             spawn(builder.bind_fn("0.0.0.0:0", |bytes, _, socket| {
                 let meta = socket.meta();
                 let hops = meta.hop_limit().ok_or("no hop limit")?;
-                let options = SendOptions::new().dscp(46).hop_limit(hops);
+                let options = socketserver::SendOptions::new().dscp(46).hop_limit(hops);
                 Ok(socket.reply_with(bytes, &options)?)
             }))
         },
