@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::guard::ValidatedPeers;
 
 /// Answers one peer later, or from another thread: the owned form of
-/// [`SocketHandle`].
+/// [`SocketHandle`](crate::SocketHandle).
 ///
 /// It keeps neither the server nor its port: once the server is closed, every
 /// send returns [`Error::Closed`].
@@ -60,7 +60,7 @@ impl DetachedHandle {
     }
 
     /// The local address that the peer's datagram was sent to, as
-    /// [`SocketHandle::local_addr`] says it.
+    /// [`SocketHandle::local_addr`](crate::SocketHandle::local_addr) says it.
     ///
     /// # Examples
     /// ```

@@ -1,5 +1,5 @@
 //! What is asked of the kernel about each datagram: see
-//! [`DatagramMeta`](crate::DatagramMeta).
+//! [`DatagramMeta`].
 
 use std::net::SocketAddr;
 
