@@ -119,6 +119,8 @@ impl<S: Style> Builder<S> {
     ///
     /// There has to be a route to the peer by that interface, or a default one;
     /// without, the kernel takes the peer for a neighbour on that link.
+    /// For IPv6, Linux takes the interface for a wish: a route by another one that has
+    /// a better metric wins.
     ///
     /// # Errors
     /// At `bind`: [`Error::Config`](crate::Error::Config) on other systems than Linux.
