@@ -100,6 +100,7 @@ const CASES: &[Case] = &[
             }))
         },
     ),
+    #[cfg(all(target_os = "linux", not(socketserver_portable)))]
     case("an age above which datagrams are shed", [4, 4], || {
         echoing(threads().shed_older_than(Duration::from_secs(60)))
     }),
