@@ -14,10 +14,12 @@ use crate::support::{ANY_PORT, Client, TestServer, echo, wait_until};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases! {
-        &[Need::Root, Need::Tool("ip")] => {
+        &[Need::Root, Need::Tool("ip"), Need::FastPath] => {
             a_server_of_one_device_hears_and_answers_there_alone,
             a_server_waits_at_an_address_that_comes_later,
             marks_priorities_and_what_users_set_are_on_every_socket,
+        }
+        &[Need::Root, Need::Tool("ip")] => {
             a_port_that_the_system_chooses_is_nobody_elses,
             groups_wait_for_their_interface_and_follow_it,
             of_an_ipv6_group_joined_for_one_source_no_other_is_heard,
