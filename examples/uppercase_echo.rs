@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use socketserver::{
-    DatagramHandler, Error, ForkingStyleUdpServer, HandlerError, Server, ServerHandle,
+    DatagramHandler, Error, ForkingStyleUdpServer, HandlerError, ServeError, Server, ServerHandle,
     ShutdownReport, SocketHandle, ThreadingUdpServer, activated_sockets,
 };
 
@@ -114,23 +114,23 @@ fn serve(options: &Options) -> Result<ShutdownReport, Error> {
         if let Some(most) = options.workers {
             builder = builder.max_children(most);
         }
-        run(match passed {
+        Ok(run(match passed {
             Some(socket) => builder.from_socket(socket, factory)?,
             None => builder.bind(&options.addr, factory)?,
-        })
+        })?)
     } else {
         let mut builder = ThreadingUdpServer::builder();
         if let Some(count) = options.workers {
             builder = builder.workers(count);
         }
-        run(match passed {
+        Ok(run(match passed {
             Some(socket) => builder.from_socket(socket, factory)?,
             None => builder.bind(&options.addr, factory)?,
-        })
+        })?)
     }
 }
 
-fn run(server: impl Server) -> Result<ShutdownReport, Error> {
+fn run(server: impl Server) -> Result<ShutdownReport, ServeError> {
     announce(server.handle());
     server.serve_forever()
 }

@@ -4,7 +4,7 @@ use std::env;
 use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use crate::error::Error;
+use crate::error::BindError;
 use crate::sys::{self, Inherited};
 
 /// What this process was started with: see [`activated_sockets`].
@@ -166,13 +166,13 @@ impl ActivatedSockets {
 /// call takes the sockets.
 ///
 /// # Errors
-/// [`Error::Activation`] if the variables make no sense, or if an earlier call
-/// took the sockets. [`Error::Inherited`] for the first descriptor that is not
+/// [`BindError::Activation`] if the variables make no sense, or if an earlier call
+/// took the sockets. [`BindError::Inherited`] for the first descriptor that is not
 /// open, or is a UDP socket that cannot be served; what was taken before it is
 /// closed, it and those behind it are left as they are.
 ///
 /// # Platform notes
-/// Elsewhere than on Unix, sockets for this process are an [`Error::Inherited`]
+/// Elsewhere than on Unix, sockets for this process are a [`BindError::Inherited`]
 /// of the kind [`Unsupported`](std::io::ErrorKind::Unsupported).
 ///
 /// # Examples
@@ -192,7 +192,7 @@ impl ActivatedSockets {
 /// # Ok::<(), socketserver::Error>(())
 /// ```
 #[doc(alias("LISTEN_FDS", "sd_listen_fds"))]
-pub fn activated_sockets() -> Result<ActivatedSockets, Error> {
+pub fn activated_sockets() -> Result<ActivatedSockets, BindError> {
     let mut activated = ActivatedSockets::default();
     let names = passed(std::process::id(), variable)?;
     if names.is_empty() {
@@ -204,7 +204,7 @@ pub fn activated_sockets() -> Result<ActivatedSockets, Error> {
     }
     for ((index, name), descriptor) in names.into_iter().enumerate().zip(FIRST_DESCRIPTOR..) {
         let inherited = sys::take_inherited(descriptor)
-            .map_err(|cause| Error::Inherited { descriptor, cause })?;
+            .map_err(|cause| BindError::Inherited { descriptor, cause })?;
         match inherited {
             Inherited::Udp(socket) => activated.udp.push(ActivatedSocket {
                 index,
@@ -226,8 +226,8 @@ pub fn activated_sockets() -> Result<ActivatedSockets, Error> {
 /// count up from 3.
 fn passed(
     own_pid: u32,
-    variable: impl Fn(&'static str) -> Result<Option<String>, Error>,
-) -> Result<Vec<Option<String>>, Error> {
+    variable: impl Fn(&'static str) -> Result<Option<String>, BindError>,
+) -> Result<Vec<Option<String>>, BindError> {
     let Some(pid) = variable(PID)? else {
         return Ok(Vec::new());
     };
@@ -257,7 +257,7 @@ fn passed(
     Ok(names)
 }
 
-fn variable(name: &'static str) -> Result<Option<String>, Error> {
+fn variable(name: &'static str) -> Result<Option<String>, BindError> {
     match env::var(name) {
         Ok(value) => Ok(Some(value)),
         Err(env::VarError::NotPresent) => Ok(None),
@@ -271,8 +271,8 @@ fn number<N: std::str::FromStr>(text: &str) -> Option<N> {
     text.parse().ok().filter(|_| is_plain)
 }
 
-fn activation(variable: &'static str, problem: impl Into<String>) -> Error {
-    Error::Activation {
+fn activation(variable: &'static str, problem: impl Into<String>) -> BindError {
+    BindError::Activation {
         variable,
         problem: problem.into(),
     }

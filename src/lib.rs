@@ -105,7 +105,9 @@ mod threading;
 pub use activation::ActivatedDescriptor;
 pub use activation::{ActivatedSocket, ActivatedSockets, activated_sockets};
 pub use engine::SentToAll;
-pub use error::{Error, Stage};
+pub use error::{
+    BindError, ChangeError, ConfigError, Error, MembershipError, SendError, ServeError,
+};
 pub use forking::ForkingStyleUdpServer;
 pub use guard::{AmplificationLimit, RateLimit, ReplyLoops, Token};
 pub use handler::{DatagramHandler, HandlerError, HandlerFactory, from_fn};
@@ -143,7 +145,7 @@ where
     A: ToSocketAddrs + Debug,
     F: Fn(&[u8], SocketAddr, &SocketHandle) -> Result<(), HandlerError> + Send + Sync + 'static,
 {
-    ThreadingUdpServer::bind_fn(addr, f)?.serve_forever()
+    Ok(ThreadingUdpServer::bind_fn(addr, f)?.serve_forever()?)
 }
 
 /// Guides: pages of documentation, without code.

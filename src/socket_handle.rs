@@ -20,7 +20,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Weak};
 
 use crate::engine::{DoorId, Engine, Outbox, SendDefaults, SharedSocket};
-use crate::error::Error;
+use crate::error::SendError;
 use crate::guard::ValidatedPeers;
 use crate::sys::{Egress, LocalEnd, Meta, OneThread, max_payload, unmapped};
 
@@ -141,7 +141,7 @@ impl SocketHandle {
     }
 
     /// Sends the draft, if something was written.
-    pub(crate) fn commit(&self) -> Result<(), Error> {
+    pub(crate) fn commit(&self) -> Result<(), SendError> {
         let draft = self.draft.borrow();
         if let Some(len) = draft.overlong {
             let Current { peer, meta } = self.current.get();
@@ -164,9 +164,9 @@ impl SocketHandle {
     /// afterwards; [`writer`](Self::writer) is the form that takes it back.
     ///
     /// # Errors
-    /// What can be known at once: [`Error::TooLong`] above 65,507 bytes for IPv4
-    /// and 65,527 for IPv6, [`Error::PortZero`] and [`Error::UnspecifiedAddress`] where
-    /// nobody can be reached, [`Error::Closed`]. What fails later is counted by
+    /// What can be known at once: [`SendError::TooLong`] above 65,507 bytes for IPv4
+    /// and 65,527 for IPv6, [`SendError::PortZero`] and [`SendError::UnspecifiedAddress`] where
+    /// nobody can be reached, [`SendError::Closed`]. What fails later is counted by
     /// reason in [`Stats::replies`](crate::Stats::replies) and logged at `warn`, at a limited rate;
     /// so is what an [`AmplificationLimit`](crate::AmplificationLimit) withholds.
     ///
@@ -180,7 +180,7 @@ impl SocketHandle {
     /// # Ok::<(), socketserver::Error>(())
     /// ```
     #[doc(alias("sendto", "sendmsg"))]
-    pub fn reply(&self, bytes: &[u8]) -> Result<(), Error> {
+    pub fn reply(&self, bytes: &[u8]) -> Result<(), SendError> {
         let peer = self.current.get().peer;
         self.outbox
             .push(bytes, peer, &self.answering(), self.near())
@@ -193,7 +193,7 @@ impl SocketHandle {
     /// route gives it.
     ///
     /// # Errors
-    /// As `reply`, and [`Error::AddressFamily`].
+    /// As `reply`, and [`SendError::AddressFamily`].
     ///
     /// # Examples
     /// ```
@@ -207,7 +207,7 @@ impl SocketHandle {
     /// # Ok::<(), socketserver::Error>(())
     /// ```
     #[doc(alias = "sendto")]
-    pub fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), Error> {
+    pub fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), SendError> {
         self.outbox
             .push(bytes, to, &self.egress_to(to), self.near())
     }
@@ -342,7 +342,7 @@ impl io::Write for Writer<'_> {
         let len = draft.overlong.unwrap_or(draft.bytes.len()) + bytes.len();
         if len > max {
             draft.overlong = Some(len);
-            return Err(Error::TooLong { len, max, to }.into());
+            return Err(SendError::TooLong { len, max, to }.into());
         }
         draft.bytes.extend_from_slice(bytes);
         Ok(bytes.len())

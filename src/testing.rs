@@ -73,7 +73,7 @@ use arrival::Arrival;
 /// All of [`SocketHandle`] works, with what it gives away: detached handles,
 /// [`server()`](SocketHandle::server), its sends and its timers. Guards and hooks
 /// belong to a server and are not asked. The server says that it is bound to
-/// `[::]:4000`, reaches both families, and joins no groups ([`Error::Closed`](crate::Error::Closed)).
+/// `[::]:4000`, reaches both families, and joins no groups ([`ChangeError::Closed`](crate::ChangeError::Closed)).
 ///
 /// `setup` is called before the first datagram, and again before the next one if it
 /// failed; `finish` by [`finish`](Self::finish) alone. A panic of the handler is the

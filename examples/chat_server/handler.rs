@@ -128,7 +128,7 @@ impl Proof for Known<'_> {
 /// port 0, keeps nobody else from theirs.
 fn send_all(
     sends: Vec<(SocketAddr, String)>,
-    send: impl Fn(&[u8], SocketAddr) -> Result<(), socketserver::Error>,
+    send: impl Fn(&[u8], SocketAddr) -> Result<(), socketserver::SendError>,
 ) {
     for (to, line) in sends {
         if let Err(error) = send(line.as_bytes(), to) {

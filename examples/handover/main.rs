@@ -112,7 +112,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
 
 /// A server on the socket that this process was passed, or else on its own.
 #[cfg(unix)]
-fn open(options: &Options) -> Result<socketserver::ThreadingUdpServer, socketserver::Error> {
+fn open(options: &Options) -> Result<socketserver::ThreadingUdpServer, socketserver::BindError> {
     use socketserver::{HandlerError, SocketHandle, ThreadingUdpServer};
     use std::net::SocketAddr;
 

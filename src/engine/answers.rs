@@ -22,7 +22,7 @@ use std::time::Instant;
 
 use super::protocol::DoorId;
 use super::shared_socket::{SEND_DEADLINE, SharedSocket};
-use crate::error::Error;
+use crate::error::SendError;
 use crate::logging::log_warn;
 use crate::stats::{Fate, Padded, ReplyTally, Stats};
 use crate::sys::{Egress, Patience, QueueOptions, SendQueue, SendReport, same};
@@ -118,15 +118,15 @@ impl Answers {
     }
 
     /// One more answer is due, for a datagram that came in by `door`.
-    pub(crate) fn defer(&self, door: DoorId, sockets: &SharedSocket) -> Result<Stage, Error> {
+    pub(crate) fn defer(&self, door: DoorId, sockets: &SharedSocket) -> Result<Stage, SendError> {
         let limit = self.limit;
         let one_more = |due| (due < limit).then_some(due + 1);
         if self.due.fetch_update(Relaxed, Relaxed, one_more).is_err() {
-            return Err(Error::Busy { limit });
+            return Err(SendError::Busy { limit });
         }
         let mut state = self.lock(door);
         let is_open = match (state.is_closed, &state.queues) {
-            (true, _) => Err(Error::Closed),
+            (true, _) => Err(SendError::Closed),
             (false, Some(_)) => Ok(()),
             (false, None) => {
                 let queue = || SendQueue::new(sockets.addr_at(door), self.options);
@@ -137,7 +137,7 @@ impl Answers {
                 // No room for any answer is like too many of them.
                 queues
                     .map(|queues| state.queues = Some(queues))
-                    .map_err(|_| Error::Busy { limit })
+                    .map_err(|_| SendError::Busy { limit })
             }
         };
         match is_open {
@@ -173,11 +173,11 @@ impl Answers {
     }
 
     /// Nothing more is sent for it: counts the datagram, unless its handler will.
-    pub(crate) fn end(&self, door: DoorId, stage: &Stage, fate: Fate) -> Result<(), Error> {
+    pub(crate) fn end(&self, door: DoorId, stage: &Stage, fate: Fate) -> Result<(), SendError> {
         self.end_locked(&mut self.lock(door), stage, fate)
     }
 
-    fn end_locked(&self, state: &mut State, stage: &Stage, fate: Fate) -> Result<(), Error> {
+    fn end_locked(&self, state: &mut State, stage: &Stage, fate: Fate) -> Result<(), SendError> {
         check(state, stage)?;
         let is_answered = fate == Fate::Handled;
         if stage.get() == Stage::HANDLING {
@@ -207,7 +207,7 @@ impl Answers {
         stage: &Stage,
         answer: Answer<'_>,
         is_last: bool,
-    ) -> Result<(), Error> {
+    ) -> Result<(), SendError> {
         let Answer { bytes, to, egress } = answer;
         let deadline = Instant::now() + SEND_DEADLINE;
         let mut state = self.lock(door);
@@ -227,7 +227,7 @@ impl Answers {
                 drop(state);
                 self.tally.failed(&cause);
                 let len = bytes.len();
-                return Err(Error::Send { len, to, cause });
+                return Err(SendError::Refused { len, to, cause });
             }
             let waited = self.desks[door].has_room.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -315,7 +315,7 @@ impl Answers {
     }
 
     /// A datagram was judged not to be sent.
-    pub(crate) fn refused(&self, error: &Error) {
+    pub(crate) fn refused(&self, error: &SendError) {
         self.tally.refused(error);
     }
 
@@ -355,11 +355,11 @@ pub(crate) struct Answer<'a> {
 }
 
 /// Whether an answer can still be given.
-fn check(state: &State, stage: &Stage) -> Result<(), Error> {
+fn check(state: &State, stage: &Stage) -> Result<(), SendError> {
     match stage.get() {
-        _ if state.is_closed => Err(Error::Closed),
+        _ if state.is_closed => Err(SendError::Closed),
         Stage::HANDLING | Stage::DUE => Ok(()),
-        _ => Err(Error::Settled),
+        _ => Err(SendError::Settled),
     }
 }
 

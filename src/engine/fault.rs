@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Engine;
 use super::protocol::DoorId;
-use crate::error::Error;
+use crate::error::ServeError;
 use crate::stats::{WorkerTally, bump};
 use crate::sys::ReceiveFault;
 
@@ -24,7 +24,7 @@ pub(crate) enum AfterFault {
     /// The waker rang meanwhile.
     Woken,
     /// Stop with this error.
-    Stop(Error),
+    Stop(ServeError),
 }
 
 /// What an error asks for.
@@ -67,7 +67,7 @@ impl FaultRun {
                 Some(socket) if !socket.waker().wait(length) => AfterFault::Retry,
                 _ => AfterFault::Woken,
             },
-            Verdict::Stop => AfterFault::Stop(Error::Receive { addr, cause: error }),
+            Verdict::Stop => AfterFault::Stop(ServeError::Receive { addr, cause: error }),
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
-use crate::error::Error;
+use crate::error::ServeError;
 use crate::stats::Stats;
 
 #[derive(Debug)]
@@ -13,7 +13,7 @@ pub(super) struct Life {
     /// The server was told to stop.
     pub(super) is_stopping: AtomicBool,
     /// The error that made the engine stop by itself.
-    fatal: Mutex<Option<Error>>,
+    fatal: Mutex<Option<ServeError>>,
     /// The last snapshot, from when the server was closed.
     pub(super) closing_stats: OnceLock<Stats>,
 }
@@ -29,12 +29,12 @@ impl Life {
     }
 
     /// The engine stops for this reason, unless it had one before.
-    pub(super) fn fail(&self, error: Error) {
+    pub(super) fn fail(&self, error: ServeError) {
         let mut fatal = self.fatal.lock().unwrap_or_else(PoisonError::into_inner);
         fatal.get_or_insert(error);
     }
 
-    pub(super) fn take_fatal(&self) -> Option<Error> {
+    pub(super) fn take_fatal(&self) -> Option<ServeError> {
         let mut fatal = self.fatal.lock().unwrap_or_else(PoisonError::into_inner);
         fatal.take()
     }

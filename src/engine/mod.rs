@@ -98,7 +98,7 @@ use std::time::{Duration, Instant};
 use log::Level;
 
 use crate::contain::contain;
-use crate::error::Error;
+use crate::error::ServeError;
 use crate::logging::{DetachedLog, LogLimit, UnderWay, Unlogged, log_error};
 use crate::sys::{Alarm, BlockShape, Socket};
 use answers::Answers;
@@ -217,9 +217,9 @@ impl Engine {
 
     /// Makes what wakes those who wait at the sockets. A `stop` before is not
     /// lost: whoever comes to a socket asks the protocol first, under its lock.
-    fn make_wakers(&self) -> Result<(), Error> {
+    fn make_wakers(&self) -> Result<(), ServeError> {
         let addr = self.socket.local_addr();
-        let failed = |cause| Error::Serve { addr, cause };
+        let failed = |cause| ServeError::Begin { addr, cause };
         self.socket.make_wakers().map_err(failed)
     }
 

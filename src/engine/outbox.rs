@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::protocol::DoorId;
 use super::shared_socket::{SEND_DEADLINE, SharedSocket};
-use crate::error::Error;
+use crate::error::SendError;
 use crate::logging::{Admitted, log_warn};
 use crate::stats::{Padded, ReplyTally};
 use crate::sys::{
@@ -98,7 +98,12 @@ impl Outbox {
 
     /// Whether a datagram may be sent, however it leaves; counted if not. Says by
     /// which socket: the one at this door, if its family can.
-    pub(crate) fn judge(&self, len: usize, to: SocketAddr, near: DoorId) -> Result<DoorId, Error> {
+    pub(crate) fn judge(
+        &self,
+        len: usize,
+        to: SocketAddr,
+        near: DoorId,
+    ) -> Result<DoorId, SendError> {
         let verdict = self.socket.judge(len, to, near);
         if let Err(error) = &verdict {
             self.tally.refused(error);
@@ -115,10 +120,10 @@ impl Outbox {
         to: SocketAddr,
         egress: &Egress,
         near: DoorId,
-    ) -> Result<(), Error> {
+    ) -> Result<(), SendError> {
         let door = match self.judge(bytes.len(), to, near) {
             // Like what fails later: counted, and nothing a handler fails of.
-            Err(Error::Withheld { .. }) => return Ok(()),
+            Err(SendError::Withheld { .. }) => return Ok(()),
             verdict => verdict?,
         };
         let mut queue = self.lock();
@@ -191,7 +196,7 @@ impl Outbox {
         to: SocketAddr,
         egress: &Egress,
         near: DoorId,
-    ) -> Result<(), Error> {
+    ) -> Result<(), SendError> {
         let door = self.judge(bytes.len(), to, near)?;
         let patience = patient();
         let (_, failed) = self.flush_locked(self.lock(), patience);
@@ -201,7 +206,7 @@ impl Outbox {
     }
 
     /// Counts what was refused before it came here.
-    pub(crate) fn refused(&self, error: &Error) {
+    pub(crate) fn refused(&self, error: &SendError) {
         self.tally.refused(error);
     }
 
@@ -212,7 +217,7 @@ impl Outbox {
         to: SocketAddr,
         egress: &Egress,
         near: DoorId,
-    ) -> Result<(), Error> {
+    ) -> Result<(), SendError> {
         let door = self.judge(bytes.len(), to, near)?;
         let queue = self.lock_soon();
         let flushed = queue.map(|queue| self.flush_locked(queue, Patience::None));
@@ -273,7 +278,7 @@ impl Outbox {
         bytes: &[u8],
         to: SocketAddr,
         egress: &Egress,
-    ) -> Result<(), Error> {
+    ) -> Result<(), SendError> {
         let end = self.socket.send_without_socket(bytes, to, egress);
         match &end {
             Ok(()) => self.tally.sent(1, bytes.len() as u64, 1),
@@ -368,17 +373,17 @@ impl Outbox {
 }
 
 /// What the system has refused to send, as an error that says why.
-fn refused(len: usize, to: SocketAddr, cause: io::Error) -> Error {
+fn refused(len: usize, to: SocketAddr, cause: io::Error) -> SendError {
     if lacks_broadcast(&cause, to) {
-        Error::BroadcastNotAllowed { len, to }
+        SendError::BroadcastNotAllowed { len, to }
     } else {
-        Error::Send { len, to, cause }
+        SendError::Refused { len, to, cause }
     }
 }
 
 /// How a single send ended: `None` once the server is closed.
-fn answer(end: Option<io::Result<()>>, len: usize, to: SocketAddr) -> Result<(), Error> {
-    let end = end.ok_or(Error::Closed)?;
+fn answer(end: Option<io::Result<()>>, len: usize, to: SocketAddr) -> Result<(), SendError> {
+    let end = end.ok_or(SendError::Closed)?;
     end.map_err(|cause| refused(len, to, cause))
 }
 

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::Engine;
 use crate::contain::contain;
-use crate::error::Error;
+use crate::error::ServeError;
 
 /// Something to do from time to time. Does not panic.
 pub(crate) struct Upkeep {
@@ -27,8 +27,8 @@ pub(super) struct Service {
 
 impl Service {
     /// # Errors
-    /// [`Error::StartService`] when the system refused the thread.
-    pub(super) fn start(engine: &Arc<Engine>, upkeep: Upkeep) -> Result<Self, Error> {
+    /// [`ServeError::StartService`] when the system refused the thread.
+    pub(super) fn start(engine: &Arc<Engine>, upkeep: Upkeep) -> Result<Self, ServeError> {
         let (stop, stopped) = bounded::<()>(0);
         let (end, ended) = bounded(1);
         let server = Arc::downgrade(engine);
@@ -57,7 +57,7 @@ impl Service {
         };
         match thread::Builder::new().name(name).spawn(run) {
             Ok(_detached) => Ok(Self { stop, ended }),
-            Err(cause) => Err(Error::StartService {
+            Err(cause) => Err(ServeError::StartService {
                 addr: engine.socket.local_addr(),
                 cause,
             }),

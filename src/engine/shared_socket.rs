@@ -10,7 +10,7 @@ use super::answers::Answers;
 #[cfg(feature = "testing")]
 use super::bench::Recorder;
 use super::protocol::DoorId;
-use crate::error::Error;
+use crate::error::SendError;
 use crate::logging::{Admitted, LogLimit};
 use crate::sys::{Egress, Ready, Socket, Waker, max_payload};
 
@@ -123,9 +123,9 @@ impl SharedSocket {
         bytes: &[u8],
         to: SocketAddr,
         egress: &Egress,
-    ) -> Result<(), Error> {
+    ) -> Result<(), SendError> {
         let recorder = self.recorder.as_ref().filter(|_| !self.is_closed());
-        recorder.ok_or(Error::Closed)?.record(bytes, to, egress);
+        recorder.ok_or(SendError::Closed)?.record(bytes, to, egress);
         Ok(())
     }
 
@@ -136,8 +136,8 @@ impl SharedSocket {
         _: &[u8],
         _: SocketAddr,
         _: &Egress,
-    ) -> Result<(), Error> {
-        Err(Error::Closed)
+    ) -> Result<(), SendError> {
+        Err(SendError::Closed)
     }
 
     /// Makes the wakers, before anyone waits at a socket. Whoever wakes before
@@ -279,26 +279,31 @@ impl SharedSocket {
     /// family, if that one has another.
     ///
     /// Asked while no lock is held: the guard may write to the log.
-    pub(crate) fn judge(&self, len: usize, to: SocketAddr, near: DoorId) -> Result<DoorId, Error> {
+    pub(crate) fn judge(
+        &self,
+        len: usize,
+        to: SocketAddr,
+        near: DoorId,
+    ) -> Result<DoorId, SendError> {
         let max = max_payload(&to);
         if len > max {
-            return Err(Error::TooLong { len, max, to });
+            return Err(SendError::TooLong { len, max, to });
         }
         if to.port() == 0 {
-            return Err(Error::PortZero { to });
+            return Err(SendError::PortZero { to });
         }
         if to.ip().to_canonical().is_unspecified() {
-            return Err(Error::UnspecifiedAddress { to });
+            return Err(SendError::UnspecifiedAddress { to });
         }
         let Some(door) = self.door_to(to, near) else {
             let from = self.addr_at(near);
-            return Err(Error::AddressFamily { to, from });
+            return Err(SendError::AddressFamily { to, from });
         };
         if self.is_closed() {
-            return Err(Error::Closed);
+            return Err(SendError::Closed);
         }
         match self.guard.get().map(Weak::upgrade) {
-            Some(Some(guard)) if !guard.permits(to, len) => Err(Error::Withheld { len, to }),
+            Some(Some(guard)) if !guard.permits(to, len) => Err(SendError::Withheld { len, to }),
             // A guard goes with its server, once nothing can be sent any more.
             _ => Ok(door),
         }

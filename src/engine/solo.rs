@@ -12,7 +12,7 @@ use super::slot::Progress;
 #[cfg(feature = "testing")]
 use super::slot::Slot;
 use super::{Engine, Executor};
-use crate::error::Error;
+use crate::error::ServeError;
 use crate::logging::log_warn;
 use crate::stats::{Padded, bump};
 use crate::sys::{BlockShape, Ready, ReceiveBlock, Received};
@@ -39,7 +39,7 @@ pub(crate) enum SoloEnd {
 
 impl Engine {
     /// What an executor of the calling thread is made for.
-    pub(crate) fn solo_place(&self) -> Result<(&Arc<Outbox>, &Arc<Padded<Progress>>), Error> {
+    pub(crate) fn solo_place(&self) -> Result<(&Arc<Outbox>, &Arc<Padded<Progress>>), ServeError> {
         self.make_slot(SOLO).map_err(|cause| self.no_start(cause))?;
         let slot = self.slot(SOLO);
         Ok((&slot.outbox, slot.progress()))
@@ -51,8 +51,8 @@ impl Engine {
         self.slot(SOLO)
     }
 
-    fn no_start(&self, cause: io::Error) -> Error {
-        Error::StartWorkers {
+    fn no_start(&self, cause: io::Error) -> ServeError {
+        ServeError::StartWorkers {
             addr: self.socket.local_addr(),
             started: 0,
             wanted: 1,
@@ -69,7 +69,7 @@ impl Solo {
         engine: &Arc<Engine>,
         executor: impl Executor,
         timeout: Option<Duration>,
-    ) -> Result<SoloEnd, Error> {
+    ) -> Result<SoloEnd, ServeError> {
         engine.make_wakers()?;
         let block = match &mut self.block {
             Some(block) => block,
@@ -92,7 +92,8 @@ impl Solo {
                 return Ok(SoloEnd::Stopped);
             }
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-            let received = receive(engine, block, &mut self.door, left).ok_or(Error::Closed)?;
+            let received =
+                receive(engine, block, &mut self.door, left).ok_or(ServeError::Closed)?;
             match received {
                 Ok(Received::Datagrams(count)) => {
                     bump(&slot.tally.received, count as u64);

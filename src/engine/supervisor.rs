@@ -17,7 +17,7 @@ use super::threads::Start;
 use super::watch::Watch;
 use super::{Engine, ExecutorFactory, OFTEN, drop_executors};
 use crate::contain::contain;
-use crate::error::Error;
+use crate::error::ServeError;
 use crate::logging::log_error;
 use crate::stats::Stats;
 use crate::sys::Socket;
@@ -38,7 +38,7 @@ impl Engine {
     /// # Panics
     /// If a look panicked, which is a bug: then the server stops and closes as
     /// ever, and the panic goes on to the caller.
-    pub(crate) fn serve(self: &Arc<Self>, upkeep: Option<Upkeep>) -> Result<Closing, Error> {
+    pub(crate) fn serve(self: &Arc<Self>, upkeep: Option<Upkeep>) -> Result<Closing, ServeError> {
         if self.is_stopping() {
             return Ok(self.close(self.drain_deadline()));
         }
@@ -73,7 +73,7 @@ impl Engine {
     }
 
     /// Stops by itself, for a reason that `serve` will return.
-    pub(super) fn fail(&self, error: Error) {
+    pub(super) fn fail(&self, error: ServeError) {
         let line = format!("{error}; the server stops");
         self.life.fail(error);
         self.stop();
@@ -83,17 +83,17 @@ impl Engine {
     }
 
     /// Starts all threads there should be.
-    fn start(self: &Arc<Self>, upkeep: Option<Upkeep>) -> Result<Option<Service>, Error> {
+    fn start(self: &Arc<Self>, upkeep: Option<Upkeep>) -> Result<Option<Service>, ServeError> {
         let addr = self.socket.local_addr();
         self.make_alarm()
-            .map_err(|cause| Error::Serve { addr, cause })?;
+            .map_err(|cause| ServeError::Begin { addr, cause })?;
         let wanted = self.config.min_workers;
         for started in 0..wanted {
             if self.is_stopping() {
                 return Ok(None);
             }
             if let Start::Refused(cause) = self.start_worker() {
-                return Err(Error::StartWorkers {
+                return Err(ServeError::StartWorkers {
                     addr,
                     started,
                     wanted,

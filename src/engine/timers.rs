@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use self::schedule::{Key, Schedule};
 use super::Engine;
 use crate::contain::contain;
-use crate::error::Error;
+use crate::error::ChangeError;
 
 /// Code that is due once. Does not panic; what it captured may when it is dropped.
 pub(crate) type Action = Box<dyn FnOnce() + Send>;
@@ -58,16 +58,20 @@ impl Engine {
     /// Has `action` run after `delay`, on the timers' thread.
     ///
     /// # Errors
-    /// [`Error::TooManyTimers`], [`Error::StartTimers`], [`Error::Closed`].
-    pub(crate) fn set_timer(&self, delay: Duration, action: Action) -> Result<TimerKey, Error> {
+    /// [`ChangeError::TooManyTimers`], [`ChangeError::StartTimers`], [`ChangeError::Closed`].
+    pub(crate) fn set_timer(
+        &self,
+        delay: Duration,
+        action: Action,
+    ) -> Result<TimerKey, ChangeError> {
         match self.timers.set(delay, action) {
             Ok(key) => Ok(TimerKey {
                 key,
                 timers: Arc::downgrade(&self.timers),
             }),
-            Err(NotSet::Stopped) => Err(Error::Closed),
-            Err(NotSet::Full) => Err(Error::TooManyTimers { most: MOST_TIMERS }),
-            Err(NotSet::NoThread(cause)) => Err(Error::StartTimers {
+            Err(NotSet::Stopped) => Err(ChangeError::Closed),
+            Err(NotSet::Full) => Err(ChangeError::TooManyTimers { most: MOST_TIMERS }),
+            Err(NotSet::NoThread(cause)) => Err(ChangeError::StartTimers {
                 addr: self.socket.local_addr(),
                 cause,
             }),

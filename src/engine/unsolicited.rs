@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::outbox::{Outbox, patient};
 use super::protocol::DoorId;
 use super::shared_socket::{FIRST, SharedSocket};
-use crate::error::Error;
+use crate::error::SendError;
 use crate::stats::ReplyTally;
 use crate::sys::{Egress, QueueOptions, SendQueue, SendReport, same};
 
@@ -35,7 +35,7 @@ pub struct SentToAll {
     pub sent: usize,
     /// All other peers, each with the reason: what
     /// [`ServerHandle::send_to`](crate::ServerHandle::send_to) would have returned.
-    pub failures: Vec<(SocketAddr, Error)>,
+    pub failures: Vec<(SocketAddr, SendError)>,
 }
 
 /// Sends at once. What is sent to many leaves in batches, by the socket at the
@@ -74,7 +74,7 @@ impl Unsolicited {
     }
 
     /// Sends one datagram, waiting for room in the send buffer if need be.
-    pub(crate) fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), Error> {
+    pub(crate) fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), SendError> {
         self.outbox.send_to(bytes, to, &Egress::default(), FIRST)
     }
 
@@ -82,12 +82,12 @@ impl Unsolicited {
     /// the send buffer if need be.
     ///
     /// # Errors
-    /// [`Error::Closed`], and then those that are left get none.
+    /// [`SendError::Closed`], and then those that are left get none.
     pub(crate) fn send_to_all(
         &self,
         bytes: &[u8],
         peers: &mut dyn Iterator<Item = SocketAddr>,
-    ) -> Result<SentToAll, Error> {
+    ) -> Result<SentToAll, SendError> {
         let mut ends = SentToAll::default();
         let mut admitted = Vec::new();
         loop {
@@ -96,13 +96,13 @@ impl Unsolicited {
                 asked += 1;
                 match self.outbox.judge(bytes.len(), to, FIRST) {
                     Ok(door) => admitted.push((to, door)),
-                    Err(Error::Closed) => return Err(Error::Closed),
+                    Err(SendError::Closed) => return Err(SendError::Closed),
                     Err(error) => ends.failures.push((to, error)),
                 }
             }
             if asked == 0 {
                 return match self.socket.is_closed() {
-                    true => Err(Error::Closed),
+                    true => Err(SendError::Closed),
                     false => Ok(ends),
                 };
             }
@@ -124,7 +124,7 @@ impl Unsolicited {
         bytes: &[u8],
         peers: &[(SocketAddr, DoorId)],
         ends: &mut SentToAll,
-    ) -> Result<(), Error> {
+    ) -> Result<(), SendError> {
         let mut batch = self.lock();
         let Some((_, door)) = peers.first() else {
             return Ok(());
@@ -196,7 +196,7 @@ impl SendReport for Report<'_> {
     fn failed(&mut self, len: usize, to: SocketAddr, error: &io::Error) {
         self.tally.failed(error);
         let cause = same(error);
-        let failure = Error::Send { len, to, cause };
+        let failure = SendError::Refused { len, to, cause };
         self.ends.failures.push((to, failure));
     }
 }

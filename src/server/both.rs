@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::builder::{Builder, Style};
 use super::handle::{RequestOutcome, ServerHandle, ShutdownReport};
 use super::running::RunningServer;
-use crate::error::Error;
+use crate::error::{BindError, ServeError};
 use crate::handler::{HandlerError, HandlerFactory};
 use crate::socket_handle::SocketHandle;
 
@@ -40,8 +40,8 @@ pub trait Server: Style + Deref<Target = ServerHandle> + Debug + Send + 'static 
     ///
     /// # Examples
     /// ```
-    /// # use socketserver::{Error, Server};
-    /// fn small<S: Server>() -> Result<S, Error> {
+    /// # use socketserver::{BindError, Server};
+    /// fn small<S: Server>() -> Result<S, BindError> {
     ///     S::builder().max_packet_size(512).bind_fn("127.0.0.1:0", |_, _, _| Ok(()))
     /// }
     /// ```
@@ -52,16 +52,16 @@ pub trait Server: Style + Deref<Target = ServerHandle> + Debug + Send + 'static 
     /// Binds to the first of the addresses that can be bound.
     ///
     /// # Errors
-    /// [`Error::Resolve`], [`Error::NoAddress`] and [`Error::Bind`].
+    /// [`BindError::Resolve`], [`BindError::NoAddress`] and [`BindError::Bind`].
     ///
     /// # Examples
     /// ```
-    /// # use socketserver::{DatagramHandler, Error, Server};
-    /// fn bound<S: Server, H: DatagramHandler + Default + 'static>() -> Result<S, Error> {
+    /// # use socketserver::{BindError, DatagramHandler, Server};
+    /// fn bound<S: Server, H: DatagramHandler + Default + 'static>() -> Result<S, BindError> {
     ///     S::bind("127.0.0.1:0", H::default)
     /// }
     /// ```
-    fn bind<A, F, Kind>(addr: A, factory: F) -> Result<Self, Error>
+    fn bind<A, F, Kind>(addr: A, factory: F) -> Result<Self, BindError>
     where
         A: ToSocketAddrs + Debug,
         F: HandlerFactory<Kind> + Send + Sync + 'static,
@@ -76,12 +76,12 @@ pub trait Server: Style + Deref<Target = ServerHandle> + Debug + Send + 'static 
     ///
     /// # Examples
     /// ```
-    /// # use socketserver::{Error, Server};
-    /// fn echo<S: Server>() -> Result<S, Error> {
+    /// # use socketserver::{BindError, Server};
+    /// fn echo<S: Server>() -> Result<S, BindError> {
     ///     S::bind_fn("127.0.0.1:0", |bytes, _, socket| Ok(socket.reply(bytes)?))
     /// }
     /// ```
-    fn bind_fn<A, F>(addr: A, f: F) -> Result<Self, Error>
+    fn bind_fn<A, F>(addr: A, f: F) -> Result<Self, BindError>
     where
         A: ToSocketAddrs + Debug,
         F: Fn(&[u8], SocketAddr, &SocketHandle) -> Result<(), HandlerError> + Send + Sync + 'static,
@@ -92,17 +92,17 @@ pub trait Server: Style + Deref<Target = ServerHandle> + Debug + Send + 'static 
     /// Serves on a socket that is bound already.
     ///
     /// # Errors
-    /// [`Error::TakeOver`] if it cannot be served.
+    /// [`BindError::TakeOver`] if it cannot be served.
     ///
     /// # Examples
     /// ```
-    /// # use socketserver::{Error, Server, from_fn};
+    /// # use socketserver::{BindError, Server, from_fn};
     /// # use std::net::UdpSocket;
-    /// fn echo<S: Server>(socket: UdpSocket) -> Result<S, Error> {
+    /// fn echo<S: Server>(socket: UdpSocket) -> Result<S, BindError> {
     ///     S::from_socket(socket, from_fn(|bytes, _, socket| Ok(socket.reply(bytes)?)))
     /// }
     /// ```
-    fn from_socket<F, Kind>(socket: UdpSocket, factory: F) -> Result<Self, Error>
+    fn from_socket<F, Kind>(socket: UdpSocket, factory: F) -> Result<Self, BindError>
     where
         F: HandlerFactory<Kind> + Send + Sync + 'static,
     {
@@ -131,13 +131,13 @@ pub trait Server: Style + Deref<Target = ServerHandle> + Debug + Send + 'static 
     ///
     /// # Examples
     /// ```
-    /// # use socketserver::{Error, Server};
-    /// fn run(server: impl Server) -> Result<(), Error> {
+    /// # use socketserver::{ServeError, Server};
+    /// fn run(server: impl Server) -> Result<(), ServeError> {
     ///     println!("{}", server.serve_forever()?.stats);
     ///     Ok(())
     /// }
     /// ```
-    fn serve_forever(self) -> Result<ShutdownReport, Error>;
+    fn serve_forever(self) -> Result<ShutdownReport, ServeError>;
 
     /// Serves on a thread of its own.
     ///
@@ -157,11 +157,11 @@ pub trait Server: Style + Deref<Target = ServerHandle> + Debug + Send + 'static 
     ///
     /// # Examples
     /// ```
-    /// # use socketserver::{Error, Server};
-    /// fn run_here(mut server: impl Server) -> Result<(), Error> {
+    /// # use socketserver::{ServeError, Server};
+    /// fn run_here(mut server: impl Server) -> Result<(), ServeError> {
     ///     while server.handle_request(None)?.is_handled() {}
     ///     Ok(())
     /// }
     /// ```
-    fn handle_request(&mut self, timeout: Option<Duration>) -> Result<RequestOutcome, Error>;
+    fn handle_request(&mut self, timeout: Option<Duration>) -> Result<RequestOutcome, ServeError>;
 }

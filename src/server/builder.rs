@@ -34,7 +34,7 @@ use super::dispatch::Lifetime;
 use super::handle::ServerHandle;
 use super::hooks::{HandlerFailure, Hooks};
 use super::settings::{OnTruncated, Settings, at_most};
-use crate::error::Error;
+use crate::error::BindError;
 use crate::handler::{Factory, HandlerError, HandlerFactory};
 use crate::socket_handle::SocketHandle;
 
@@ -50,7 +50,7 @@ pub(crate) trait Style: Sized {
 /// Sets a server up: made by `builder()` of either server, ended by
 /// [`bind`](Self::bind), [`bind_fn`](Self::bind_fn) or [`from_socket`](Self::from_socket).
 ///
-/// What makes no sense is refused there, by an [`Error::Config`] that names the option.
+/// What makes no sense is refused there, by a [`BindError::Config`] that names the option.
 ///
 /// What most servers set, if anything:
 ///
@@ -317,7 +317,7 @@ impl<S: Style> Builder<S> {
     /// misses by taking longer is left out. A shutdown waits for it to return, at
     /// most for [`drain_timeout`](Self::drain_timeout), and leaves it behind then.
     /// Defaults to nothing; then there is no such thread, and an idle server never
-    /// wakes up. Serving fails with [`Error::StartService`] if there is no thread
+    /// wakes up. Serving fails with [`ServeError::StartService`](crate::ServeError::StartService) if there is no thread
     /// for it.
     ///
     /// # Examples
@@ -351,8 +351,8 @@ impl<S: Style> Builder<S> {
     /// `from_fn` around it.)
     ///
     /// # Errors
-    /// [`Error::Resolve`], [`Error::NoAddress`], [`Error::Bind`], and
-    /// [`Error::Config`] for options that make no sense.
+    /// [`BindError::Resolve`], [`BindError::NoAddress`], [`BindError::Bind`], and
+    /// [`BindError::Config`] for options that make no sense.
     ///
     /// # Examples
     /// ```
@@ -368,7 +368,7 @@ impl<S: Style> Builder<S> {
     /// # Ok::<(), socketserver::Error>(())
     /// ```
     #[doc(alias("RequestHandlerClass", "server_bind", "server_activate"))]
-    pub fn bind<A, F, Kind>(self, addr: A, factory: F) -> Result<S, Error>
+    pub fn bind<A, F, Kind>(self, addr: A, factory: F) -> Result<S, BindError>
     where
         A: ToSocketAddrs + Debug,
         F: HandlerFactory<Kind> + Send + Sync + 'static,
@@ -391,7 +391,7 @@ impl<S: Style> Builder<S> {
     ///     .bind_fn("127.0.0.1:0", |bytes, _, socket| Ok(socket.reply(bytes)?))?;
     /// # Ok::<(), socketserver::Error>(())
     /// ```
-    pub fn bind_fn<A, F>(self, addr: A, f: F) -> Result<S, Error>
+    pub fn bind_fn<A, F>(self, addr: A, f: F) -> Result<S, BindError>
     where
         A: ToSocketAddrs + Debug,
         F: Fn(&[u8], SocketAddr, &SocketHandle) -> Result<(), HandlerError> + Send + Sync + 'static,
@@ -405,8 +405,8 @@ impl<S: Style> Builder<S> {
     /// received.
     ///
     /// # Errors
-    /// [`Error::TakeOver`] if it cannot be served: if it is not a UDP socket of
-    /// IPv4 or IPv6, not bound, or connected. [`Error::Config`] as for `bind`
+    /// [`BindError::TakeOver`] if it cannot be served: if it is not a UDP socket of
+    /// IPv4 or IPv6, not bound, or connected. [`BindError::Config`] as for `bind`
     /// and for options that a bound socket cannot follow any more.
     ///
     /// # Examples
@@ -421,7 +421,7 @@ impl<S: Style> Builder<S> {
     /// # Ok::<(), socketserver::Error>(())
     /// ```
     #[doc(alias = "bind_and_activate")]
-    pub fn from_socket<F, Kind>(self, socket: UdpSocket, factory: F) -> Result<S, Error>
+    pub fn from_socket<F, Kind>(self, socket: UdpSocket, factory: F) -> Result<S, BindError>
     where
         F: HandlerFactory<Kind> + Send + Sync + 'static,
     {
@@ -439,7 +439,7 @@ impl<S: Style> Builder<S> {
     }
 
     /// Opens a server whose settings were checked.
-    pub(super) fn open(self, source: SocketSource, factory: Factory) -> Result<S, Error> {
+    pub(super) fn open(self, source: SocketSource, factory: Factory) -> Result<S, BindError> {
         let lifetime = self.settings.lifetime(S::LIFETIME);
         Core::open(source, self.settings, self.hooks, factory, lifetime).map(S::from_core)
     }

@@ -14,7 +14,7 @@ use super::multicast::Multicast;
 use super::settings::{DEFAULT_SEND_BUFFER, Settings};
 use super::sockets::{bind_each, bind_shards, not_bound};
 use crate::engine::{Engine, EngineConfig, Solo, SoloEnd, Upkeep};
-use crate::error::Error;
+use crate::error::{BindError, ServeError};
 use crate::guard::Keys;
 use crate::handler::Factory;
 use crate::logging::{LogLimit, log_debug, log_warn};
@@ -56,7 +56,7 @@ impl Core {
         mut hooks: Hooks,
         factory: Factory,
         lifetime: Lifetime,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, BindError> {
         let (sockets, asked) = open_sockets(source, &settings)?;
         let socket = Arc::clone(&sockets[0]);
         let addr = socket.local_addr();
@@ -64,7 +64,7 @@ impl Core {
         hooks.unlogged = settings.unlogged;
         let hooks = Arc::new(hooks);
         let counts = Arc::new(SideCounts::new(settings.unlogged));
-        let keys = draw_keys(&settings.guards).map_err(|cause| Error::Bind { addr, cause })?;
+        let keys = draw_keys(&settings.guards).map_err(|cause| BindError::Bind { addr, cause })?;
         let guards = Guards::new(&settings.guards, addr, &keys, Arc::clone(&counts))?;
         let guards = Arc::new(guards);
         let dispatch = Dispatch {
@@ -153,7 +153,7 @@ impl Core {
     }
 
     /// Serves on the calling thread until shut down.
-    pub(crate) fn serve_forever(mut self) -> Result<ShutdownReport, Error> {
+    pub(crate) fn serve_forever(mut self) -> Result<ShutdownReport, ServeError> {
         self.key.finish();
         // From here on, other threads let go of what they keep.
         self.key = kept::Key::default();
@@ -170,8 +170,8 @@ impl Core {
     pub(crate) fn handle_request(
         &mut self,
         timeout: Option<Duration>,
-    ) -> Result<RequestOutcome, Error> {
-        let dispatchers = self.dispatchers.upgrade().ok_or(Error::Closed)?;
+    ) -> Result<RequestOutcome, ServeError> {
+        let dispatchers = self.dispatchers.upgrade().ok_or(ServeError::Closed)?;
         let (outbox, progress) = self.engine.solo_place()?;
         let mut dispatcher = dispatchers.dispatcher(outbox, progress);
         dispatcher.take_up(&self.key);
@@ -224,7 +224,7 @@ impl Drop for Core {
 fn open_sockets(
     source: SocketSource,
     settings: &Settings,
-) -> Result<(Vec<Arc<Socket>>, Option<usize>), Error> {
+) -> Result<(Vec<Arc<Socket>>, Option<usize>), BindError> {
     let (inner, options, bound) = match source {
         SocketSource::Addresses(addresses) => {
             let options = settings.socket_options();
@@ -243,15 +243,15 @@ fn open_sockets(
             let options = settings.taken_over_options();
             sys::check_servable(&inner)
                 .and_then(|()| sys::set_buffers(&inner, &options))
-                .map_err(|cause| Error::TakeOver { cause })?;
+                .map_err(|cause| BindError::TakeOver { cause })?;
             (vec![inner], options, None)
         }
     };
     // What the system refuses, it refuses to a socket of this server's or to
     // one that was handed in.
     let failed = |cause| match bound {
-        Some(addr) => Error::Bind { addr, cause },
-        None => Error::TakeOver { cause },
+        Some(addr) => BindError::Bind { addr, cause },
+        None => BindError::TakeOver { cause },
     };
     let is_own = bound.is_some();
     let send_buffer = match settings.send_buffer {
@@ -279,7 +279,7 @@ fn open_sockets(
         Ok(Arc::new(socket))
     };
     let sockets = (0..).zip(inner).map(take_over);
-    let sockets = sockets.collect::<Result<Vec<_>, Error>>()?;
+    let sockets = sockets.collect::<Result<Vec<_>, BindError>>()?;
     Ok((sockets, options.receive_buffer))
 }
 
@@ -294,7 +294,7 @@ fn distinct_addrs(sockets: &[Arc<Socket>]) -> Vec<SocketAddr> {
 fn bind_first(
     addresses: &[SocketAddr],
     options: &sys::Options,
-) -> Result<(UdpSocket, SocketAddr), Error> {
+) -> Result<(UdpSocket, SocketAddr), BindError> {
     let mut last = None;
     for addr in addresses.iter().copied() {
         match sys::bind(addr, options) {

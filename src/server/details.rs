@@ -3,7 +3,7 @@
 use std::net::UdpSocket;
 
 use super::sending::refused;
-use crate::error::Error;
+use crate::error::ConfigError;
 use crate::sys::{self, Detail};
 
 /// Values of the options. What is not asked for costs nothing.
@@ -17,7 +17,7 @@ pub(crate) struct Details {
 
 impl Details {
     /// Asks the kernel. Every socket of a server needs it.
-    pub(crate) fn set_up(self, socket: &UdpSocket) -> Result<(), Error> {
+    pub(crate) fn set_up(self, socket: &UdpSocket) -> Result<(), ConfigError> {
         for (is_asked, option, detail) in [
             (self.time, "receive_time", Detail::Time),
             (self.interface, "receive_interface", Detail::Interface),

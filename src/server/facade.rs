@@ -12,9 +12,9 @@ macro_rules! server_methods {
             /// wants `from_fn` around it.)
             ///
             /// # Errors
-            /// [`Error::Resolve`](crate::Error::Resolve),
-            /// [`Error::NoAddress`](crate::Error::NoAddress) and
-            /// [`Error::Bind`](crate::Error::Bind).
+            /// [`BindError::Resolve`](crate::BindError::Resolve),
+            /// [`BindError::NoAddress`](crate::BindError::NoAddress) and
+            /// [`BindError::Bind`](crate::BindError::Bind).
             ///
             /// # Examples
             /// ```
@@ -38,7 +38,7 @@ macro_rules! server_methods {
             /// # Ok::<(), socketserver::Error>(())
             /// ```
             #[doc(alias("RequestHandlerClass", "server_bind"))]
-            pub fn bind<A, F, Kind>(addr: A, factory: F) -> Result<Self, crate::Error>
+            pub fn bind<A, F, Kind>(addr: A, factory: F) -> Result<Self, crate::BindError>
             where
                 A: std::net::ToSocketAddrs + std::fmt::Debug,
                 F: crate::HandlerFactory<Kind> + Send + Sync + 'static,
@@ -61,7 +61,7 @@ macro_rules! server_methods {
             /// })?;
             /// # Ok::<(), socketserver::Error>(())
             /// ```
-            pub fn bind_fn<A, F>(addr: A, f: F) -> Result<Self, crate::Error>
+            pub fn bind_fn<A, F>(addr: A, f: F) -> Result<Self, crate::BindError>
             where
                 A: std::net::ToSocketAddrs + std::fmt::Debug,
                 F: Fn(
@@ -95,7 +95,7 @@ macro_rules! server_methods {
             /// are, but for what tells the server where a datagram was sent to.
             ///
             /// # Errors
-            /// [`Error::TakeOver`](crate::Error::TakeOver) if it cannot be
+            /// [`BindError::TakeOver`](crate::BindError::TakeOver) if it cannot be
             /// served: if it is not a UDP socket, not bound, or connected.
             ///
             /// # Examples
@@ -112,7 +112,7 @@ macro_rules! server_methods {
             pub fn from_socket<F, Kind>(
                 socket: std::net::UdpSocket,
                 factory: F,
-            ) -> Result<Self, crate::Error>
+            ) -> Result<Self, crate::BindError>
             where
                 F: crate::HandlerFactory<Kind> + Send + Sync + 'static,
             {
@@ -171,12 +171,12 @@ macro_rules! server_methods {
             /// returns, the port is free.
             ///
             /// # Errors
-            /// [`Error::StartWorkers`](crate::Error::StartWorkers) when the
+            /// [`ServeError::StartWorkers`](crate::ServeError::StartWorkers) when the
             /// system has not even the least number of threads to give,
-            /// [`Error::StartService`](crate::Error::StartService) when it has none
-            /// for `service_actions`, [`Error::Serve`](crate::Error::Serve) when
+            /// [`ServeError::StartService`](crate::ServeError::StartService) when it has none
+            /// for `service_actions`, [`ServeError::Begin`](crate::ServeError::Begin) when
             /// there is no descriptor left to wait with; and
-            /// [`Error::Receive`](crate::Error::Receive), after draining, when
+            /// [`ServeError::Receive`](crate::ServeError::Receive), after draining, when
             /// the socket is gone or a receive error does not end.
             ///
             /// # Examples
@@ -189,7 +189,7 @@ macro_rules! server_methods {
             /// println!("{}", report.stats);
             /// # Ok::<(), socketserver::Error>(())
             /// ```
-            pub fn serve_forever(self) -> Result<crate::ShutdownReport, crate::Error> {
+            pub fn serve_forever(self) -> Result<crate::ShutdownReport, crate::ServeError> {
                 self.core.serve_forever()
             }
 
@@ -215,9 +215,9 @@ macro_rules! server_methods {
             /// or that the server was shut down.
             ///
             /// # Errors
-            /// [`Error::Receive`](crate::Error::Receive) when the socket itself is gone,
-            /// [`Error::Serve`](crate::Error::Serve) when there is no descriptor left to
-            /// wait with, [`Error::Closed`](crate::Error::Closed).
+            /// [`ServeError::Receive`](crate::ServeError::Receive) when the socket itself is gone,
+            /// [`ServeError::Begin`](crate::ServeError::Begin) when there is no descriptor left to
+            /// wait with, [`ServeError::Closed`](crate::ServeError::Closed).
             ///
             /// # Examples
             /// ```
@@ -233,7 +233,7 @@ macro_rules! server_methods {
             pub fn handle_request(
                 &mut self,
                 timeout: Option<std::time::Duration>,
-            ) -> Result<crate::RequestOutcome, crate::Error> {
+            ) -> Result<crate::RequestOutcome, crate::ServeError> {
                 self.core.handle_request(timeout)
             }
         }
@@ -249,7 +249,7 @@ macro_rules! server_methods {
         }
 
         impl crate::server::Server for $server {
-            fn serve_forever(self) -> Result<crate::ShutdownReport, crate::Error> {
+            fn serve_forever(self) -> Result<crate::ShutdownReport, crate::ServeError> {
                 self.serve_forever()
             }
 
@@ -260,7 +260,7 @@ macro_rules! server_methods {
             fn handle_request(
                 &mut self,
                 timeout: Option<std::time::Duration>,
-            ) -> Result<crate::RequestOutcome, crate::Error> {
+            ) -> Result<crate::RequestOutcome, crate::ServeError> {
                 self.handle_request(timeout)
             }
         }

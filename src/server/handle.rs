@@ -20,7 +20,7 @@ use std::sync::{Arc, Weak};
 use super::admission::Guards;
 use super::memberships::{self, Memberships};
 use crate::engine::{Closing, Engine};
-use crate::error::Error;
+use crate::error::ChangeError;
 use crate::guard::ValidatedPeers;
 use crate::logging::Unlogged;
 use crate::stats::{SideCounts, Stats};
@@ -196,7 +196,7 @@ impl ServerHandle {
     /// [`Builder::join_multicast`](crate::Builder::join_multicast) does at `bind`.
     ///
     /// # Errors
-    /// As there, and [`Error::Closed`] once the server is closed.
+    /// As there, and [`ChangeError::Closed`] once the server is closed.
     ///
     /// # Examples
     /// ```
@@ -211,7 +211,7 @@ impl ServerHandle {
     /// # Ok::<(), socketserver::Error>(())
     /// ```
     #[doc(alias("IP_ADD_MEMBERSHIP", "IPV6_JOIN_GROUP"))]
-    pub fn join_multicast(&self, group: IpAddr, interface: Interface) -> Result<(), Error> {
+    pub fn join_multicast(&self, group: IpAddr, interface: Interface) -> Result<(), ChangeError> {
         self.reach
             .memberships
             .join(&memberships::whole(group, interface))
@@ -222,7 +222,7 @@ impl ServerHandle {
     /// `bind`.
     ///
     /// # Errors
-    /// As there, and [`Error::Closed`] once the server is closed.
+    /// As there, and [`ChangeError::Closed`] once the server is closed.
     ///
     /// # Examples
     /// ```no_run
@@ -240,7 +240,7 @@ impl ServerHandle {
         group: IpAddr,
         source: IpAddr,
         interface: Interface,
-    ) -> Result<(), Error> {
+    ) -> Result<(), ChangeError> {
         let membership = memberships::from(group, source, interface);
         self.reach.memberships.join(&membership)
     }
@@ -258,7 +258,7 @@ impl ServerHandle {
         group: IpAddr,
         source: IpAddr,
         interface: Interface,
-    ) -> Result<(), Error> {
+    ) -> Result<(), ChangeError> {
         let membership = memberships::from(group, source, interface);
         self.reach.memberships.leave(&membership)
     }
@@ -266,13 +266,13 @@ impl ServerHandle {
     /// Leaves a multicast group that was joined on that interface, at `bind` or later.
     ///
     /// # Errors
-    /// [`Error::Membership`] when it was not joined there, [`Error::Config`]
-    /// for what is no group or no interface, [`Error::Closed`] once the server is closed.
+    /// [`ChangeError::Membership`] when it was not joined there, [`ChangeError::Config`]
+    /// for what is no group or no interface, [`ChangeError::Closed`] once the server is closed.
     ///
     /// # Examples
     /// As for [`join_multicast`](Self::join_multicast).
     #[doc(alias("IP_DROP_MEMBERSHIP", "IPV6_LEAVE_GROUP", "IPV6_DROP_MEMBERSHIP"))]
-    pub fn leave_multicast(&self, group: IpAddr, interface: Interface) -> Result<(), Error> {
+    pub fn leave_multicast(&self, group: IpAddr, interface: Interface) -> Result<(), ChangeError> {
         self.reach
             .memberships
             .leave(&memberships::whole(group, interface))

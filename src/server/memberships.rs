@@ -14,7 +14,7 @@ use crossbeam_channel::{Sender, bounded};
 
 use super::multicast;
 use crate::engine::SharedSocket;
-use crate::error::Error;
+use crate::error::{BindError, ChangeError};
 use crate::logging::log_warn;
 use crate::sys::{Interface, Membership};
 
@@ -40,19 +40,19 @@ impl Memberships {
         sockets: Arc<SharedSocket>,
         groups: &[Membership],
         follow: bool,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, BindError> {
         let memberships = Self {
             sockets,
             followed: follow.then(Mutex::default),
         };
         for group in groups {
-            memberships.join(group)?;
+            memberships.join(group).map_err(at_bind)?;
         }
         Ok(memberships)
     }
 
     /// Joins a group, now or when its interface comes.
-    pub(super) fn join(&self, asked: &Membership) -> Result<(), Error> {
+    pub(super) fn join(&self, asked: &Membership) -> Result<(), ChangeError> {
         let Some(mut followed) = self.followed() else {
             return multicast::join(&self.sockets, asked);
         };
@@ -75,7 +75,7 @@ impl Memberships {
     }
 
     /// Leaves a group that was joined so.
-    pub(super) fn leave(&self, asked: &Membership) -> Result<(), Error> {
+    pub(super) fn leave(&self, asked: &Membership) -> Result<(), ChangeError> {
         let Some(mut followed) = self.followed() else {
             return multicast::leave(&self.sockets, asked);
         };
@@ -180,5 +180,16 @@ pub(super) fn from(group: IpAddr, source: IpAddr, interface: Interface) -> Membe
         group,
         source: Some(source),
         interface,
+    }
+}
+
+/// What a group that was to be joined at `bind` failed with.
+fn at_bind(error: ChangeError) -> BindError {
+    match error {
+        ChangeError::Config(error) => error.into(),
+        ChangeError::Membership(error) => error.into(),
+        ChangeError::StartTimers { .. }
+        | ChangeError::TooManyTimers { .. }
+        | ChangeError::Closed => unreachable!("joining at bind: {error}"),
     }
 }

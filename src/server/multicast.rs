@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use crate::engine::SharedSocket;
-use crate::error::Error;
+use crate::error::{BindError, ChangeError, ConfigError, MembershipError};
 use crate::sys::{self, Interface, Membership, Socket};
 
 /// Values of the options; what was not said stays as the system or the socket has it.
@@ -23,10 +23,10 @@ pub(crate) struct Multicast {
 
 impl Multicast {
     /// Refuses what makes no sense on any socket.
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
         if let Some(ttl) = self.ttl.filter(|ttl| *ttl > MOST_HOPS) {
             let problem = format!("{ttl} is not between 0 and {MOST_HOPS}");
-            return Err(Error::config("multicast_ttl", problem));
+            return Err(ConfigError::new("multicast_ttl", problem));
         }
         for membership in &self.groups {
             check_membership(JOIN, membership)?;
@@ -37,7 +37,7 @@ impl Multicast {
         match &self.interface {
             Some(interface) => interface
                 .check()
-                .map_err(|problem| Error::config("multicast_interface", problem)),
+                .map_err(|problem| ConfigError::new("multicast_interface", problem)),
             None => Ok(()),
         }
     }
@@ -47,8 +47,8 @@ impl Multicast {
     pub(crate) fn set_up(
         &self,
         sockets: &[UdpSocket],
-        failed: impl Fn(io::Error) -> Error,
-    ) -> Result<(), Error> {
+        failed: impl Fn(io::Error) -> BindError,
+    ) -> Result<(), BindError> {
         if let Some(interface @ Interface::Address(_)) = &self.interface {
             let mut is_for_none = true;
             for socket in sockets {
@@ -59,17 +59,18 @@ impl Multicast {
                 let problem = format!(
                     "{interface}: for IPv6 alone, an interface is told by its index or name"
                 );
-                return Err(Error::config("multicast_interface", problem));
+                return Err(ConfigError::new("multicast_interface", problem).into());
             }
         }
-        sockets
-            .iter()
-            .try_for_each(|socket| self.set_up_one(socket))
+        for socket in sockets {
+            self.set_up_one(socket)?;
+        }
+        Ok(())
     }
 
-    fn set_up_one(&self, socket: &UdpSocket) -> Result<(), Error> {
+    fn set_up_one(&self, socket: &UdpSocket) -> Result<(), ConfigError> {
         let refused = |option| {
-            move |error: io::Error| Error::config(option, format!("the system refuses: {error}"))
+            move |error: io::Error| ConfigError::new(option, format!("the system refuses: {error}"))
         };
         if let Some(ttl) = self.ttl {
             sys::set_multicast_ttl(socket, ttl).map_err(refused("multicast_ttl"))?;
@@ -89,29 +90,32 @@ impl Multicast {
 }
 
 /// Refuses what makes no sense whatever interfaces there are.
-pub(super) fn check(membership: &Membership) -> Result<(), Error> {
+pub(super) fn check(membership: &Membership) -> Result<(), ConfigError> {
     check_membership(JOIN, membership)
 }
 
 /// Joins a group.
-pub(super) fn join(sockets: &SharedSocket, membership: &Membership) -> Result<(), Error> {
+pub(super) fn join(sockets: &SharedSocket, membership: &Membership) -> Result<(), ChangeError> {
     check_membership(JOIN, membership)?;
     check_interface(JOIN, membership)?;
     let joined = sockets.with_all(|all| join_with(&one_of_each_address(all), membership));
-    joined.unwrap_or(Err(Error::Closed))
+    joined.unwrap_or(Err(ChangeError::Closed))
 }
 
 /// Leaves a group that was joined on that interface.
-pub(super) fn leave(sockets: &SharedSocket, membership: &Membership) -> Result<(), Error> {
+pub(super) fn leave(sockets: &SharedSocket, membership: &Membership) -> Result<(), ChangeError> {
     check_membership(LEAVE, membership)?;
     check_interface(LEAVE, membership)?;
     leave_gone(sockets, membership)
 }
 
 /// Leaves a group that was joined, also on an interface that is gone.
-pub(super) fn leave_gone(sockets: &SharedSocket, membership: &Membership) -> Result<(), Error> {
+pub(super) fn leave_gone(
+    sockets: &SharedSocket,
+    membership: &Membership,
+) -> Result<(), ChangeError> {
     let left = sockets.with_all(|all| leave_with(&one_of_each_address(all), membership));
-    left.unwrap_or(Err(Error::Closed))
+    left.unwrap_or(Err(ChangeError::Closed))
 }
 
 /// The first socket of each address. Of several that share one, no other joins
@@ -124,29 +128,30 @@ fn one_of_each_address<'a>(sockets: impl Iterator<Item = &'a Socket>) -> Vec<&'a
 
 /// Joins with all sockets that can hear the group. If none can, the first says
 /// why; if one is refused, none has joined.
-fn join_with(sockets: &[&Socket], membership: &Membership) -> Result<(), Error> {
+fn join_with(sockets: &[&Socket], membership: &Membership) -> Result<(), ChangeError> {
     let hearing = hearing(sockets, membership.group);
     if hearing.is_empty() {
         let first = sockets[0];
-        return check_hearing(membership.group, first.local_addr(), first.reaches_v4());
+        check_hearing(membership.group, first.local_addr(), first.reaches_v4())?;
+        return Ok(());
     }
     for (count, socket) in hearing.iter().enumerate() {
         if let Err(cause) = sys::join_group(*socket, membership) {
             for joined in &hearing[..count] {
                 let _ = sys::leave_group(*joined, membership);
             }
-            return Err(refused(JOIN, membership, cause));
+            return Err(refused(JOIN, membership, cause).into());
         }
     }
     Ok(())
 }
 
 /// Leaves with all sockets that joined.
-fn leave_with(sockets: &[&Socket], membership: &Membership) -> Result<(), Error> {
+fn leave_with(sockets: &[&Socket], membership: &Membership) -> Result<(), ChangeError> {
     let mut left = Ok(());
     for socket in hearing(sockets, membership.group) {
         let result = sys::leave_group(socket, membership);
-        left = left.and(result.map_err(|cause| refused(LEAVE, membership, cause)));
+        left = left.and(result.map_err(|cause| refused(LEAVE, membership, cause).into()));
     }
     left
 }
@@ -188,7 +193,7 @@ impl Action {
 }
 
 /// Refuses what is no group, and what no group is joined on or from.
-fn check_membership(action: Action, membership: &Membership) -> Result<(), Error> {
+fn check_membership(action: Action, membership: &Membership) -> Result<(), ConfigError> {
     let Membership {
         group,
         source,
@@ -207,20 +212,20 @@ fn check_membership(action: Action, membership: &Membership) -> Result<(), Error
     } else {
         return Ok(());
     };
-    Err(Error::config(action.method_for(membership), problem))
+    Err(ConfigError::new(action.method_for(membership), problem))
 }
 
 /// Refuses interfaces that do not exist.
-fn check_interface(action: Action, membership: &Membership) -> Result<(), Error> {
+fn check_interface(action: Action, membership: &Membership) -> Result<(), ConfigError> {
     let refused = |problem| {
         let problem = format!("{}: {problem}", membership.group);
-        Error::config(action.method_for(membership), problem)
+        ConfigError::new(action.method_for(membership), problem)
     };
     membership.interface.check().map_err(refused)
 }
 
 /// Refuses groups whose datagrams would never reach a socket bound to `local`.
-fn check_hearing(group: IpAddr, local: SocketAddr, reaches_v4: bool) -> Result<(), Error> {
+fn check_hearing(group: IpAddr, local: SocketAddr, reaches_v4: bool) -> Result<(), ConfigError> {
     let problem = match group {
         IpAddr::V4(_) if !reaches_v4 => {
             format!("{group}: the socket, bound to {local}, is for IPv6 alone")
@@ -233,16 +238,16 @@ fn check_hearing(group: IpAddr, local: SocketAddr, reaches_v4: bool) -> Result<(
         ),
         _ => return Ok(()),
     };
-    Err(Error::config(JOIN.method, problem))
+    Err(ConfigError::new(JOIN.method, problem))
 }
 
-fn refused(action: Action, membership: &Membership, cause: io::Error) -> Error {
+fn refused(action: Action, membership: &Membership, cause: io::Error) -> MembershipError {
     let Membership {
         group,
         source,
         interface,
     } = membership.clone();
-    Error::Membership {
+    MembershipError {
         action: action.verb,
         group,
         from: source,

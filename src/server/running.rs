@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 
 use super::core::Core;
 use super::handle::{ServerHandle, ShutdownReport};
-use crate::error::Error;
+use crate::error::ServeError;
 use crate::logging::log_error;
 
 /// A server that serves on a thread of its own; it derefs to its [`ServerHandle`].
@@ -35,7 +35,7 @@ pub struct RunningServer {
 }
 
 /// The thread that serves, or why there is none.
-type Serving = Result<JoinHandle<Result<ShutdownReport, Error>>, Error>;
+type Serving = Result<JoinHandle<Result<ShutdownReport, ServeError>>, ServeError>;
 
 impl RunningServer {
     pub(crate) fn start(core: Core) -> Self {
@@ -46,7 +46,7 @@ impl RunningServer {
             .name("socketserver-supervisor".to_owned())
             .spawn(move || core.serve_forever());
         let addr = handle.local_addr();
-        let serving = started.map_err(|cause| Error::StartServer { addr, cause });
+        let serving = started.map_err(|cause| ServeError::StartServer { addr, cause });
         Self {
             handle,
             serving: Some(serving),
@@ -56,7 +56,7 @@ impl RunningServer {
     /// Waits until the server has ended; it is not told to.
     ///
     /// # Errors
-    /// What `serve_forever` returns, and [`Error::StartServer`] when there was
+    /// What `serve_forever` returns, and [`ServeError::StartServer`] when there was
     /// no thread for it.
     ///
     /// # Examples
@@ -67,7 +67,7 @@ impl RunningServer {
     /// server.join()?;
     /// # Ok::<(), socketserver::Error>(())
     /// ```
-    pub fn join(mut self) -> Result<ShutdownReport, Error> {
+    pub fn join(mut self) -> Result<ShutdownReport, ServeError> {
         self.wait()
     }
 
@@ -84,7 +84,7 @@ impl RunningServer {
     /// # Ok::<(), socketserver::Error>(())
     /// ```
     #[doc(alias = "server_close")]
-    pub fn stop(mut self) -> Result<ShutdownReport, Error> {
+    pub fn stop(mut self) -> Result<ShutdownReport, ServeError> {
         self.handle.shutdown();
         self.wait()
     }
@@ -104,7 +104,7 @@ impl RunningServer {
         self.handle.clone()
     }
 
-    fn wait(&mut self) -> Result<ShutdownReport, Error> {
+    fn wait(&mut self) -> Result<ShutdownReport, ServeError> {
         match self.serving.take() {
             Some(Ok(thread)) => match thread.join() {
                 Ok(result) => result,
@@ -113,7 +113,7 @@ impl RunningServer {
                 Err(payload) => std::panic::resume_unwind(payload),
             },
             Some(Err(error)) => Err(error),
-            None => Err(Error::Closed),
+            None => Err(ServeError::Closed),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::net::UdpSocket;
 
 use crate::engine::SendDefaults;
-use crate::error::Error;
+use crate::error::ConfigError;
 use crate::socket_handle::MOST_DSCP;
 use crate::sys::{self, Detail, Interface};
 
@@ -20,13 +20,16 @@ pub(crate) struct Sending {
 
 impl Sending {
     /// Refuses what makes no sense on any socket.
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
         if let Some(dscp) = self.dscp.filter(|dscp| *dscp > MOST_DSCP) {
             let problem = format!("{dscp} is not between 0 and {MOST_DSCP}");
-            return Err(Error::config("dscp", problem));
+            return Err(ConfigError::new("dscp", problem));
         }
         if self.hop_limit == Some(0) {
-            return Err(Error::config("hop_limit", "0 lets nothing leave this host"));
+            return Err(ConfigError::new(
+                "hop_limit",
+                "0 lets nothing leave this host",
+            ));
         }
         let Some(interface) = &self.unicast_interface else {
             return Ok(());
@@ -34,14 +37,14 @@ impl Sending {
         let option = "unicast_interface";
         if matches!(interface, Interface::Address(_)) {
             let problem = format!("{interface}: it is told by its index or name");
-            return Err(Error::config(option, problem));
+            return Err(ConfigError::new(option, problem));
         }
         let exists = interface.check();
-        exists.map_err(|problem| Error::config(option, problem))
+        exists.map_err(|problem| ConfigError::new(option, problem))
     }
 
     /// Sets what was said. Every socket of a server needs it.
-    pub(crate) fn set_up(&self, socket: &UdpSocket) -> Result<(), Error> {
+    pub(crate) fn set_up(&self, socket: &UdpSocket) -> Result<(), ConfigError> {
         if let Some(dscp) = self.dscp {
             sys::set_dscp(socket, dscp).map_err(refused("dscp"))?;
         }
@@ -73,6 +76,6 @@ impl Sending {
 }
 
 /// Names the option that the system does not take.
-pub(super) fn refused(option: &'static str) -> impl Fn(io::Error) -> Error {
-    move |error| Error::config(option, format!("the system refuses: {error}"))
+pub(super) fn refused(option: &'static str) -> impl Fn(io::Error) -> ConfigError {
+    move |error| ConfigError::new(option, format!("the system refuses: {error}"))
 }

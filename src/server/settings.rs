@@ -11,7 +11,7 @@ use super::dispatch::Lifetime;
 use super::multicast::Multicast;
 use super::sending::Sending;
 use crate::engine::Order;
-use crate::error::Error;
+use crate::error::{BindError, ConfigError};
 use crate::logging::Unlogged;
 use crate::sys;
 
@@ -102,11 +102,11 @@ impl Settings {
     }
 
     /// Refuses what makes no sense, naming the option.
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let (min, max) = (*self.workers.start(), *self.workers.end());
         let workers = self.workers_option;
         let refuse = |is_nonsense: bool, option, problem: &str| match is_nonsense {
-            true => Err(Error::config(option, problem)),
+            true => Err(ConfigError::new(option, problem)),
             false => Ok(()),
         };
         let range = |option, value: usize, most: usize, unit: &str| {
@@ -153,7 +153,7 @@ impl Settings {
     }
 
     /// Refuses so many addresses at once, if somebody could not wait at each socket.
-    pub(crate) fn check_sockets(&self, addresses: usize) -> Result<(), Error> {
+    pub(crate) fn check_sockets(&self, addresses: usize) -> Result<(), ConfigError> {
         let (sockets, max) = (addresses * self.shards, *self.workers.end());
         let workers = self.workers_option;
         let problem = if addresses == 0 {
@@ -165,7 +165,7 @@ impl Settings {
         } else {
             return Ok(());
         };
-        Err(Error::config("bind_all", problem))
+        Err(ConfigError::new("bind_all", problem))
     }
 
     /// How long handler instances live on a server that keeps them for `usual`.
@@ -180,20 +180,20 @@ impl Settings {
     pub(crate) fn resolve(
         &self,
         given: impl ToSocketAddrs + Debug,
-    ) -> Result<Vec<SocketAddr>, Error> {
+    ) -> Result<Vec<SocketAddr>, BindError> {
         let mut addresses = look_up(&given)?;
         if self.only_v6 == Some(true) {
             addresses.retain(SocketAddr::is_ipv6);
             if addresses.is_empty() {
                 let problem = format!("{given:?} is not an IPv6 address");
-                return Err(Error::config("only_v6", problem));
+                return Err(ConfigError::new("only_v6", problem).into());
             }
         }
         Ok(addresses)
     }
 
     /// Refuses options that only a socket not yet bound can follow.
-    pub(crate) fn check_taken_over(&self) -> Result<(), Error> {
+    pub(crate) fn check_taken_over(&self) -> Result<(), ConfigError> {
         let options = [
             ("allow_reuse_address", self.reuse_address),
             ("allow_reuse_port", self.reuse_port),
@@ -204,7 +204,7 @@ impl Settings {
         let set = set.map(|(option, _)| option);
         let set = set.or_else(|| self.before_bind.asked().next());
         let problem = "a socket that is bound already cannot be set up any more";
-        set.map_or(Ok(()), |option| Err(Error::config(option, problem)))
+        set.map_or(Ok(()), |option| Err(ConfigError::new(option, problem)))
     }
 
     /// What is asked of a socket that the server opens.
@@ -229,15 +229,17 @@ impl Settings {
 }
 
 /// The addresses that this stands for: one at least.
-pub(crate) fn look_up(given: &(impl ToSocketAddrs + Debug)) -> Result<Vec<SocketAddr>, Error> {
+pub(crate) fn look_up(given: &(impl ToSocketAddrs + Debug)) -> Result<Vec<SocketAddr>, BindError> {
     let addr = || format!("{given:?}");
-    let addresses = given.to_socket_addrs().map_err(|cause| Error::Resolve {
-        addr: addr(),
-        cause,
-    })?;
+    let addresses = given
+        .to_socket_addrs()
+        .map_err(|cause| BindError::Resolve {
+            addr: addr(),
+            cause,
+        })?;
     let addresses: Vec<_> = addresses.collect();
     match addresses.is_empty() {
-        true => Err(Error::NoAddress { addr: addr() }),
+        true => Err(BindError::NoAddress { addr: addr() }),
         false => Ok(addresses),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
-use crate::error::Error;
+use crate::error::{BindError, ConfigError};
 use crate::sys::{self, OpenError};
 
 /// Binds all of these addresses, each once, with as many sockets for each; those
@@ -13,7 +13,7 @@ pub(super) fn bind_each(
     addresses: &[SocketAddr],
     shards: usize,
     options: &sys::Options,
-) -> Result<Vec<UdpSocket>, Error> {
+) -> Result<Vec<UdpSocket>, BindError> {
     let options = for_all(addresses, options);
     let wants_port = addresses.iter().any(|addr| addr.port() == 0);
     let mut attempts_left = if wants_port { MOST_PORTS_TRIED } else { 1 };
@@ -35,10 +35,10 @@ pub(super) fn bind_shards(
     first: UdpSocket,
     shards: usize,
     options: &sys::Options,
-) -> Result<Vec<UdpSocket>, Error> {
+) -> Result<Vec<UdpSocket>, BindError> {
     let mut sockets = vec![first];
     if shards > 1 {
-        let failed = |addr| move |cause| Error::Bind { addr, cause };
+        let failed = |addr| move |cause| BindError::Bind { addr, cause };
         let unbound = SocketAddr::from(([0, 0, 0, 0], 0));
         let addr = sockets[0].local_addr().map_err(failed(unbound))?;
         sys::share_port(&sockets[0]).map_err(failed(addr))?;
@@ -55,17 +55,17 @@ pub(super) fn bind_shards(
 }
 
 /// The error that users get.
-pub(super) fn not_bound(addr: SocketAddr, error: OpenError) -> Error {
+pub(super) fn not_bound(addr: SocketAddr, error: OpenError) -> BindError {
     let OpenError { option, cause } = error;
     match option {
-        Some(option) => Error::config(option, format!("the system refuses: {cause}")),
-        None => Error::Bind { addr, cause },
+        Some(option) => ConfigError::new(option, format!("the system refuses: {cause}")).into(),
+        None => BindError::Bind { addr, cause },
     }
 }
 
 /// Why not all could be bound.
 struct Failed {
-    error: Error,
+    error: BindError,
     /// The port was the system's choice for another address: a second try may
     /// draw a better one.
     is_drawn: bool,

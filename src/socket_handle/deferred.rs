@@ -7,7 +7,7 @@ use std::thread::{self, ThreadId};
 
 use super::{SocketHandle, local_addr};
 use crate::engine::{Answer, DoorId, Outbox, Stage};
-use crate::error::Error;
+use crate::error::SendError;
 use crate::stats::Fate;
 use crate::sys::{Egress, LocalEnd};
 
@@ -87,12 +87,12 @@ impl SocketHandle {
     ///
     /// The handler goes on and returns as ever. If it returns an error or panics,
     /// that decides the datagram's fate, and the handle's sends return
-    /// [`Error::Settled`].
+    /// [`SendError::Settled`].
     ///
     /// # Errors
-    /// [`Error::Busy`] when as many answers are due as
+    /// [`SendError::Busy`] when as many answers are due as
     /// [`max_deferred`](crate::Builder::max_deferred) permits, 65,536 by default, or
-    /// when there is no memory for them; [`Error::Settled`] when the datagram has
+    /// when there is no memory for them; [`SendError::Settled`] when the datagram has
     /// been deferred before.
     ///
     /// # Examples
@@ -105,10 +105,10 @@ impl SocketHandle {
     /// })?;
     /// # Ok::<(), socketserver::Error>(())
     /// ```
-    pub fn defer(&self) -> Result<DeferredAnswer, Error> {
+    pub fn defer(&self) -> Result<DeferredAnswer, SendError> {
         let mut deferral = self.deferral.borrow_mut();
         if deferral.is_some() {
-            return Err(Error::Settled);
+            return Err(SendError::Settled);
         }
         let sockets = self.outbox.socket();
         let current = self.current.get();
@@ -182,23 +182,23 @@ impl DeferredAnswer {
     /// task of an asynchronous runtime.
     ///
     /// # Errors
-    /// What can be known at once: [`Error::TooLong`], after which the datagram
-    /// counts as failed; [`Error::Withheld`]; [`Error::Send`] when there was no room
-    /// in time; [`Error::Closed`] after the shutdown's deadline; and
-    /// [`Error::Settled`]. What fails later is counted and logged as for
+    /// What can be known at once: [`SendError::TooLong`], after which the datagram
+    /// counts as failed; [`SendError::Withheld`]; [`SendError::Refused`] when there was no room
+    /// in time; [`SendError::Closed`] after the shutdown's deadline; and
+    /// [`SendError::Settled`]. What fails later is counted and logged as for
     /// [`SocketHandle::reply`].
     ///
     /// # Examples
     /// ```
-    /// # use socketserver::{DeferredAnswer, Error};
-    /// fn done(answer: DeferredAnswer) -> Result<(), Error> {
+    /// # use socketserver::{DeferredAnswer, SendError};
+    /// fn done(answer: DeferredAnswer) -> Result<(), SendError> {
     ///     answer.reply(b"done")
     /// }
     /// ```
-    pub fn reply(mut self, bytes: &[u8]) -> Result<(), Error> {
+    pub fn reply(mut self, bytes: &[u8]) -> Result<(), SendError> {
         let sent = self.transmit(bytes, true);
         let fate = match sent {
-            Err(Error::TooLong { .. } | Error::Send { .. }) => Fate::Failed,
+            Err(SendError::TooLong { .. } | SendError::Refused { .. }) => Fate::Failed,
             _ => Fate::Handled,
         };
         // Whatever is in the way has been returned already.
@@ -214,13 +214,13 @@ impl DeferredAnswer {
     ///
     /// # Examples
     /// ```
-    /// # use socketserver::{DeferredAnswer, Error};
-    /// fn count(answer: DeferredAnswer) -> Result<(), Error> {
+    /// # use socketserver::{DeferredAnswer, SendError};
+    /// fn count(answer: DeferredAnswer) -> Result<(), SendError> {
     ///     answer.send(b"one")?;
     ///     answer.reply(b"two")
     /// }
     /// ```
-    pub fn send(&self, bytes: &[u8]) -> Result<(), Error> {
+    pub fn send(&self, bytes: &[u8]) -> Result<(), SendError> {
         self.transmit(bytes, false)
     }
 
@@ -228,16 +228,16 @@ impl DeferredAnswer {
     /// [`handled`](crate::Stats::handled).
     ///
     /// # Errors
-    /// [`Error::Closed`] after the shutdown's deadline, [`Error::Settled`].
+    /// [`SendError::Closed`] after the shutdown's deadline, [`SendError::Settled`].
     ///
     /// # Examples
     /// ```
-    /// # use socketserver::{DeferredAnswer, Error};
-    /// fn nothing_to_say(answer: DeferredAnswer) -> Result<(), Error> {
+    /// # use socketserver::{DeferredAnswer, SendError};
+    /// fn nothing_to_say(answer: DeferredAnswer) -> Result<(), SendError> {
     ///     answer.finish()
     /// }
     /// ```
-    pub fn finish(mut self) -> Result<(), Error> {
+    pub fn finish(mut self) -> Result<(), SendError> {
         self.end(Fate::Handled)
     }
 
@@ -256,7 +256,7 @@ impl DeferredAnswer {
         self.fail_with(error.into());
     }
 
-    fn transmit(&self, bytes: &[u8], is_last: bool) -> Result<(), Error> {
+    fn transmit(&self, bytes: &[u8], is_last: bool) -> Result<(), SendError> {
         if self.stage.is_handling() && self.worker == thread::current().id() {
             // The handler itself: what it sends is batched.
             return self.outbox.push(bytes, self.peer, &self.egress, self.door);
@@ -279,7 +279,7 @@ impl DeferredAnswer {
         answers.send(sockets, self.door, &self.stage, answer, is_last)
     }
 
-    fn end(&mut self, fate: Fate) -> Result<(), Error> {
+    fn end(&mut self, fate: Fate) -> Result<(), SendError> {
         self.is_ended = true;
         let answers = self.outbox.socket().answers();
         answers.end(self.door, &self.stage, fate)

@@ -5,14 +5,14 @@ use std::sync::{Arc, Weak};
 
 use super::{Current, local_addr};
 use crate::engine::{DoorId, Outbox};
-use crate::error::Error;
+use crate::error::SendError;
 use crate::guard::ValidatedPeers;
 
 /// Answers one peer later, or from another thread: the owned form of
 /// [`SocketHandle`](crate::SocketHandle).
 ///
 /// It keeps neither the server nor its port: once the server is closed, every
-/// send returns [`Error::Closed`].
+/// send returns [`SendError::Closed`].
 ///
 /// Sends are not batched: first leaves what the worker that it was made on has
 /// batched so far, then the datagram. So it comes after all that the handler has
@@ -82,12 +82,12 @@ impl DetachedHandle {
     ///
     /// # Examples
     /// ```
-    /// # use socketserver::{DetachedHandle, Error};
-    /// fn done(handle: &DetachedHandle) -> Result<(), Error> {
+    /// # use socketserver::{DetachedHandle, SendError};
+    /// fn done(handle: &DetachedHandle) -> Result<(), SendError> {
     ///     handle.reply(b"done")
     /// }
     /// ```
-    pub fn reply(&self, bytes: &[u8]) -> Result<(), Error> {
+    pub fn reply(&self, bytes: &[u8]) -> Result<(), SendError> {
         let egress = self.current.answering(self.outbox.socket().defaults());
         self.outbox
             .send_to(bytes, self.current.peer, &egress, self.near())
@@ -98,20 +98,20 @@ impl DetachedHandle {
     /// wildcard, from the address that the route gives it.
     ///
     /// # Errors
-    /// [`Error::Closed`] once the server is closed, [`Error::TooLong`],
-    /// [`Error::AddressFamily`], [`Error::PortZero`], [`Error::UnspecifiedAddress`], [`Error::Withheld`] for
+    /// [`SendError::Closed`] once the server is closed, [`SendError::TooLong`],
+    /// [`SendError::AddressFamily`], [`SendError::PortZero`], [`SendError::UnspecifiedAddress`], [`SendError::Withheld`] for
     /// what an [`AmplificationLimit`](crate::AmplificationLimit) forbids, and
-    /// [`Error::Send`] for what the operating system refuses.
+    /// [`SendError::Refused`] for what the operating system refuses.
     ///
     /// # Examples
     /// ```
-    /// # use socketserver::{DetachedHandle, Error};
+    /// # use socketserver::{DetachedHandle, SendError};
     /// # use std::net::SocketAddr;
-    /// fn tell(handle: &DetachedHandle, peers: &[SocketAddr]) -> Result<(), Error> {
+    /// fn tell(handle: &DetachedHandle, peers: &[SocketAddr]) -> Result<(), SendError> {
     ///     peers.iter().try_for_each(|peer| handle.send_to(b"news", *peer))
     /// }
     /// ```
-    pub fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), Error> {
+    pub fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), SendError> {
         let defaults = self.outbox.socket().defaults();
         let egress = self.current.egress_to(to, defaults);
         self.outbox.send_to(bytes, to, &egress, self.near())

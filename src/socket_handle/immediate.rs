@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::SocketHandle;
-use crate::error::Error;
+use crate::error::SendError;
 
 impl SocketHandle {
     /// Sends one datagram to the sender of the datagram at hand now, without
@@ -14,26 +14,26 @@ impl SocketHandle {
     /// first, so that nothing overtakes.
     ///
     /// # Errors
-    /// [`Error::Send`] with the kernel's answer: the kind `WouldBlock` when the
+    /// [`SendError::Refused`] with the kernel's answer: the kind `WouldBlock` when the
     /// send buffer has no room for it, or for what was to be sent first. What is
-    /// known without asking the kernel: [`Error::TooLong`], [`Error::Closed`], and
-    /// [`Error::Withheld`] for what an
+    /// known without asking the kernel: [`SendError::TooLong`], [`SendError::Closed`], and
+    /// [`SendError::Withheld`] for what an
     /// [`AmplificationLimit`](crate::AmplificationLimit) forbids.
     ///
     /// # Examples
     /// ```
     /// # use socketserver::ThreadingUdpServer;
-    /// use socketserver::{AmplificationLimit, Error};
+    /// use socketserver::{AmplificationLimit, SendError};
     ///
     /// let server = ThreadingUdpServer::builder()
     ///     .amplification_limit(AmplificationLimit::new())
     ///     .bind_fn("127.0.0.1:0", |_, _, socket| match socket.try_reply(&[b'x'; 4_000]) {
-    ///         Err(Error::Withheld { .. }) => Ok(socket.reply(b"ask me by TCP")?),
+    ///         Err(SendError::Withheld { .. }) => Ok(socket.reply(b"ask me by TCP")?),
     ///         sent => Ok(sent?),
     ///     })?;
     /// # Ok::<(), socketserver::Error>(())
     /// ```
-    pub fn try_reply(&self, bytes: &[u8]) -> Result<(), Error> {
+    pub fn try_reply(&self, bytes: &[u8]) -> Result<(), SendError> {
         let peer = self.current.get().peer;
         self.outbox
             .try_send_to(bytes, peer, &self.answering(), self.near())
@@ -44,7 +44,7 @@ impl SocketHandle {
     /// the route gives it.
     ///
     /// # Errors
-    /// As `try_reply`, and [`Error::AddressFamily`] and [`Error::PortZero`].
+    /// As `try_reply`, and [`SendError::AddressFamily`] and [`SendError::PortZero`].
     ///
     /// # Examples
     /// ```
@@ -59,7 +59,7 @@ impl SocketHandle {
     /// })?;
     /// # Ok::<(), socketserver::Error>(())
     /// ```
-    pub fn try_send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), Error> {
+    pub fn try_send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), SendError> {
         self.outbox
             .try_send_to(bytes, to, &self.egress_to(to), self.near())
     }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::{DetachedHandle, SocketHandle};
 use crate::engine::SendDefaults;
-use crate::error::Error;
+use crate::error::{ConfigError, SendError};
 use crate::metadata::Ecn;
 use crate::sys::{Egress, Socket};
 
@@ -15,7 +15,7 @@ use crate::sys::{Egress, Socket};
 ///
 /// # Platform notes
 /// Linux alone can be told so of a single datagram; elsewhere a send with any of
-/// these is an [`Error::Send`] of the kind `Unsupported`.
+/// these is a [`SendError::Refused`] of the kind `Unsupported`.
 ///
 /// # Examples
 /// ```
@@ -134,12 +134,12 @@ impl SendOptions {
     }
 
     /// Whether it leaves whole or not at all: one that is longer than the interface
-    /// takes is an [`Error::Send`] whose cause is `EMSGSIZE`. So that this can be
+    /// takes is a [`SendError::Refused`] whose cause is `EMSGSIZE`. So that this can be
     /// told, it is sent at once and not batched. Defaults to the server's
     /// [`dont_fragment`](crate::Builder::dont_fragment).
     ///
     /// Over IPv4, Linux knows this for a server and not for a datagram: unless the
-    /// server has it, it is an [`Error::Config`] there.
+    /// server has it, it is a [`SendError::Config`] there.
     ///
     /// # Examples
     /// ```
@@ -158,13 +158,13 @@ impl SendOptions {
         mut egress: Egress,
         to: SocketAddr,
         defaults: SendDefaults,
-    ) -> Result<Egress, Error> {
+    ) -> Result<Egress, ConfigError> {
         if let Some(dscp) = self.dscp.filter(|dscp| *dscp > MOST_DSCP) {
             let problem = format!("{dscp} is not between 0 and {MOST_DSCP}");
-            return Err(Error::config("dscp", problem));
+            return Err(ConfigError::new("dscp", problem));
         }
         if self.hop_limit == Some(0) {
-            return Err(Error::config("hop_limit", "0 lets it go nowhere"));
+            return Err(ConfigError::new("hop_limit", "0 lets it go nowhere"));
         }
         if self.dscp.is_some() || self.ecn.is_some() {
             let dscp = self.dscp.unwrap_or(defaults.dscp);
@@ -176,7 +176,7 @@ impl SendOptions {
         if self.dont_fragment && !defaults.dont_fragment {
             if to.ip().to_canonical().is_ipv4() {
                 let problem = "over IPv4 it is an option of the server, not of a datagram";
-                return Err(Error::config("dont_fragment", problem));
+                return Err(ConfigError::new("dont_fragment", problem));
             }
             egress.dont_fragment = true;
         }
@@ -189,8 +189,8 @@ impl SocketHandle {
     /// be fragmented.
     ///
     /// # Errors
-    /// As `reply`; [`Error::Config`] for options that make no sense, and
-    /// [`Error::Send`] for what must not be fragmented and was refused.
+    /// As `reply`; [`SendError::Config`] for options that make no sense, and
+    /// [`SendError::Refused`] for what must not be fragmented and was refused.
     ///
     /// # Examples
     /// ```
@@ -201,7 +201,7 @@ impl SocketHandle {
     /// })?;
     /// # Ok::<(), socketserver::Error>(())
     /// ```
-    pub fn reply_with(&self, bytes: &[u8], options: &SendOptions) -> Result<(), Error> {
+    pub fn reply_with(&self, bytes: &[u8], options: &SendOptions) -> Result<(), SendError> {
         self.push_with(bytes, self.current.get().peer, self.answering(), options)
     }
 
@@ -218,18 +218,18 @@ impl SocketHandle {
         bytes: &[u8],
         to: SocketAddr,
         options: &SendOptions,
-    ) -> Result<(), Error> {
+    ) -> Result<(), SendError> {
         self.push_with(bytes, to, self.egress_to(to), options)
     }
 
     /// As [`try_reply`](Self::try_reply), with options.
     ///
     /// # Errors
-    /// As `try_reply`, and [`Error::Config`] for options that make no sense.
+    /// As `try_reply`, and [`SendError::Config`] for options that make no sense.
     ///
     /// # Examples
     /// ```
-    /// use socketserver::{Error, SendOptions, ThreadingUdpServer};
+    /// use socketserver::{SendError, SendOptions, ThreadingUdpServer};
     ///
     /// // Looks for the longest datagram that the way to the peer takes at once.
     /// let server = ThreadingUdpServer::builder().dont_fragment(true).bind_fn(
@@ -238,7 +238,7 @@ impl SocketHandle {
     ///         let probe = SendOptions::new().dont_fragment(true);
     ///         for len in [8_972, 1_472, 1_252] {
     ///             match socket.try_reply_with(&bytes[..len.min(bytes.len())], &probe) {
-    ///                 Err(Error::Send { cause, .. }) => eprintln!("{len} bytes: {cause}"),
+    ///                 Err(SendError::Refused { cause, .. }) => eprintln!("{len} bytes: {cause}"),
     ///                 sent => return Ok(sent?),
     ///             }
     ///         }
@@ -246,7 +246,7 @@ impl SocketHandle {
     ///     },
     /// );
     /// ```
-    pub fn try_reply_with(&self, bytes: &[u8], options: &SendOptions) -> Result<(), Error> {
+    pub fn try_reply_with(&self, bytes: &[u8], options: &SendOptions) -> Result<(), SendError> {
         let peer = self.current.get().peer;
         let egress = self.told(bytes, peer, self.answering(), options)?;
         self.outbox.try_send_to(bytes, peer, &egress, self.near())
@@ -255,7 +255,7 @@ impl SocketHandle {
     /// As [`try_send_to`](Self::try_send_to), with options.
     ///
     /// # Errors
-    /// As `try_send_to`, and [`Error::Config`] for options that make no sense.
+    /// As `try_send_to`, and [`SendError::Config`] for options that make no sense.
     ///
     /// # Examples
     /// ```
@@ -271,7 +271,7 @@ impl SocketHandle {
         bytes: &[u8],
         to: SocketAddr,
         options: &SendOptions,
-    ) -> Result<(), Error> {
+    ) -> Result<(), SendError> {
         let egress = self.told(bytes, to, self.egress_to(to), options)?;
         self.outbox.try_send_to(bytes, to, &egress, self.near())
     }
@@ -282,7 +282,7 @@ impl SocketHandle {
         to: SocketAddr,
         egress: Egress,
         options: &SendOptions,
-    ) -> Result<(), Error> {
+    ) -> Result<(), SendError> {
         let egress = self.told(bytes, to, egress, options)?;
         match options.dont_fragment {
             true => self.outbox.send_to(bytes, to, &egress, self.near()),
@@ -296,7 +296,7 @@ impl SocketHandle {
         to: SocketAddr,
         egress: Egress,
         options: &SendOptions,
-    ) -> Result<Egress, Error> {
+    ) -> Result<Egress, SendError> {
         let told = told(
             options,
             egress,
@@ -312,34 +312,34 @@ impl DetachedHandle {
     /// As [`reply`](Self::reply), with options.
     ///
     /// # Errors
-    /// As [`send_to`](Self::send_to), and [`Error::Config`] for options that make
+    /// As [`send_to`](Self::send_to), and [`SendError::Config`] for options that make
     /// no sense.
     ///
     /// # Examples
     /// ```
-    /// # use socketserver::{DetachedHandle, Error};
+    /// # use socketserver::{DetachedHandle, SendError};
     /// use socketserver::SendOptions;
     ///
-    /// fn urgent(handle: &DetachedHandle) -> Result<(), Error> {
+    /// fn urgent(handle: &DetachedHandle) -> Result<(), SendError> {
     ///     handle.reply_with(b"done", &SendOptions::new().dscp(46))
     /// }
     /// ```
-    pub fn reply_with(&self, bytes: &[u8], options: &SendOptions) -> Result<(), Error> {
+    pub fn reply_with(&self, bytes: &[u8], options: &SendOptions) -> Result<(), SendError> {
         self.send_with(bytes, self.current.peer, options)
     }
 
     /// As [`send_to`](Self::send_to), with options.
     ///
     /// # Errors
-    /// As `send_to`, and [`Error::Config`] for options that make no sense.
+    /// As `send_to`, and [`SendError::Config`] for options that make no sense.
     ///
     /// # Examples
     /// ```
-    /// # use socketserver::{DetachedHandle, Error};
+    /// # use socketserver::{DetachedHandle, SendError};
     /// # use std::net::SocketAddr;
     /// use socketserver::SendOptions;
     ///
-    /// fn shout(handle: &DetachedHandle, all: SocketAddr, link: u32) -> Result<(), Error> {
+    /// fn shout(handle: &DetachedHandle, all: SocketAddr, link: u32) -> Result<(), SendError> {
     ///     handle.send_to_with(b"news", all, &SendOptions::new().interface(link))
     /// }
     /// ```
@@ -348,11 +348,16 @@ impl DetachedHandle {
         bytes: &[u8],
         to: SocketAddr,
         options: &SendOptions,
-    ) -> Result<(), Error> {
+    ) -> Result<(), SendError> {
         self.send_with(bytes, to, options)
     }
 
-    fn send_with(&self, bytes: &[u8], to: SocketAddr, options: &SendOptions) -> Result<(), Error> {
+    fn send_with(
+        &self,
+        bytes: &[u8],
+        to: SocketAddr,
+        options: &SendOptions,
+    ) -> Result<(), SendError> {
         let defaults = self.outbox.socket().defaults();
         let egress = self.current.egress_to(to, defaults);
         let egress = told(options, egress, bytes.len(), to, defaults)
@@ -368,82 +373,16 @@ fn told(
     len: usize,
     to: SocketAddr,
     defaults: SendDefaults,
-) -> Result<Egress, Error> {
+) -> Result<Egress, SendError> {
     if !Socket::SENDS_AS_TOLD && *options != SendOptions::new() {
         let cause = io::ErrorKind::Unsupported.into();
-        return Err(Error::Send { len, to, cause });
+        return Err(SendError::Refused { len, to, cause });
     }
-    options.apply(egress, to, defaults)
+    Ok(options.apply(egress, to, defaults)?)
 }
 
 /// The field has six bits.
 pub(crate) const MOST_DSCP: u8 = 63;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn applied(options: SendOptions, to: &str, defaults: SendDefaults) -> Result<Egress, String> {
-        let to = SocketAddr::new(to.parse().expect("an address"), 9);
-        let egress = Egress {
-            interface: 7,
-            ..Egress::default()
-        };
-        let applied = options.apply(egress, to, defaults);
-        applied.map_err(|error| error.to_string())
-    }
-
-    const V4: &str = "192.0.2.1";
-    const V6: &str = "2001:db8::1";
-
-    #[test]
-    fn what_is_not_said_is_as_for_all() {
-        let none = applied(SendOptions::new(), V4, SendDefaults::default());
-        let expected = Egress {
-            interface: 7,
-            ..Egress::default()
-        };
-        assert_eq!(none, Ok(expected));
-        let chosen = applied(SendOptions::new().interface(0), V4, SendDefaults::default());
-        assert_eq!(chosen, Ok(Egress::default()), "left to the routes");
-    }
-
-    #[test]
-    fn a_word_on_congestion_keeps_the_servers_class() {
-        let server = SendDefaults {
-            dscp: 46,
-            ..SendDefaults::default()
-        };
-        let class = |options| applied(options, V4, server).map(|egress| egress.traffic_class);
-        assert_eq!(class(SendOptions::new()), Ok(None));
-        let ecn = SendOptions::new().ecn(Ecn::Ect0);
-        assert_eq!(class(ecn), Ok(Some((46 << 2) | 2)));
-        assert_eq!(class(ecn.dscp(1)), Ok(Some(0b110)));
-        assert_eq!(class(SendOptions::new().dscp(0)), Ok(Some(0)));
-    }
-
-    #[test]
-    fn nonsense_is_refused_by_name() {
-        let problem = |options| applied(options, V4, SendDefaults::default()).unwrap_err();
-        let high = problem(SendOptions::new().dscp(64));
-        assert_eq!(high, "dscp: 64 is not between 0 and 63");
-        let none = problem(SendOptions::new().hop_limit(0));
-        assert_eq!(none, "hop_limit: 0 lets it go nowhere");
-    }
-
-    #[test]
-    fn over_ipv4_only_the_whole_server_sends_unfragmented() {
-        let whole = SendOptions::new().dont_fragment(true);
-        let alone = SendDefaults::default();
-        assert!(applied(whole, V6, alone).is_ok_and(|egress| egress.dont_fragment));
-        for v4 in [V4, "::ffff:192.0.2.1"] {
-            let problem = applied(whole, v4, alone).unwrap_err();
-            assert!(problem.starts_with("dont_fragment: over IPv4"), "{problem}");
-            let server = SendDefaults {
-                dont_fragment: true,
-                ..alone
-            };
-            assert!(applied(whole, v4, server).is_ok(), "as all that it sends");
-        }
-    }
-}
+mod tests;

@@ -89,8 +89,8 @@ impl DetachedHandle {
     ///
     /// # Examples
     /// ```
-    /// # use socketserver::{DetachedHandle, Error};
-    /// fn after_a_handshake(handle: &DetachedHandle, answer: &[u8]) -> Result<(), Error> {
+    /// # use socketserver::{DetachedHandle, SendError};
+    /// fn after_a_handshake(handle: &DetachedHandle, answer: &[u8]) -> Result<(), SendError> {
     ///     handle.mark_validated(handle.peer_addr());
     ///     handle.reply(answer)
     /// }

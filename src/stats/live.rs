@@ -9,7 +9,7 @@ use std::sync::atomic::{
 
 use super::failures::FailureTally;
 use super::{Refusal, Replies, Stats};
-use crate::error::Error;
+use crate::error::SendError;
 use crate::sys::SendFault;
 
 /// How a datagram ended.
@@ -137,15 +137,15 @@ impl ReplyTally {
     }
 
     /// Counts a send that was refused before it was tried.
-    pub(crate) fn refused(&self, error: &Error) {
+    pub(crate) fn refused(&self, error: &SendError) {
         let counter = match error {
-            Error::TooLong { .. } => &self.failed.too_long,
-            Error::PortZero { .. }
-            | Error::UnspecifiedAddress { .. }
-            | Error::AddressFamily { .. } => &self.failed.bad_address,
-            Error::BroadcastNotAllowed { .. } => &self.failed.not_permitted,
-            Error::Withheld { .. } => &self.withheld,
-            Error::Closed => &self.failed.closed,
+            SendError::TooLong { .. } => &self.failed.too_long,
+            SendError::PortZero { .. }
+            | SendError::UnspecifiedAddress { .. }
+            | SendError::AddressFamily { .. } => &self.failed.bad_address,
+            SendError::BroadcastNotAllowed { .. } => &self.failed.not_permitted,
+            SendError::Withheld { .. } => &self.withheld,
+            SendError::Closed => &self.failed.closed,
             _ => &self.failed.other,
         };
         counter.fetch_add(1, Relaxed);

@@ -9,7 +9,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use socketserver::{
-    AmplificationLimit, Builder, DatagramHandler, Error, ForkingStyleUdpServer, HandlerError,
+    AmplificationLimit, BindError, Builder, DatagramHandler, ForkingStyleUdpServer, HandlerError,
     RateLimit, ReplyLoops, RunningServer, SocketHandle, ThreadingUdpServer,
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -185,7 +185,7 @@ fn echoing(builder: Builder<ThreadingUdpServer>) -> RunningServer {
     spawn(builder.bind(ANY_PORT, || Echo))
 }
 
-fn spawn(server: Result<ThreadingUdpServer, Error>) -> RunningServer {
+fn spawn(server: Result<ThreadingUdpServer, BindError>) -> RunningServer {
     server.expect(BOUND).spawn()
 }
 

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::sync::mpsc;
 
-use socketserver::{Error, OnTruncated, Refusal, ThreadingUdpServer};
+use socketserver::{OnTruncated, Refusal, SendError, ThreadingUdpServer};
 
 use crate::harness::{Case, cases};
 use crate::support::{ANY_PORT, Client, TestServer, echo};
@@ -127,7 +127,7 @@ fn an_oversize_reply_fails_alone() {
     }
     let (batched, immediate) = told.recv().expect("the handler was there");
     assert!(
-        matches!(batched, Err(Error::TooLong { .. })),
+        matches!(batched, Err(SendError::TooLong { .. })),
         "told at once: {batched:?}"
     );
     let immediate = immediate.expect_err("refused as well");

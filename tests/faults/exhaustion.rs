@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{Uid, setuid};
-use socketserver::{Error, ThreadingUdpServer};
+use socketserver::{ServeError, ThreadingUdpServer};
 
 use crate::cgroup::alone_in_group;
 use crate::harness::{Case, Need, alone, cases, scale};
@@ -134,7 +134,7 @@ fn a_start_without_enough_threads_fails_and_leaks_nothing() {
             .expect_err("four threads are too many");
         let expected = matches!(
             error,
-            Error::StartWorkers {
+            ServeError::StartWorkers {
                 started: 2,
                 wanted: 4,
                 ref cause,

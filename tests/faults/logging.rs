@@ -7,7 +7,7 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use socketserver::{
-    AmplificationLimit, DetachedHandle, Error, RateLimit, SocketHandle, ThreadingUdpServer,
+    AmplificationLimit, DetachedHandle, RateLimit, SendError, SocketHandle, ThreadingUdpServer,
 };
 
 use crate::harness::{Case, alone, cases};
@@ -104,7 +104,7 @@ fn a_logger_that_blocks_holds_up_neither_replies_nor_stats_nor_the_end() {
 }
 
 #[track_caller]
-fn goes_on(way: &str, fails: fn(&SocketHandle) -> Result<(), Error>) {
+fn goes_on(way: &str, fails: fn(&SocketHandle) -> Result<(), SendError>) {
     let gate = Gate::new();
     LOGGER.wait_at(&gate);
     let (tell, handles) = mpsc::channel::<DetachedHandle>();

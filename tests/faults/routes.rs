@@ -8,8 +8,8 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::net::if_::if_nametoindex;
 use socketserver::{
-    Builder, DatagramMeta, Destination, Error, HandlerError, Interface, SendOptions, SocketHandle,
-    ThreadingUdpServer,
+    Builder, DatagramMeta, Destination, HandlerError, Interface, SendError, SendOptions,
+    SocketHandle, ThreadingUdpServer,
 };
 
 use crate::harness::{Case, Need, cases};
@@ -249,7 +249,7 @@ fn a_datagram_that_must_not_be_fragmented_and_is_too_long_is_told() {
         client.send(b"how long?").expect("the link is up");
         for refused in told.recv_timeout(DEADLINE).expect("told") {
             match refused {
-                Err(Error::Send { cause, .. }) => {
+                Err(SendError::Refused { cause, .. }) => {
                     let errno = cause.raw_os_error().map(Errno::from_raw);
                     assert_eq!(errno, Some(Errno::EMSGSIZE), "{to}");
                 }

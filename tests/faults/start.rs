@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
-use socketserver::{Error, HandlerError, SocketHandle, ThreadingUdpServer};
+use socketserver::{BindError, HandlerError, SocketHandle, ThreadingUdpServer};
 
 use crate::harness::{Case, Need, alone, cases, scale};
 use crate::load::{MOST, Sender};
@@ -105,7 +105,7 @@ fn a_socket_that_is_not_a_bound_udp_socket_is_refused_and_closed() {
         let socket = UdpSocket::from(descriptor);
         let taken = ThreadingUdpServer::from_socket(socket, || HANDLER);
         match taken {
-            Err(Error::TakeOver { .. }) => {}
+            Err(BindError::TakeOver { .. }) => {}
             Err(error) => panic!("{what} is refused, but not as such: {error}"),
             Ok(_) => panic!("{what} is taken over"),
         }

@@ -7,7 +7,9 @@ use std::thread;
 use std::time::Duration;
 
 use socketserver::testing::{Bench, Sent};
-use socketserver::{DatagramHandler, Error, HandlerError, ServerHandle, SocketHandle};
+use socketserver::{
+    ChangeError, DatagramHandler, HandlerError, SendError, ServerHandle, SocketHandle,
+};
 
 use crate::support::Journal;
 #[cfg(target_os = "linux")]
@@ -75,10 +77,13 @@ fn what_no_server_sends_is_refused_here_as_well() {
         let nobody = "192.0.2.1:0".parse()?;
         assert!(matches!(
             socket.send_to(b"?", nobody),
-            Err(Error::PortZero { .. })
+            Err(SendError::PortZero { .. })
         ));
         let long = vec![0; 65_508];
-        assert!(matches!(socket.reply(&long), Err(Error::TooLong { .. })));
+        assert!(matches!(
+            socket.reply(&long),
+            Err(SendError::TooLong { .. })
+        ));
         // Nothing of it is sent.
         let _ = socket.writer().write_all(&long);
         Ok(())
@@ -207,9 +212,9 @@ fn what_the_test_sends_is_apart_from_what_the_handler_does() {
     assert_eq!(between[0].to, peer);
     drop(bench);
     let late = server.send_to(b"late", peer);
-    assert!(matches!(late, Err(Error::Closed)), "{late:?}");
+    assert!(matches!(late, Err(SendError::Closed)), "{late:?}");
     let late = server.after(Duration::ZERO, |_| ());
-    assert!(matches!(late, Err(Error::Closed)), "{late:?}");
+    assert!(matches!(late, Err(ChangeError::Closed)), "{late:?}");
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use socketserver::{
-    Builder, Error, ForkingStyleUdpServer, HandlerError, SocketHandle, ThreadingUdpServer,
+    BindError, Builder, ConfigError, ForkingStyleUdpServer, HandlerError, SocketHandle,
+    ThreadingUdpServer,
 };
 
 use crate::support::{
@@ -29,7 +30,9 @@ type Forking = Builder<ForkingStyleUdpServer>;
 #[track_caller]
 fn refusal<S: UdpServer>(builder: Builder<S>) -> (&'static str, String) {
     match builder.bind_fn(ANY_PORT, echo) {
-        Err(Error::Config { option, problem }) => (option, problem),
+        Err(BindError::Config(ConfigError {
+            option, problem, ..
+        })) => (option, problem),
         Err(other) => panic!("an error of another kind: {other}"),
         Ok(_) => panic!("nonsense was accepted"),
     }
@@ -140,14 +143,14 @@ fn an_address_that_cannot_be_resolved_is_an_error<S: UdpServer>() {
         .bind_fn("127.0.0.1:no-port", echo)
         .map(drop)
         .expect_err("that is no port");
-    assert!(matches!(error, Error::Resolve { .. }), "not {error}");
+    assert!(matches!(error, BindError::Resolve { .. }), "not {error}");
 }
 
 #[test]
 fn an_empty_list_of_addresses_is_an_error() {
     let none: [SocketAddr; 0] = [];
     let error = ThreadingUdpServer::bind_fn(&none[..], echo).expect_err("nowhere");
-    assert!(matches!(error, Error::NoAddress { .. }), "not {error}");
+    assert!(matches!(error, BindError::NoAddress { .. }), "not {error}");
 }
 
 #[test]
@@ -355,7 +358,10 @@ fn what_only_linux_has_is_refused_by_its_name() {
         ),
     ] {
         let error = builder.bind_fn(ANY_PORT, echo).expect_err("not here");
-        assert!(matches!(error, Error::Config { .. }), "{error}");
+        assert!(
+            matches!(error, BindError::Config(ConfigError { .. })),
+            "{error}"
+        );
         assert!(error.to_string().starts_with(option), "{error}");
     }
 }

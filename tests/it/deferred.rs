@@ -5,7 +5,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use socketserver::{DeferredAnswer, Error, ThreadingUdpServer};
+use socketserver::{DeferredAnswer, SendError, ThreadingUdpServer};
 
 use crate::support::{
     ANY_PORT, Client, DEADLINE, ServerBuilder, TestServer, UdpServer, for_both_servers, wait_until,
@@ -91,7 +91,7 @@ fn an_error_or_a_panic_of_the_handler_decides<S: UdpServer>() {
     let (keep, kept) = keep();
     let server = S::serving(move |bytes, _, socket| {
         let answer = socket.defer()?;
-        assert!(matches!(socket.defer(), Err(Error::Settled)), "once");
+        assert!(matches!(socket.defer(), Err(SendError::Settled)), "once");
         keep.send(answer)?;
         match bytes {
             b"panic" => panic!("it was asked to"),
@@ -103,8 +103,8 @@ fn an_error_or_a_panic_of_the_handler_decides<S: UdpServer>() {
         client.send(what);
         let answer = next(&kept);
         server.wait_until_settled(number as u64 + 1);
-        assert!(matches!(answer.send(b"?"), Err(Error::Settled)));
-        assert!(matches!(answer.reply(b"?"), Err(Error::Settled)));
+        assert!(matches!(answer.send(b"?"), Err(SendError::Settled)));
+        assert!(matches!(answer.reply(b"?"), Err(SendError::Settled)));
     }
     let stats = server.stop().stats;
     assert_eq!((stats.failed, stats.panicked, stats.handled), (1, 1, 0));
@@ -165,8 +165,8 @@ fn a_shutdown_waits_for_answers_and_abandons_them_at_its_deadline<S: UdpServer>(
     let stats = server.stop().stats;
     assert_eq!((stats.handled, stats.abandoned), (1, 2));
     let late = second.reply(b"too late");
-    assert!(matches!(late, Err(Error::Closed)), "{late:?}");
-    assert!(matches!(third.finish(), Err(Error::Closed)));
+    assert!(matches!(late, Err(SendError::Closed)), "{late:?}");
+    assert!(matches!(third.finish(), Err(SendError::Closed)));
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn no_more_are_due_than_are_permitted() {
     let server = builder.bind_fn(ANY_PORT, move |_, _, socket| {
         match socket.defer() {
             Ok(answer) => keep.send(answer)?,
-            Err(Error::Busy { limit: 2 }) => socket.reply(b"busy")?,
+            Err(SendError::Busy { limit: 2 }) => socket.reply(b"busy")?,
             Err(error) => return Err(error.into()),
         }
         Ok(())
@@ -235,7 +235,7 @@ fn one_request_by_hand_may_be_answered_later() {
     let handle = server.handle();
     assert_eq!((handle.stats().handled, handle.stats().deferred), (1, 1));
     drop(server);
-    assert!(matches!(next(&kept).reply(b"?"), Err(Error::Closed)));
+    assert!(matches!(next(&kept).reply(b"?"), Err(SendError::Closed)));
 }
 
 /// The right address, the count and the order of what many threads answer at the

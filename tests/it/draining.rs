@@ -4,7 +4,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use socketserver::{Error, ThreadingUdpServer};
+use socketserver::{SendError, ThreadingUdpServer};
 
 #[cfg(target_os = "linux")]
 use crate::support::process;
@@ -242,7 +242,7 @@ fn a_reply_after_the_end_fails_as_closed<S: UdpServer>() {
     server.stop();
     gate.open();
     let (reply, tried) = told.recv_timeout(DEADLINE).expect("told");
-    assert!(matches!(reply, Err(Error::Closed)), "not {reply:?}");
+    assert!(matches!(reply, Err(SendError::Closed)), "not {reply:?}");
     let kind = tried.map_err(|error| error.kind());
     assert_eq!(kind, Err(std::io::ErrorKind::NotConnected), "the raw form");
     client.expect_silence();

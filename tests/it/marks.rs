@@ -12,7 +12,7 @@ use nix::sys::socket::{
     ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt,
 };
 use socketserver::{
-    Builder, DetachedHandle, Ecn, Error, HandlerError, Interface, SendOptions, SocketHandle,
+    Builder, DetachedHandle, Ecn, HandlerError, Interface, SendError, SendOptions, SocketHandle,
     ThreadingUdpServer,
 };
 
@@ -182,7 +182,7 @@ fn an_interface_that_is_none_is_told_by_the_kernel() {
     let observer = Observer::of("127.0.0.2", server.local_addr().port());
     assert_eq!(observer.ask(b"which?").0, b"which?", "by its own interface");
     match told.recv_timeout(DEADLINE).expect("told") {
-        Err(Error::Send { cause, .. }) => assert_ne!(cause.kind(), ErrorKind::WouldBlock),
+        Err(SendError::Refused { cause, .. }) => assert_ne!(cause.kind(), ErrorKind::WouldBlock),
         other => panic!("not {other:?}"),
     }
 }
@@ -212,7 +212,7 @@ fn options_that_make_no_sense_are_refused_and_counted() {
     for expected in ["dscp", "hop_limit", "dont_fragment"] {
         for refused in told.recv_timeout(DEADLINE).expect("told") {
             match refused {
-                Err(Error::Config { option, .. }) => assert_eq!(option, expected),
+                Err(SendError::Config(error)) => assert_eq!(error.option, expected),
                 other => panic!("not {other:?}"),
             }
         }
@@ -269,7 +269,7 @@ fn what_must_not_be_fragmented_and_is_too_long_is_told() {
         .expect("loopback");
     for refused in told.recv_timeout(DEADLINE).expect("told") {
         match refused {
-            Err(Error::Send { cause, .. }) => {
+            Err(SendError::Refused { cause, .. }) => {
                 let errno = cause.raw_os_error().map(Errno::from_raw);
                 assert_eq!(errno, Some(Errno::EMSGSIZE));
             }

@@ -6,7 +6,8 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use socketserver::{
-    Builder, Error, HandlerError, Interface, Refusal, SocketHandle, ThreadingUdpServer,
+    BindError, Builder, ChangeError, ConfigError, HandlerError, Interface, MembershipError,
+    Refusal, SocketHandle, ThreadingUdpServer,
 };
 
 use crate::support::process::is_alone;
@@ -132,10 +133,10 @@ fn a_group_is_joined_and_left_while_serving() {
     assert!(
         matches!(
             never,
-            Error::Membership {
+            ChangeError::Membership(MembershipError {
                 action: "leave",
                 ..
-            }
+            })
         ),
         "{never}"
     );
@@ -143,7 +144,7 @@ fn a_group_is_joined_and_left_while_serving() {
     let handle = (*server).clone();
     server.stop();
     let late = handle.join_multicast(GROUP.into(), lo()).unwrap_err();
-    assert!(matches!(late, Error::Closed), "{late}");
+    assert!(matches!(late, ChangeError::Closed), "{late}");
 }
 
 /// Linux carries no IPv6 groups on its loopback interface: so these tests make a
@@ -288,7 +289,9 @@ fn a_group_that_the_socket_cannot_hear_is_refused() {
     let refusal = |addr: &str, builder: Builder<ThreadingUdpServer>| {
         let error = builder.bind_fn(addr, echo).expect_err("it hears nothing");
         match error {
-            Error::Config { option, problem } => {
+            BindError::Config(ConfigError {
+                option, problem, ..
+            }) => {
                 assert_eq!(option, "join_multicast");
                 problem
             }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use socketserver::ThreadingUdpServer;
 #[cfg(target_os = "linux")]
-use socketserver::{Error, ServerHandle, ShutdownReport};
+use socketserver::{ServeError, ServerHandle, ShutdownReport};
 
 use crate::support::{
     ANY_PORT, Client, Gate, ServerBuilder, TestServer, UdpServer, echo, for_both_servers, keep_log,
@@ -237,7 +237,7 @@ fn an_idle_server_never_wakes_up() {
 #[cfg(target_os = "linux")]
 struct Resting {
     handle: ServerHandle,
-    serving: thread::JoinHandle<Result<ShutdownReport, Error>>,
+    serving: thread::JoinHandle<Result<ShutdownReport, ServeError>>,
 }
 
 #[cfg(target_os = "linux")]

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::mpsc;
 use std::thread;
 
-use socketserver::{DetachedHandle, Error};
+use socketserver::{DetachedHandle, SendError};
 
 use crate::support::{
     ANY_PORT, Client, DEADLINE, Gate, ServerBuilder, TestServer, UdpServer, for_both_servers,
@@ -210,7 +210,7 @@ fn an_oversize_reply_is_refused_at_once_and_its_neighbours_are_sent<S: UdpServer
     client.expect_reply(b"before");
     client.expect_reply(b"after");
     match told.recv_timeout(DEADLINE).expect("told") {
-        Err(Error::TooLong { len, max, to }) => {
+        Err(SendError::TooLong { len, max, to }) => {
             assert_eq!((len, max, to), (LONGEST + 1, LONGEST, client.addr()));
         }
         other => panic!("not {other:?}"),
@@ -240,11 +240,14 @@ fn addresses_that_cannot_be_sent_to_are_refused_at_once<S: UdpServer>() {
     assert_eq!(client.ask(b"and this one?"), b"and this one?");
     let family = told.recv_timeout(DEADLINE).expect("told");
     assert!(
-        matches!(family, Err(Error::AddressFamily { .. })),
+        matches!(family, Err(SendError::AddressFamily { .. })),
         "not {family:?}"
     );
     let port = told.recv_timeout(DEADLINE).expect("told");
-    assert!(matches!(port, Err(Error::PortZero { .. })), "not {port:?}");
+    assert!(
+        matches!(port, Err(SendError::PortZero { .. })),
+        "not {port:?}"
+    );
     let stats = server.stop().stats;
     assert_eq!(stats.replies.failed.bad_address, 2, "both counted");
     assert_eq!(stats.handled, 1, "the handler's own affair");
@@ -393,7 +396,7 @@ fn a_detached_handle_is_closed_with_its_server_and_keeps_no_port<S: UdpServer>()
     server.stop();
     for handle in [handle.clone(), handle] {
         let late = handle.reply(b"too late");
-        assert!(matches!(late, Err(Error::Closed)), "not {late:?}");
+        assert!(matches!(late, Err(SendError::Closed)), "not {late:?}");
     }
     UdpSocket::bind(addr).expect("the port is free");
     client.expect_silence();
@@ -406,16 +409,22 @@ fn a_detached_handle_refuses_what_cannot_be_sent<S: UdpServer>() {
     client.send(b"keep it");
     let handle = told.recv_timeout(DEADLINE).expect("detached");
     let long = handle.reply(&vec![b'x'; LONGEST + 1]);
-    assert!(matches!(long, Err(Error::TooLong { .. })), "not {long:?}");
+    assert!(
+        matches!(long, Err(SendError::TooLong { .. })),
+        "not {long:?}"
+    );
     let v6 = SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 9));
     let family = handle.send_to(b"?", v6);
     assert!(
-        matches!(family, Err(Error::AddressFamily { .. })),
+        matches!(family, Err(SendError::AddressFamily { .. })),
         "not {family:?}"
     );
     let nobody = SocketAddr::from(([127, 0, 0, 1], 0));
     let port = handle.send_to(b"?", nobody);
-    assert!(matches!(port, Err(Error::PortZero { .. })), "not {port:?}");
+    assert!(
+        matches!(port, Err(SendError::PortZero { .. })),
+        "not {port:?}"
+    );
     assert_eq!(server.stop().stats.replies.failed.total(), 3, "counted");
     client.expect_silence();
 }

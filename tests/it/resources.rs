@@ -4,7 +4,7 @@ use std::net::UdpSocket;
 use std::rc::Rc;
 use std::thread;
 
-use socketserver::{Error, ForkingStyleUdpServer, ThreadingUdpServer};
+use socketserver::{ForkingStyleUdpServer, ServeError, ThreadingUdpServer};
 
 #[cfg(target_os = "linux")]
 use crate::support::process;
@@ -72,7 +72,7 @@ fn a_server_that_gets_no_thread_says_so_and_frees_the_port<S: UdpServer>() {
     let handle = server.handle();
     let error = server.serve_forever().expect_err("no thread, no server");
     assert!(
-        matches!(error, Error::StartWorkers { started: 0, .. }),
+        matches!(error, ServeError::StartWorkers { started: 0, .. }),
         "not {error}"
     );
     assert_port_is_free(handle.local_addr());

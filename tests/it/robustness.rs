@@ -9,7 +9,8 @@ use std::time::Duration;
 use std::{thread, time::Instant};
 
 use socketserver::{
-    DatagramHandler, Error, HandlerError, ServerHandle, SocketHandle, ThreadingUdpServer,
+    BindError, ConfigError, DatagramHandler, HandlerError, ServerHandle, SocketHandle,
+    ThreadingUdpServer,
 };
 
 #[cfg(all(target_os = "linux", not(socketserver_portable)))]
@@ -181,7 +182,7 @@ fn a_bound_socket_refuses_options_that_come_too_late() {
         let socket = UdpSocket::bind(ANY_PORT).expect("bound");
         let refused = builder.from_socket(socket, || echo as fn(&[u8], _, &_) -> _);
         match refused {
-            Err(Error::Config { option: named, .. }) => assert_eq!(named, option),
+            Err(BindError::Config(ConfigError { option: named, .. })) => assert_eq!(named, option),
             other => panic!("{option} is not refused: {other:?}"),
         }
     }

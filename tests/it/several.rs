@@ -5,7 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use socketserver::{
-    Error, ForkingStyleUdpServer, HandlerError, RequestOutcome, SocketHandle, ThreadingUdpServer,
+    BindError, ForkingStyleUdpServer, HandlerError, RequestOutcome, SocketHandle,
+    ThreadingUdpServer,
 };
 
 use crate::support::{
@@ -230,7 +231,7 @@ fn where_one_address_cannot_be_bound_none_is() {
     let first = three_ports()[0];
     let server = ThreadingUdpServer::builder().bind_all_fn([first, taken.0], echo);
     match server {
-        Err(Error::Bind { addr, .. }) => assert_eq!(addr, taken.0),
+        Err(BindError::Bind { addr, .. }) => assert_eq!(addr, taken.0),
         other => panic!("{other:?}"),
     }
     assert_port_is_free(first);

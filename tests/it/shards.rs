@@ -5,7 +5,7 @@ use std::net::UdpSocket;
 use std::thread;
 use std::time::Duration;
 
-use socketserver::{Error, RequestOutcome, ThreadingUdpServer};
+use socketserver::{BindError, RequestOutcome, ThreadingUdpServer};
 
 use crate::support::{
     ANY_PORT, Client, Gate, ServerBuilder, TestServer, UdpServer, assert_port_is_free, echo,
@@ -62,17 +62,17 @@ fn a_port_that_is_taken_is_an_error() {
     let alone = UdpSocket::bind(ANY_PORT).expect("a free port");
     let addr = alone.local_addr().expect("bound");
     let server = ThreadingUdpServer::builder().shards(2).bind_fn(addr, echo);
-    assert!(matches!(server, Err(Error::Bind { .. })), "{server:?}");
+    assert!(matches!(server, Err(BindError::Bind { .. })), "{server:?}");
     let shards = ThreadingUdpServer::builder().shards(2);
     let first = shards.bind_fn(ANY_PORT, echo).expect("a free port");
     let second = ThreadingUdpServer::builder().shards(2);
     let second = second.bind_fn(first.local_addr(), echo);
-    assert!(matches!(second, Err(Error::Bind { .. })), "{second:?}");
+    assert!(matches!(second, Err(BindError::Bind { .. })), "{second:?}");
 }
 
 #[test]
 fn more_sockets_than_workers_and_a_socket_handed_in_are_refused() {
-    let refused = |result: Result<ThreadingUdpServer, Error>| {
+    let refused = |result: Result<ThreadingUdpServer, BindError>| {
         let error = result.expect_err("it makes no sense");
         error.to_string()
     };

@@ -10,13 +10,13 @@ use std::process::Command;
 
 use command_fds::{CommandFdExt, FdMapping};
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
-use socketserver::{Error, HandlerError, SocketHandle, ThreadingUdpServer, activated_sockets};
+use socketserver::{BindError, HandlerError, SocketHandle, ThreadingUdpServer, activated_sockets};
 
 use crate::support::{ANY_PORT, Client, TestServer, assert_passes, echo};
 
 type Handler = fn(&[u8], SocketAddr, &SocketHandle) -> Result<(), HandlerError>;
 
-fn from_socket(socket: impl Into<OwnedFd>) -> Result<ThreadingUdpServer, Error> {
+fn from_socket(socket: impl Into<OwnedFd>) -> Result<ThreadingUdpServer, BindError> {
     let socket = UdpSocket::from(socket.into());
     ThreadingUdpServer::from_socket(socket, || echo as Handler)
 }
@@ -24,7 +24,7 @@ fn from_socket(socket: impl Into<OwnedFd>) -> Result<ThreadingUdpServer, Error> 
 #[track_caller]
 fn refusal(socket: impl Into<OwnedFd>) -> String {
     let error = from_socket(socket).expect_err("it cannot be served");
-    assert!(matches!(error, Error::TakeOver { .. }), "not {error}");
+    assert!(matches!(error, BindError::TakeOver { .. }), "not {error}");
     error.to_string()
 }
 

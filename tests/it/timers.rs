@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use socketserver::{Error, ServerHandle, ThreadingUdpServer};
+use socketserver::{ChangeError, ServerHandle, ThreadingUdpServer};
 
 #[cfg(target_os = "linux")]
 use crate::support::process;
@@ -192,7 +192,7 @@ fn what_is_not_due_when_the_server_closes_is_dropped<S: UdpServer>() {
     assert_eq!(Arc::strong_count(&captured), 1, "dropped");
     assert!(!timer.cancel(), "gone");
     let late = keep(&handle);
-    assert!(matches!(late, Err(Error::Closed)), "{late:?}");
+    assert!(matches!(late, Err(ChangeError::Closed)), "{late:?}");
     assert_eq!(Arc::strong_count(&captured), 1, "dropped at once");
 
     let unserved = S::bound(echo);
@@ -211,7 +211,7 @@ fn timers_are_bounded_in_number() {
         handle.after(LATER, |_| ()).expect("set");
     }
     let error = handle.after(LATER, |_| ()).expect_err("one too many");
-    assert!(matches!(error, Error::TooManyTimers { most: MOST }));
+    assert!(matches!(error, ChangeError::TooManyTimers { most: MOST }));
     let line = "cannot set a timer: 65536 are set and not due yet";
     assert_eq!(error.to_string(), line);
     assert!(one.cancel());
@@ -233,7 +233,7 @@ fn a_timer_may_drop_the_server() {
     wait_until("the server is dropped", || !journal.read().is_empty());
     assert!(set.elapsed() < DEADLINE / 2, "after {:?}", set.elapsed());
     let late = handle.after(SOON, |_| ());
-    assert!(matches!(late, Err(Error::Closed)), "{late:?}");
+    assert!(matches!(late, Err(ChangeError::Closed)), "{late:?}");
 }
 
 /// Only Linux shows the threads of a process by name.

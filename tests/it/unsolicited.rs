@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use socketserver::{AmplificationLimit, Error, ServerHandle, ThreadingUdpServer};
+use socketserver::{AmplificationLimit, SendError, ServerHandle, ThreadingUdpServer};
 
 use crate::replies::LONGEST;
 use crate::support::{
@@ -83,8 +83,11 @@ fn many_are_sent_to_in_few_calls_and_one_that_fails_costs_the_others_nothing<S: 
     assert_eq!(told.sent, 100);
     let failures: Vec<_> = told.failures.iter().map(|(peer, _)| *peer).collect();
     assert_eq!(failures, [nobody, v6], "and no others");
-    assert!(matches!(told.failures[0].1, Error::PortZero { .. }));
-    assert!(matches!(told.failures[1].1, Error::AddressFamily { .. }));
+    assert!(matches!(told.failures[0].1, SendError::PortZero { .. }));
+    assert!(matches!(
+        told.failures[1].1,
+        SendError::AddressFamily { .. }
+    ));
     let replies = server.stop().stats.replies;
     assert_eq!(replies.sent, 100, "each is counted: {replies:?}");
     assert_eq!(replies.failed.bad_address, 2, "so is each failure");
@@ -107,7 +110,7 @@ fn long_datagrams_to_many_arrive_whole<S: UdpServer>() {
     let told = server.send_to_all(&vec![0; LONGEST + 1], [peer]);
     let failures = told.expect("open").failures;
     assert!(
-        matches!(failures[..], [(to, Error::TooLong { .. })] if to == peer),
+        matches!(failures[..], [(to, SendError::TooLong { .. })] if to == peer),
         "{failures:?}"
     );
 }
@@ -178,10 +181,10 @@ fn a_server_speaks_while_it_drains_and_no_more_once_closed<S: UdpServer>() {
 #[track_caller]
 fn assert_closed(server: &ServerHandle, peer: SocketAddr) {
     let single = server.send_to(b"too late", peer);
-    assert!(matches!(single, Err(Error::Closed)), "{single:?}");
+    assert!(matches!(single, Err(SendError::Closed)), "{single:?}");
     for peers in [vec![], vec![peer], vec![peer; 100]] {
         let many = server.send_to_all(b"too late", &peers);
-        assert!(matches!(many, Err(Error::Closed)), "{many:?}");
+        assert!(matches!(many, Err(SendError::Closed)), "{many:?}");
     }
 }
 
@@ -198,7 +201,7 @@ fn the_amplification_limit_holds_for_who_has_not_written() {
     );
     let withheld = server.send_to(b"who are you?", unknown.addr());
     assert!(
-        matches!(withheld, Err(Error::Withheld { len: 12, to }) if to == unknown.addr()),
+        matches!(withheld, Err(SendError::Withheld { len: 12, to }) if to == unknown.addr()),
         "{withheld:?}"
     );
     server.mark_validated(known.addr());
@@ -210,7 +213,7 @@ fn the_amplification_limit_holds_for_who_has_not_written() {
     known.expect_reply(b"news");
     assert_eq!(told.sent, 1);
     assert!(
-        matches!(told.failures[..], [(to, Error::Withheld { .. })] if to == unknown.addr()),
+        matches!(told.failures[..], [(to, SendError::Withheld { .. })] if to == unknown.addr()),
         "{:?}",
         told.failures
     );

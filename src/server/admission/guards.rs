@@ -9,7 +9,7 @@ use super::journal::{Journal, Topic};
 use super::settings::GuardSettings;
 use super::swap::Swap;
 use crate::engine::SendGuard;
-use crate::error::Error;
+use crate::error::ConfigError;
 use crate::guard::{
     Access, Admittance, Credits, Hashed, Keys, LoopBreaker, Networks, Overheard, Prefix, RateLimit,
     RateLimiter, TableKey, Timeline, Timestamp, ValidatedPeers, Verdict, is_responder_port,
@@ -60,7 +60,7 @@ impl Guards {
         addr: SocketAddr,
         keys: &Keys,
         counts: Arc<SideCounts>,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, ConfigError> {
         let timeline = Timeline::new(Instant::now());
         let access = settings.access()?;
         let amplification = match &settings.amplification {
@@ -188,7 +188,7 @@ impl Guards {
     }
 
     /// Changes how many datagrams each source may send; the limit was checked.
-    pub(crate) fn change_rate(&self, limit: Option<RateLimit>) -> Result<(), Error> {
+    pub(crate) fn change_rate(&self, limit: Option<RateLimit>) -> Result<(), ConfigError> {
         let _turn = self.changes();
         let limiter = match limit {
             None => None,
@@ -243,10 +243,10 @@ impl SendGuard for Guards {
 }
 
 /// A table that the system has no memory for: better known before serving.
-fn no_memory<T>(option: &'static str) -> impl FnOnce(TryReserveError) -> Result<T, Error> {
+fn no_memory<T>(option: &'static str) -> impl FnOnce(TryReserveError) -> Result<T, ConfigError> {
     move |error| {
         let problem = format!("no memory for a table of so many entries: {error}");
-        Err(Error::config(option, problem))
+        Err(ConfigError::new(option, problem))
     }
 }
 

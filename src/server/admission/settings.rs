@@ -1,7 +1,7 @@
 //! Which guards were asked for.
 
 use super::source::AllowedSources;
-use crate::error::Error;
+use crate::error::ConfigError;
 use crate::guard::{Access, AmplificationLimit, Networks, RateLimit, ReplyLoops, TokenSecret};
 
 /// Values of the options for a hostile network. All are off by default.
@@ -19,7 +19,7 @@ pub(crate) struct GuardSettings {
 
 impl GuardSettings {
     /// Refuses what makes no sense, naming the option.
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
         self.access()?;
         self.trusted()?;
         if let Some(limit) = &self.rate {
@@ -38,7 +38,7 @@ impl GuardSettings {
     }
 
     /// Who may send at all.
-    pub(super) fn access(&self) -> Result<Access, Error> {
+    pub(super) fn access(&self) -> Result<Access, ConfigError> {
         Ok(Access {
             allow: self.allow.as_deref().map(allowed).transpose()?,
             deny: denied(&self.deny)?,
@@ -46,7 +46,7 @@ impl GuardSettings {
     }
 
     /// Who may be sent anything.
-    pub(super) fn trusted(&self) -> Result<Networks, Error> {
+    pub(super) fn trusted(&self) -> Result<Networks, ConfigError> {
         match &self.amplification {
             None => Ok(Networks::default()),
             Some(limit) => named("amplification_limit", limit.trusted()),
@@ -55,24 +55,27 @@ impl GuardSettings {
 }
 
 /// The networks that alone may send.
-pub(crate) fn allowed(texts: &[String]) -> Result<Networks, Error> {
+pub(crate) fn allowed(texts: &[String]) -> Result<Networks, ConfigError> {
     let option = "allow_networks";
     if texts.is_empty() {
-        return Err(Error::config(option, "an empty list would refuse everyone"));
+        return Err(ConfigError::new(
+            option,
+            "an empty list would refuse everyone",
+        ));
     }
     named(option, Networks::parse(texts))
 }
 
 /// The networks that may not.
-pub(crate) fn denied(texts: &[String]) -> Result<Networks, Error> {
+pub(crate) fn denied(texts: &[String]) -> Result<Networks, ConfigError> {
     named("deny_networks", Networks::parse(texts))
 }
 
 /// Refuses a limit that makes no sense.
-pub(crate) fn check_rate(limit: &RateLimit) -> Result<(), Error> {
+pub(crate) fn check_rate(limit: &RateLimit) -> Result<(), ConfigError> {
     named("rate_limit", limit.check())
 }
 
-fn named<T>(option: &'static str, checked: Result<T, String>) -> Result<T, Error> {
-    checked.map_err(|problem| Error::config(option, problem))
+fn named<T>(option: &'static str, checked: Result<T, String>) -> Result<T, ConfigError> {
+    checked.map_err(|problem| ConfigError::new(option, problem))
 }

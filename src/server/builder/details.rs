@@ -17,7 +17,7 @@ impl<S: Style> Builder<S> {
     /// includes it where the system can.
     ///
     /// # Errors
-    /// At `bind`: [`Error::Config`](crate::Error::Config) where the system cannot
+    /// At `bind`: [`BindError::Config`](crate::BindError::Config) where the system cannot
     /// tell, as on all but Linux.
     ///
     /// # Examples

@@ -94,7 +94,7 @@ impl<S: Style> Builder<S> {
     /// [`Stats::shed`](crate::Stats::shed) and no handler sees them, so that clients are answered
     /// that still wait. Above zero. Defaults to handling all, however old. On other
     /// systems than Linux, which do not tell how long one has waited, `bind` fails
-    /// with [`Error::Config`](crate::Error::Config).
+    /// with [`BindError::Config`](crate::BindError::Config).
     ///
     /// It is the first check of a datagram, before all guards: what is shed is not
     /// charged to its sender. While many are shed, the kernel queues less than
@@ -124,7 +124,7 @@ impl<S: Style> Builder<S> {
     }
 
     /// The most answers that may be [deferred](crate::SocketHandle::defer) at the same
-    /// time; one more is [`Error::Busy`](crate::Error::Busy). From 1 to 16,777,216.
+    /// time; one more is [`SendError::Busy`](crate::SendError::Busy). From 1 to 16,777,216.
     /// Defaults to 65,536: each takes some 100 bytes here, and what is kept of its
     /// datagram.
     ///

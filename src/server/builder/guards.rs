@@ -101,7 +101,7 @@ impl<S: Style> Builder<S> {
     /// It holds for whatever the server sends: `reply`, `send_to`, `writer`,
     /// `try_reply`, `try_send_to`, and detached handles. Those that send in batches return
     /// `Ok` all the same, as for what fails later; the others return
-    /// [`Error::Withheld`](crate::Error::Withheld).
+    /// [`SendError::Withheld`](crate::SendError::Withheld).
     ///
     /// # Examples
     /// ```

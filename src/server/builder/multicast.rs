@@ -23,9 +23,9 @@ impl<S: Style> Builder<S> {
     /// [`ServerHandle::join_multicast`](crate::ServerHandle::join_multicast) does the same.
     ///
     /// # Errors
-    /// At `bind`: [`Error::Config`](crate::Error::Config) for an address that
+    /// At `bind`: [`BindError::Config`](crate::BindError::Config) for an address that
     /// is not multicast, an interface that does not exist, and a group that the
-    /// socket cannot hear; [`Error::Membership`](crate::Error::Membership) when
+    /// socket cannot hear; [`BindError::Membership`](crate::BindError::Membership) when
     /// the system refuses, as it does for the same group on the same interface twice.
     ///
     /// # Platform notes
@@ -70,7 +70,7 @@ impl<S: Style> Builder<S> {
     /// by [`join_multicast`](Self::join_multicast). Defaults to none.
     ///
     /// # Errors
-    /// As for `join_multicast`; also [`Error::Config`](crate::Error::Config) for a
+    /// As for `join_multicast`; also [`BindError::Config`](crate::BindError::Config) for a
     /// source that is no host of the group's family.
     ///
     /// # Platform notes
@@ -162,7 +162,7 @@ impl<S: Style> Builder<S> {
     /// `IPV6_MULTICAST_IF`). Defaults to what the routes say, which on a host
     /// with several networks is one of them. An
     /// [`Interface::Address`] concerns IPv4 alone; for a server of IPv6 alone
-    /// ([`only_v6`](Self::only_v6)) it is an [`Error::Config`](crate::Error::Config)
+    /// ([`only_v6`](Self::only_v6)) it is a [`BindError::Config`](crate::BindError::Config)
     /// at `bind`.
     ///
     /// # Platform notes

@@ -14,7 +14,7 @@ impl<S: Style> Builder<S> {
     /// datagram there is [`SendOptions::dscp`](crate::SendOptions::dscp).
     ///
     /// # Errors
-    /// At `bind`: [`Error::Config`](crate::Error::Config) above 63, and where the
+    /// At `bind`: [`BindError::Config`](crate::BindError::Config) above 63, and where the
     /// system refuses.
     ///
     /// # Platform notes
@@ -42,7 +42,7 @@ impl<S: Style> Builder<S> {
     /// [`SendOptions::hop_limit`](crate::SendOptions::hop_limit).
     ///
     /// # Errors
-    /// At `bind`: [`Error::Config`](crate::Error::Config) for 0, and where the
+    /// At `bind`: [`BindError::Config`](crate::BindError::Config) for 0, and where the
     /// system refuses.
     ///
     /// # Examples
@@ -71,7 +71,7 @@ impl<S: Style> Builder<S> {
     /// (RFC 8899).
     ///
     /// # Errors
-    /// At `bind`: [`Error::Config`](crate::Error::Config) on other systems than Linux.
+    /// At `bind`: [`BindError::Config`](crate::BindError::Config) on other systems than Linux.
     ///
     /// # Examples
     /// ```
@@ -94,7 +94,7 @@ impl<S: Style> Builder<S> {
     /// [`reply_by_interface`](Self::reply_by_interface) go before it.
     ///
     /// # Errors
-    /// At `bind`: [`Error::Config`](crate::Error::Config) for an interface that does
+    /// At `bind`: [`BindError::Config`](crate::BindError::Config) for an interface that does
     /// not exist or is told by its address, and on other systems than Linux.
     ///
     /// # Examples
@@ -123,7 +123,7 @@ impl<S: Style> Builder<S> {
     /// a better metric wins.
     ///
     /// # Errors
-    /// At `bind`: [`Error::Config`](crate::Error::Config) on other systems than Linux.
+    /// At `bind`: [`BindError::Config`](crate::BindError::Config) on other systems than Linux.
     ///
     /// # Examples
     /// ```

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use super::{Builder, Style};
-use crate::error::Error;
+use crate::error::BindError;
 use crate::handler::{HandlerError, HandlerFactory};
 use crate::server::core::SocketSource;
 use crate::server::settings::look_up;
@@ -43,8 +43,8 @@ impl<S: Style> Builder<S> {
     /// sockets, and no more than workers. `AsFd` gives the first socket.
     ///
     /// # Errors
-    /// As `bind`: [`Error::Bind`] for the first address that cannot be bound, and
-    /// then none is; [`Error::Config`] for no address at all, or for more sockets
+    /// As `bind`: [`BindError::Bind`] for the first address that cannot be bound, and
+    /// then none is; [`BindError::Config`] for no address at all, or for more sockets
     /// than there may be workers.
     ///
     /// # Examples
@@ -62,7 +62,7 @@ impl<S: Style> Builder<S> {
         self,
         addrs: impl IntoIterator<Item = A>,
         factory: F,
-    ) -> Result<S, Error>
+    ) -> Result<S, BindError>
     where
         A: ToSocketAddrs + Debug,
         F: HandlerFactory<Kind> + Send + Sync + 'static,
@@ -85,7 +85,7 @@ impl<S: Style> Builder<S> {
     /// println!("serves {:?}", server.local_addrs());
     /// # Ok::<(), socketserver::Error>(())
     /// ```
-    pub fn bind_all_fn<A, F>(self, addrs: impl IntoIterator<Item = A>, f: F) -> Result<S, Error>
+    pub fn bind_all_fn<A, F>(self, addrs: impl IntoIterator<Item = A>, f: F) -> Result<S, BindError>
     where
         A: ToSocketAddrs + Debug,
         F: Fn(&[u8], SocketAddr, &SocketHandle) -> Result<(), HandlerError> + Send + Sync + 'static,
@@ -103,8 +103,8 @@ impl<S: Style> Builder<S> {
     /// changed: it is a UDP socket, and is neither bound nor connected by this.
     ///
     /// # Errors
-    /// What it returns is an [`Error::Bind`] of `bind`. For a socket that is handed
-    /// in, which is bound already, it is an [`Error::Config`].
+    /// What it returns is a [`BindError::Bind`] of `bind`. For a socket that is handed
+    /// in, which is bound already, it is a [`BindError::Config`].
     ///
     /// # Examples
     /// ```
@@ -132,7 +132,7 @@ impl<S: Style> Builder<S> {
     /// what it sends goes out there, whatever the routes say. Defaults to all.
     ///
     /// # Errors
-    /// At `bind`: [`Error::Config`] where the system refuses, as for an interface that
+    /// At `bind`: [`BindError::Config`] where the system refuses, as for an interface that
     /// does not exist, on other systems than Linux, and for a socket that is handed in.
     ///
     /// # Examples
@@ -206,7 +206,7 @@ impl<S: Style> Builder<S> {
 /// Each address that these stand for, once.
 fn resolve_all<A: ToSocketAddrs + Debug>(
     addrs: impl IntoIterator<Item = A>,
-) -> Result<Vec<SocketAddr>, Error> {
+) -> Result<Vec<SocketAddr>, BindError> {
     let mut all = Vec::new();
     for named in addrs {
         for addr in look_up(&named)? {

@@ -13,7 +13,7 @@ impl<S: Style> Builder<S> {
     /// [`Refusal::Unspecified`](crate::Refusal::Unspecified).
     ///
     /// Nobody can be reached there: a reply is
-    /// [`Error::UnspecifiedAddress`](crate::Error::UnspecifiedAddress). To answer,
+    /// [`SendError::UnspecifiedAddress`](crate::SendError::UnspecifiedAddress). To answer,
     /// [`send_to`](crate::SocketHandle::send_to) a broadcast address, with
     /// [`allow_broadcast`](Self::allow_broadcast).
     ///
@@ -52,7 +52,7 @@ impl<S: Style> Builder<S> {
     /// logs and flows are. Defaults to false: they are counted in
     /// [`Refusal::PortZero`](crate::Refusal::PortZero).
     ///
-    /// A reply is [`Error::PortZero`](crate::Error::PortZero).
+    /// A reply is [`SendError::PortZero`](crate::SendError::PortZero).
     ///
     /// # Examples
     /// ```

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::ServerHandle;
-use crate::error::Error;
+use crate::error::ChangeError;
 use crate::guard::RateLimit;
 use crate::server::admission::{Guards, allowed, check_rate, denied};
 
@@ -17,8 +17,8 @@ impl ServerHandle {
     /// `["0.0.0.0/0", "::/0"]` serves all again.
     ///
     /// # Errors
-    /// [`Error::Config`] for an empty list, and for a text that is no network: then
-    /// all stays as it was. [`Error::Closed`] once the server is closed.
+    /// [`ChangeError::Config`] for an empty list, and for a text that is no network: then
+    /// all stays as it was. [`ChangeError::Closed`] once the server is closed.
     ///
     /// # Examples
     /// ```
@@ -27,7 +27,7 @@ impl ServerHandle {
     /// server.set_allowed_networks(["10.0.0.0/8", "fd00::/8"])?;
     /// # Ok::<(), socketserver::Error>(())
     /// ```
-    pub fn set_allowed_networks<I>(&self, networks: I) -> Result<(), Error>
+    pub fn set_allowed_networks<I>(&self, networks: I) -> Result<(), ChangeError>
     where
         I: IntoIterator,
         I::Item: Into<String>,
@@ -43,8 +43,8 @@ impl ServerHandle {
     /// none, if the list is empty.
     ///
     /// # Errors
-    /// [`Error::Config`] for a text that is no network: then all stays as it was.
-    /// [`Error::Closed`] once the server is closed.
+    /// [`ChangeError::Config`] for a text that is no network: then all stays as it was.
+    /// [`ChangeError::Closed`] once the server is closed.
     ///
     /// # Examples
     /// ```
@@ -56,7 +56,7 @@ impl ServerHandle {
     /// server.set_denied_networks(&denied)?;
     /// # Ok::<(), socketserver::Error>(())
     /// ```
-    pub fn set_denied_networks<I>(&self, networks: I) -> Result<(), Error>
+    pub fn set_denied_networks<I>(&self, networks: I) -> Result<(), ChangeError>
     where
         I: IntoIterator,
         I::Item: Into<String>,
@@ -78,8 +78,8 @@ impl ServerHandle {
     /// [`ipv6_prefix`](RateLimit::ipv6_prefix), and after no limit, all begin anew.
     ///
     /// # Errors
-    /// [`Error::Config`] for a limit that makes no sense, and if there is no memory
-    /// for its table: then all stays as it was. [`Error::Closed`] once the server
+    /// [`ChangeError::Config`] for a limit that makes no sense, and if there is no memory
+    /// for its table: then all stays as it was. [`ChangeError::Closed`] once the server
     /// is closed.
     ///
     /// # Examples
@@ -92,19 +92,19 @@ impl ServerHandle {
     /// server.set_rate_limit(None)?;
     /// # Ok::<(), socketserver::Error>(())
     /// ```
-    pub fn set_rate_limit(&self, limit: impl Into<Option<RateLimit>>) -> Result<(), Error> {
+    pub fn set_rate_limit(&self, limit: impl Into<Option<RateLimit>>) -> Result<(), ChangeError> {
         let limit = limit.into();
         if let Some(limit) = &limit {
             check_rate(limit)?;
         }
-        self.guards()?.change_rate(limit)
+        Ok(self.guards()?.change_rate(limit)?)
     }
 
     /// The guards, until the server is closed.
-    fn guards(&self) -> Result<Arc<Guards>, Error> {
-        let guards = self.reach.guards.upgrade().ok_or(Error::Closed)?;
+    fn guards(&self) -> Result<Arc<Guards>, ChangeError> {
+        let guards = self.reach.guards.upgrade().ok_or(ChangeError::Closed)?;
         match self.engine.socket().is_closed() {
-            true => Err(Error::Closed),
+            true => Err(ChangeError::Closed),
             false => Ok(guards),
         }
     }

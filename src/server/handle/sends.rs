@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::ServerHandle;
 use crate::engine::SentToAll;
-use crate::error::Error;
+use crate::error::SendError;
 
 impl ServerHandle {
     /// Sends one datagram from the server's port to anyone, who need not have
@@ -20,10 +20,10 @@ impl ServerHandle {
     /// [`Stats::replies`](crate::Stats::replies).
     ///
     /// # Errors
-    /// [`Error::Closed`] once the server is closed, [`Error::TooLong`],
-    /// [`Error::AddressFamily`], [`Error::PortZero`], [`Error::Withheld`] where an
+    /// [`SendError::Closed`] once the server is closed, [`SendError::TooLong`],
+    /// [`SendError::AddressFamily`], [`SendError::PortZero`], [`SendError::Withheld`] where an
     /// [`AmplificationLimit`](crate::AmplificationLimit) is set and the address is
-    /// not [validated](Self::mark_validated), and [`Error::Send`] for what the
+    /// not [validated](Self::mark_validated), and [`SendError::Refused`] for what the
     /// operating system refuses.
     ///
     /// # Examples
@@ -35,7 +35,7 @@ impl ServerHandle {
     /// server.handle().send_to(b"I am up", neighbour)?;
     /// # Ok::<(), socketserver::Error>(())
     /// ```
-    pub fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), Error> {
+    pub fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), SendError> {
         self.engine.unsolicited().send_to(bytes, to)
     }
 
@@ -49,7 +49,7 @@ impl ServerHandle {
     /// none is among the failures.
     ///
     /// # Errors
-    /// [`Error::Closed`] once the server is closed: then the peers that are left get
+    /// [`SendError::Closed`] once the server is closed: then the peers that are left get
     /// none. All other errors are in [`SentToAll::failures`].
     ///
     /// # Examples
@@ -77,7 +77,7 @@ impl ServerHandle {
     ///     })?;
     /// # Ok::<(), socketserver::Error>(())
     /// ```
-    pub fn send_to_all<P>(&self, bytes: &[u8], peers: P) -> Result<SentToAll, Error>
+    pub fn send_to_all<P>(&self, bytes: &[u8], peers: P) -> Result<SentToAll, SendError>
     where
         P: IntoIterator,
         P::Item: Borrow<SocketAddr>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::ServerHandle;
 use crate::engine::TimerKey;
-use crate::error::Error;
+use crate::error::ChangeError;
 
 /// A timer that was set with [`ServerHandle::after`], to cancel it.
 ///
@@ -60,8 +60,8 @@ impl ServerHandle {
     /// sets itself.
     ///
     /// # Errors
-    /// [`Error::TooManyTimers`] while 65,536 are set, [`Error::StartTimers`] when the
-    /// system has no thread for the first one, [`Error::Closed`] once the server is
+    /// [`ChangeError::TooManyTimers`] while 65,536 are set, [`ChangeError::StartTimers`] when the
+    /// system has no thread for the first one, [`ChangeError::Closed`] once the server is
     /// closed. Then `f` is dropped.
     ///
     /// # Examples
@@ -107,7 +107,7 @@ impl ServerHandle {
         &self,
         delay: Duration,
         f: impl FnOnce(&ServerHandle) + Send + 'static,
-    ) -> Result<Timer, Error> {
+    ) -> Result<Timer, ChangeError> {
         // Weak, lest what waits in the engine keeps the engine.
         let engine = Arc::downgrade(&self.engine);
         let reach = self.reach.clone();

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::mpsc;
 
 use socketserver::{
-    AmplificationLimit, Error, HandlerError, SocketHandle, Stats, ThreadingUdpServer,
+    AmplificationLimit, HandlerError, SendError, SocketHandle, Stats, ThreadingUdpServer,
 };
 
 use crate::support::{ANY_PORT, Client, DEADLINE, Handle, ServerBuilder, TestServer, wait_until};
@@ -137,7 +137,7 @@ fn every_way_to_send_is_limited() {
         handle.send_to(&[0; 1_000], client.addr()),
     ] {
         match error.expect_err("too much") {
-            Error::Withheld { len: 1_000, to } => assert_eq!(to, client.addr()),
+            SendError::Withheld { len: 1_000, to } => assert_eq!(to, client.addr()),
             other => panic!("not {other}"),
         }
     }
@@ -148,7 +148,7 @@ fn every_way_to_send_is_limited() {
     assert_ends(&stats, 1, 6);
     client.expect_silence();
     let late = handle.reply(b"too late").expect_err("closed");
-    assert!(matches!(late, Error::Closed), "not {late}");
+    assert!(matches!(late, SendError::Closed), "not {late}");
 }
 
 #[test]

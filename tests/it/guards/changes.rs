@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 
-use socketserver::{Error, RateLimit, Refusal, ReplyLoops, Stats, ThreadingUdpServer};
+use socketserver::{
+    ChangeError, ConfigError, RateLimit, Refusal, ReplyLoops, Stats, ThreadingUdpServer,
+};
 
 use crate::support::{ANY_PORT, Client, ServerBuilder, TestServer, UdpServer, echo, wait_until};
 
@@ -166,7 +168,9 @@ fn nonsense_is_refused_and_all_stays_as_it_was() {
     ];
     for (refusal, (name, text)) in refusals.into_iter().zip(expected) {
         match refusal {
-            Err(Error::Config { option, problem }) => {
+            Err(ChangeError::Config(ConfigError {
+                option, problem, ..
+            })) => {
                 assert_eq!(option, name);
                 assert!(problem.contains(text), "{name}: {problem}");
             }
@@ -192,7 +196,7 @@ fn before_serving_it_can_be_changed_and_once_closed_no_more() {
         handle.set_allowed_networks(["::/0"]),
         handle.set_rate_limit(None),
     ] {
-        assert!(matches!(closed, Err(Error::Closed)), "{closed:?}");
+        assert!(matches!(closed, Err(ChangeError::Closed)), "{closed:?}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, UdpSocket};
 
-use socketserver::{Error, Refusal, Stats, ThreadingUdpServer};
+use socketserver::{BindError, ConfigError, Refusal, Stats, ThreadingUdpServer};
 
 use crate::support::{ANY_PORT, Client, ServerBuilder, TestServer, echo};
 
@@ -117,7 +117,9 @@ fn networks_that_are_none_are_refused_at_bind_with_the_option_and_the_text() {
     ];
     for (name, text, builder) in cases {
         match builder.bind_fn(ANY_PORT, echo) {
-            Err(Error::Config { option, problem }) => {
+            Err(BindError::Config(ConfigError {
+                option, problem, ..
+            })) => {
                 assert_eq!(option, name);
                 assert!(problem.contains(text), "{name}: {problem}");
             }
