@@ -22,15 +22,17 @@ use crate::sys::{Interface, Membership};
 #[derive(Debug)]
 pub(crate) struct Memberships {
     sockets: Arc<SharedSocket>,
-    /// What follows its interface; `None` where nothing shall.
-    followed: Option<Mutex<Vec<Followed>>>,
+    /// Whether groups follow their interfaces.
+    follows: bool,
+    /// Those that do, and those on all interfaces.
+    joined: Mutex<Vec<Joined>>,
 }
 
 #[derive(Debug)]
-struct Followed {
+struct Joined {
     asked: Membership,
-    /// The number of the interface where it is joined now.
-    joined_at: Option<u32>,
+    /// The numbers of the interfaces where it is joined now.
+    at: Vec<u32>,
 }
 
 impl Memberships {
@@ -43,7 +45,8 @@ impl Memberships {
     ) -> Result<Self, BindError> {
         let memberships = Self {
             sockets,
-            followed: follow.then(Mutex::default),
+            follows: follow,
+            joined: Mutex::default(),
         };
         for group in groups {
             memberships.join(group).map_err(at_bind)?;
@@ -53,44 +56,70 @@ impl Memberships {
 
     /// Joins a group, now or when its interface comes.
     pub(super) fn join(&self, asked: &Membership) -> Result<(), ChangeError> {
-        let Some(mut followed) = self.followed() else {
+        if !self.follows && asked.interface != Interface::All {
             return multicast::join(&self.sockets, asked);
-        };
-        multicast::check(asked)?;
-        let joined_at = asked.interface.number();
-        if let Some(number) = joined_at {
-            multicast::join(&self.sockets, &asked.at(number))?;
         }
-        followed.push(Followed {
+        let mut joined = self.joined();
+        if joined.iter().any(|one| one.asked == *asked) {
+            return Err(multicast::joined_before(asked).into());
+        }
+        multicast::check(asked)?;
+        let (at, refused) = self.join_at(asked, &asked.interface.numbers());
+        let (is_nowhere, waits) = (at.is_empty(), refused.is_empty());
+        if is_nowhere && !(self.follows && waits) {
+            let none = || multicast::no_interface(asked).into();
+            return Err(refused.into_iter().next().unwrap_or_else(none));
+        }
+        joined.push(Joined {
             asked: asked.clone(),
-            joined_at,
+            at,
         });
         // The logger may take its time.
-        drop(followed);
-        if joined_at.is_none() {
-            let (addr, interface) = (self.sockets.local_addr(), &asked.interface);
-            log_warn!("{addr}: waits for {interface} to join {}", asked.group);
+        drop(joined);
+        let addr = self.sockets.local_addr();
+        if is_nowhere {
+            log_warn!(
+                "{addr}: waits for {} to join {}",
+                asked.interface,
+                asked.group
+            );
+        }
+        for error in refused {
+            log_warn!("{addr}: {error}");
         }
         Ok(())
     }
 
+    /// Joins a group on each of these interfaces: where that went well, and what
+    /// the others were refused with.
+    fn join_at(&self, asked: &Membership, numbers: &[u32]) -> (Vec<u32>, Vec<ChangeError>) {
+        let mut refused = Vec::new();
+        let join = |number: &u32| {
+            let joined = multicast::join(&self.sockets, &asked.at(*number));
+            joined.map_err(|error| refused.push(error)).is_ok()
+        };
+        let at = numbers.iter().copied().filter(join).collect();
+        (at, refused)
+    }
+
     /// Leaves a group that was joined so.
     pub(super) fn leave(&self, asked: &Membership) -> Result<(), ChangeError> {
-        let Some(mut followed) = self.followed() else {
+        let mut joined = self.joined();
+        let Some(place) = joined.iter().position(|one| one.asked == *asked) else {
             return multicast::leave(&self.sockets, asked);
         };
-        let Some(place) = followed.iter().position(|one| one.asked == *asked) else {
-            return multicast::leave(&self.sockets, asked);
-        };
-        match followed.remove(place).joined_at {
-            Some(number) => multicast::leave_gone(&self.sockets, &asked.at(number)),
-            None => Ok(()),
+        let mut left = Ok(());
+        for number in joined.remove(place).at {
+            left = left.and(multicast::leave_gone(&self.sockets, &asked.at(number)));
         }
+        left
     }
 
     /// Follows interfaces on a thread of its own as long as the result lives.
     pub(crate) fn follow(self: &Arc<Self>) -> Option<Following> {
-        self.followed.as_ref()?;
+        if !self.follows {
+            return None;
+        }
         let memberships = Arc::clone(self);
         let (stop, stopped) = bounded::<()>(0);
         let thread = thread::Builder::new().name("socketserver-groups".to_owned());
@@ -115,43 +144,41 @@ impl Memberships {
 
     /// Leaves groups where their interfaces are gone, and joins where these are now.
     fn look(&self) {
-        let Some(mut followed) = self.followed() else {
-            return;
-        };
+        let mut joined = self.joined();
         let mut news = Vec::new();
-        for one in followed.iter_mut() {
+        for Joined { asked, at } in joined.iter_mut() {
+            let asked = &*asked;
             let Membership {
                 group, interface, ..
-            } = &one.asked;
-            let number = interface.number();
-            if number == one.joined_at {
-                continue;
-            }
-            if let Some(gone) = one.joined_at.take() {
+            } = asked;
+            let numbers = interface.numbers();
+            let (there, gone): (Vec<_>, Vec<_>) = at
+                .iter()
+                .copied()
+                .partition(|number| numbers.contains(number));
+            for number in &gone {
                 // The kernel keeps a place for it, of which it has few.
-                let _ = multicast::leave_gone(&self.sockets, &one.asked.at(gone));
+                let _ = multicast::leave_gone(&self.sockets, &asked.at(*number));
                 news.push(format!("{interface} is gone, and {group} with it"));
             }
-            let Some(number) = number else {
-                continue;
-            };
+            let is_new = |number: &u32| !there.contains(number);
+            let new: Vec<_> = numbers.into_iter().filter(is_new).collect();
+            *at = there;
             // If that fails it is tried again at the next look: the interface's
             // addresses may be still to come.
-            if multicast::join(&self.sockets, &one.asked.at(number)).is_ok() {
-                one.joined_at = Some(number);
-                news.push(format!("joined {group} on {interface}"));
-            }
+            let (now, _) = self.join_at(asked, &new);
+            news.extend(now.iter().map(|_| format!("joined {group} on {interface}")));
+            at.extend(now);
         }
         // The logger may take its time.
-        drop(followed);
+        drop(joined);
         for line in news {
             log_warn!("{}: {line}", self.sockets.local_addr());
         }
     }
 
-    fn followed(&self) -> Option<MutexGuard<'_, Vec<Followed>>> {
-        let followed = self.followed.as_ref()?;
-        Some(followed.lock().unwrap_or_else(PoisonError::into_inner))
+    fn joined(&self) -> MutexGuard<'_, Vec<Joined>> {
+        self.joined.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -36,7 +36,7 @@ impl Multicast {
         }
         match &self.interface {
             Some(interface) => interface
-                .check()
+                .check_one()
                 .map_err(|problem| ConfigError::new("multicast_interface", problem)),
             None => Ok(()),
         }
@@ -213,6 +213,20 @@ fn check_membership(action: Action, membership: &Membership) -> Result<(), Confi
         return Ok(());
     };
     Err(ConfigError::new(action.method_for(membership), problem))
+}
+
+/// On none of the interfaces that it stands for, as there is none.
+pub(super) fn no_interface(membership: &Membership) -> ConfigError {
+    let Membership {
+        group, interface, ..
+    } = membership;
+    let problem = format!("{group}: of {interface}, none carries groups");
+    ConfigError::new(JOIN.method_for(membership), problem)
+}
+
+/// As the system refuses what is joined twice.
+pub(super) fn joined_before(membership: &Membership) -> MembershipError {
+    refused(JOIN, membership, io::ErrorKind::AddrInUse.into())
 }
 
 /// Refuses interfaces that do not exist.

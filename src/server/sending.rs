@@ -39,7 +39,7 @@ impl Sending {
             let problem = format!("{interface}: it is told by its index or name");
             return Err(ConfigError::new(option, problem));
         }
-        let exists = interface.check();
+        let exists = interface.check_one();
         exists.map_err(|problem| ConfigError::new(option, problem))
     }
 

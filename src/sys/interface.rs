@@ -29,6 +29,11 @@ pub enum Interface {
     /// Whichever the system chooses, by its routes. The default.
     #[default]
     Any,
+    /// Each that carries groups: where a group is joined, and not where something
+    /// is sent, which leaves by one. It is joined on those that are there; with
+    /// [`follow_interfaces`](crate::Builder::follow_interfaces) also on those that
+    /// come later. Unix alone tells which there are.
+    All,
     /// The one with this number, from 1 on, as `ip link` shows it.
     Index(u32),
     /// The one of this name: `"lo"`, `"eth0"`.
@@ -41,6 +46,7 @@ impl fmt::Display for Interface {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Any => f.write_str("any interface"),
+            Self::All => f.write_str("all interfaces"),
             Self::Index(index) => write!(f, "interface {index}"),
             Self::Name(name) => write!(f, "interface {name:?}"),
             Self::Address(ip) => write!(f, "the interface of {ip}"),
@@ -61,6 +67,11 @@ impl Interface {
     pub(crate) fn check(&self) -> Result<(), String> {
         let exists = match self {
             Self::Any => true,
+            Self::All => {
+                return carrying_groups()
+                    .map(drop)
+                    .map_err(|error| error.to_string());
+            }
             Self::Index(index) => has_index(*index),
             Self::Name(name) => match index_of(name) {
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => {
@@ -76,23 +87,35 @@ impl Interface {
         match self {
             _ if exists => Ok(()),
             Self::Address(ip) => Err(format!("no interface has the address {ip}")),
-            Self::Any | Self::Index(_) | Self::Name(_) => Err(format!("there is no {self}")),
+            Self::Any | Self::All | Self::Index(_) | Self::Name(_) => {
+                Err(format!("there is no {self}"))
+            }
         }
     }
 
-    /// The number of the interface, if it is there now; 0 where the system chooses.
-    pub(crate) fn number(&self) -> Option<u32> {
+    /// Why nothing can be sent by it, in words.
+    pub(crate) fn check_one(&self) -> Result<(), String> {
         match self {
-            Self::Any => Some(0),
-            Self::Index(index) => has_index(*index).then_some(*index),
-            Self::Name(name) => index_of(name).ok(),
-            Self::Address(ip) => index_with(*ip),
+            Self::All => Err("what is sent leaves by one interface".to_owned()),
+            _ => self.check(),
+        }
+    }
+
+    /// The numbers of the interfaces that it stands for and that are there now; 0
+    /// where the system chooses.
+    pub(crate) fn numbers(&self) -> Vec<u32> {
+        match self {
+            Self::Any => vec![0],
+            Self::All => carrying_groups().unwrap_or_default(),
+            Self::Index(index) => has_index(*index).then_some(*index).into_iter().collect(),
+            Self::Name(name) => index_of(name).into_iter().collect(),
+            Self::Address(ip) => index_with(*ip).into_iter().collect(),
         }
     }
 
     pub(super) fn resolve(&self) -> io::Result<Resolved> {
         match self {
-            Self::Any => Ok(Resolved::Index(0)),
+            Self::Any | Self::All => Ok(Resolved::Index(0)),
             Self::Index(index) => Ok(Resolved::Index(*index)),
             Self::Name(name) => index_of(name).map(Resolved::Index),
             Self::Address(ip) => Ok(Resolved::Address(*ip)),
@@ -121,6 +144,31 @@ fn index_with(ip: Ipv4Addr) -> Option<u32> {
     let mut entries = nix::ifaddrs::getifaddrs().ok()?;
     let found = entries.find(|entry| has_it(entry).is_some())?;
     index_of(&found.interface_name).ok()
+}
+
+/// The numbers of the interfaces that carry groups, in order. One that is down keeps
+/// what is joined there.
+#[cfg(unix)]
+fn carrying_groups() -> io::Result<Vec<u32>> {
+    use nix::net::if_::InterfaceFlags;
+
+    let carries = |flags: InterfaceFlags| flags.contains(InterfaceFlags::IFF_MULTICAST);
+    let entries = nix::ifaddrs::getifaddrs()?.filter(|entry| carries(entry.flags));
+    let mut numbers: Vec<u32> = entries
+        .filter_map(|entry| index_of(&entry.interface_name).ok())
+        .collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    Ok(numbers)
+}
+
+/// Not to be known portably.
+#[cfg(not(unix))]
+fn carrying_groups() -> io::Result<Vec<u32>> {
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "this platform does not tell which interfaces there are: say one",
+    ))
 }
 
 /// Not to be known portably.

@@ -1,12 +1,12 @@
 //! Sockets that are set up in an unusual way before they are bound.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use nix::sys::socket::{SockaddrIn, getsockname, getsockopt, sockopt};
-use socketserver::{Builder, Interface, ServerHandle, ThreadingUdpServer};
+use socketserver::{Builder, ChangeError, Interface, ServerHandle, ThreadingUdpServer};
 
 use crate::harness::{Case, Need, cases};
 use crate::netns::Namespace;
@@ -22,6 +22,7 @@ pub(crate) fn cases() -> Vec<Case> {
         &[Need::Root, Need::Tool("ip")] => {
             a_port_that_the_system_chooses_is_nobody_elses,
             groups_wait_for_their_interface_and_follow_it,
+            a_group_joined_on_all_interfaces_is_heard_on_each,
             of_an_ipv6_group_joined_for_one_source_no_other_is_heard,
         }
         &[Need::Root] => {
@@ -194,6 +195,76 @@ fn groups_wait_for_their_interface_and_follow_it() {
             joined.expect("again");
         }
         here.ip("link delete v0");
+    }
+}
+
+/// One of another network joined by a link, and what it sends to groups.
+fn neighbour(here: &Namespace, link: &'static str, number: u8) -> (Namespace, Client) {
+    let there = Namespace::new();
+    here.join(&there, link);
+    here.ip(&format!("address add 10.0.{number}.1/24 dev {link}"));
+    there.ip(&format!("address add 10.0.{number}.2/24 dev {link}"));
+    let client = there.run(move || {
+        let server = format!("10.0.{number}.1:7000").parse().expect("valid");
+        Client::at(&format!("10.0.{number}.2:0"), server)
+    });
+    (there, client)
+}
+
+fn a_group_joined_on_all_interfaces_is_heard_on_each() {
+    const GROUP: Ipv4Addr = Ipv4Addr::new(239, 255, 70, 85);
+    for follows in [false, true] {
+        let here = Namespace::new();
+        let all = move || {
+            let server = ThreadingUdpServer::builder().follow_interfaces(follows);
+            server.join_multicast(GROUP.into(), Interface::All)
+        };
+        if !follows {
+            let refused = here.run(move || all().bind_fn("0.0.0.0:7000", echo));
+            assert_eq!(
+                refused.expect_err("there is loopback alone").to_string(),
+                "join_multicast: 239.255.70.85: of all interfaces, none carries groups"
+            );
+        }
+        let (_v0, first) = neighbour(&here, "v0", 0);
+        let (_v1, second) = neighbour(&here, "v1", 1);
+        let server = here
+            .run(move || TestServer::spawn(all().bind_fn("0.0.0.0:7000", echo).expect("bound")));
+        let ask = |client: &Client| {
+            client.send(b"one");
+            while client.receive_from().0 != b"one" {}
+        };
+        let hears = |client: &Client, whom| {
+            let before = server.stats().received;
+            wait_until(format!("{whom} is heard"), || {
+                client.send_to(b"all", SocketAddr::from((GROUP, 7000)));
+                server.stats().received > before
+            });
+            // Nothing of this is left to be taken for what others send.
+            ask(client);
+        };
+        hears(&first, "the first");
+        hears(&second, "the second");
+        let (_v2, third) = neighbour(&here, "v2", 2);
+        if follows {
+            hears(&third, "the third");
+        }
+        let handle = ServerHandle::clone(&server);
+        let left = here.run(move || {
+            let twice = handle.join_multicast(GROUP.into(), Interface::All);
+            assert!(
+                matches!(twice, Err(ChangeError::Membership(_))),
+                "{twice:?}"
+            );
+            handle.leave_multicast(GROUP.into(), Interface::All)
+        });
+        left.expect("it was joined on all");
+        let before = server.stats().received;
+        for client in [&first, &second, &third] {
+            client.send_to(b"all", SocketAddr::from((GROUP, 7000)));
+            ask(client);
+        }
+        assert_eq!(server.stats().received, before + 3, "left on each");
     }
 }
 
