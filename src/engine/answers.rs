@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use super::outbox::refused;
 use super::protocol::DoorId;
 use super::shared_socket::{SEND_DEADLINE, SharedSocket};
 use crate::error::SendError;
@@ -248,13 +249,15 @@ impl Answers {
         Ok(())
     }
 
-    /// Sends what is queued, unless somebody does.
+    /// Sends what is queued, unless somebody does. What failed is logged last: while
+    /// the logger has this thread, others send.
     fn send_queued<'a>(
         &'a self,
         sockets: &SharedSocket,
         door: DoorId,
         mut state: MutexGuard<'a, State>,
     ) {
+        let mut lines = Vec::new();
         while let Some(mut sending) = state.queues.as_mut().and_then(Queues::take) {
             drop(state);
             self.desks[door].has_room.notify_all();
@@ -262,7 +265,7 @@ impl Answers {
                 answers: self,
                 sockets,
                 door,
-                failed: Vec::new(),
+                lines: &mut lines,
             };
             match sockets.borrow(door) {
                 Some(socket) => {
@@ -271,13 +274,14 @@ impl Answers {
                 }
                 None => self.tally.closed(sending.discard() as u64),
             }
-            for line in report.failed {
-                log_warn!("{line}");
-            }
             state = self.lock(door);
             if let Some(queues) = &mut state.queues {
                 queues.put_back(sending);
             }
+        }
+        drop(state);
+        for line in lines {
+            log_warn!("{line}");
         }
     }
 
@@ -368,7 +372,7 @@ struct Report<'a> {
     answers: &'a Answers,
     sockets: &'a SharedSocket,
     door: DoorId,
-    failed: Vec<String>,
+    lines: &'a mut Vec<String>,
 }
 
 impl SendReport for Report<'_> {
@@ -380,9 +384,8 @@ impl SendReport for Report<'_> {
         self.answers.tally.failed(error);
         if let Some(admitted) = self.sockets.admit_failed_send() {
             let from = self.sockets.addr_at(self.door);
-            let cause = same(error);
-            let line = format!("{from}: cannot send {len} bytes to {to}: {cause}{admitted}");
-            self.failed.push(line);
+            let error = refused(len, to, same(error));
+            self.lines.push(format!("{from}: {error}{admitted}"));
         }
     }
 }

@@ -9,11 +9,33 @@ use crate::error::ServeError;
 use crate::stats::{WorkerTally, bump};
 use crate::sys::ReceiveFault;
 
-/// Errors of receive calls in a row: of one kind, without a datagram between.
-#[derive(Debug, Default)]
+/// Errors of receive calls in a row, without a datagram between.
+#[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct FaultRun {
+    /// Those that tell of somebody else.
+    of_others: Run,
+    /// Those of this host: shortages, and what nobody foresaw.
+    own: Run,
+    /// How many of the latter nobody foresaw.
+    unforeseen: u32,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Run {
     length: u32,
-    last: Option<(ReceiveFault, Instant)>,
+    last: Option<Instant>,
+}
+
+impl Run {
+    /// One more, now: how many it has.
+    fn go_on(&mut self, now: Instant) -> u32 {
+        let goes_on = |at| now.saturating_duration_since(at) < LONGEST_GAP;
+        self.length = match self.last.replace(now) {
+            Some(at) if goes_on(at) => self.length.saturating_add(1),
+            _ => 1,
+        };
+        self.length
+    }
 }
 
 /// What to do after a failed receive.
@@ -41,7 +63,7 @@ enum Verdict {
 impl FaultRun {
     /// A receive went well.
     pub(crate) fn end(&mut self) {
-        self.length = 0;
+        *self = Self::default();
     }
 
     /// Counts and judges an error, and waits out a shortage. It can be woken.
@@ -74,40 +96,42 @@ impl FaultRun {
     /// An error that tells of somebody else is consumed by reading it, and the
     /// next receive may well succeed. A shortage, or what nobody foresaw, gets
     /// one more try at once and then pauses, short ones: datagrams may wait.
+    /// Errors of two kinds that take turns are as long a run as those of one.
     fn judge(&mut self, fault: ReceiveFault, now: Instant) -> Verdict {
-        let goes_on = self.last.is_some_and(|(last, at)| {
-            last == fault && now.saturating_duration_since(at) < LONGEST_GAP
-        });
-        self.length = if goes_on {
-            self.length.saturating_add(1)
-        } else {
-            1
-        };
-        self.last = Some((fault, now));
         match fault {
             ReceiveFault::Interrupted | ReceiveFault::WouldBlock => Verdict::Retry,
             ReceiveFault::PendingError => {
-                let is_flood = self.length > PENDING_ERRORS_WITHOUT_PAUSE;
-                if is_flood && self.length % PENDING_ERRORS_PER_PAUSE == 0 {
+                let length = self.of_others.go_on(now);
+                let is_flood = length > PENDING_ERRORS_WITHOUT_PAUSE;
+                if is_flood && length % PENDING_ERRORS_PER_PAUSE == 0 {
                     Verdict::Pause(LONGEST_PAUSE)
                 } else {
                     Verdict::Retry
                 }
             }
-            ReceiveFault::Exhausted => self.back_off(),
-            ReceiveFault::Unforeseen if self.length > MOST_UNFORESEEN => Verdict::Stop,
-            ReceiveFault::Unforeseen => self.back_off(),
+            ReceiveFault::Exhausted | ReceiveFault::Unforeseen => {
+                let length = self.own.go_on(now);
+                if length == 1 {
+                    self.unforeseen = 0;
+                }
+                self.unforeseen += u32::from(fault == ReceiveFault::Unforeseen);
+                if self.unforeseen > MOST_UNFORESEEN {
+                    Verdict::Stop
+                } else {
+                    back_off(length)
+                }
+            }
             ReceiveFault::Fatal => Verdict::Stop,
         }
     }
+}
 
-    fn back_off(&self) -> Verdict {
-        match self.length.checked_sub(2) {
-            None => Verdict::Retry,
-            Some(step) => {
-                let pause = FIRST_PAUSE.saturating_mul(1 << step.min(8));
-                Verdict::Pause(pause.min(LONGEST_PAUSE))
-            }
+fn back_off(length: u32) -> Verdict {
+    match length.checked_sub(2) {
+        None => Verdict::Retry,
+        Some(step) => {
+            let pause = FIRST_PAUSE.saturating_mul(1 << step.min(8));
+            Verdict::Pause(pause.min(LONGEST_PAUSE))
         }
     }
 }
@@ -190,23 +214,33 @@ mod tests {
     }
 
     #[test]
-    fn a_datagram_a_wait_or_another_error_begins_a_new_run() {
+    fn a_datagram_or_a_wait_begins_a_new_run() {
         let (mut run, now) = (FaultRun::default(), Instant::now());
         for _ in 0..MOST_UNFORESEEN {
             run.judge(ReceiveFault::Unforeseen, now);
         }
-        let mut by_datagram = FaultRun { ..run };
+        let mut by_datagram = run;
         by_datagram.end();
         let verdict = by_datagram.judge(ReceiveFault::Unforeseen, now);
         assert_eq!(verdict, Verdict::Retry);
 
         let later = now + LONGEST_GAP;
-        let mut by_wait = FaultRun { ..run };
-        let verdict = by_wait.judge(ReceiveFault::Unforeseen, later);
+        let verdict = run.judge(ReceiveFault::Unforeseen, later);
         assert_eq!(verdict, Verdict::Retry);
+    }
 
-        run.judge(ReceiveFault::PendingError, now);
-        let verdict = run.judge(ReceiveFault::Unforeseen, now);
-        assert_eq!(verdict, Verdict::Retry);
+    #[test]
+    fn errors_that_take_turns_pause_and_end_as_those_of_one_kind_do() {
+        for other in [ReceiveFault::Exhausted, ReceiveFault::PendingError] {
+            let (mut run, now) = (FaultRun::default(), Instant::now());
+            for count in 1..=MOST_UNFORESEEN {
+                let verdict = run.judge(ReceiveFault::Unforeseen, now);
+                let is_paused = matches!(verdict, Verdict::Pause(_));
+                assert_eq!(is_paused, count > 1, "{count} beside {other:?}");
+                run.judge(other, now);
+            }
+            let verdict = run.judge(ReceiveFault::Unforeseen, now);
+            assert_eq!(verdict, Verdict::Stop, "beside {other:?}");
+        }
     }
 }

@@ -373,7 +373,7 @@ impl Outbox {
 }
 
 /// What the system has refused to send, as an error that says why.
-fn refused(len: usize, to: SocketAddr, cause: io::Error) -> SendError {
+pub(super) fn refused(len: usize, to: SocketAddr, cause: io::Error) -> SendError {
     if lacks_broadcast(&cause, to) {
         SendError::BroadcastNotAllowed { len, to }
     } else {

@@ -74,6 +74,10 @@ impl Sights for Engine {
         }
     }
 
+    fn has_free_instance(&self) -> bool {
+        self.protocol().has_free(|id| self.is_ready(id))
+    }
+
     fn is_dispatched(&self) -> bool {
         self.work.pace.is_dispatched()
     }
@@ -112,6 +116,11 @@ impl Engine {
         self.work.stuck.store(watch.stuck(), Relaxed);
     }
 
+    /// Whether this worker has a handler instance.
+    fn is_ready(&self, id: WorkerId) -> bool {
+        self.slot(id).progress().is_ready()
+    }
+
     fn carry_out(self: &Arc<Self>, decision: Decision) -> Outcome {
         let addr = self.socket.local_addr();
         match decision {
@@ -134,7 +143,8 @@ impl Engine {
             }
             Decision::Rescue(id) => {
                 if let Some(batch) = self.slot(id).batch() {
-                    self.transit(|protocol| ((), protocol.assist(Job::Batch(batch))));
+                    let job = Job::Batch(batch);
+                    self.transit(|protocol| ((), protocol.assist(job, |id| self.is_ready(id))));
                 }
             }
             Decision::FillDoor(door) => self.transit(|protocol| ((), protocol.fill_door(door))),

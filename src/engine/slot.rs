@@ -115,6 +115,8 @@ impl Slot {
 pub(crate) struct Progress {
     step: AtomicU64,
     is_preparing: AtomicBool,
+    /// Whether the worker has a handler instance that lives on.
+    is_ready: AtomicBool,
     /// When the supervisor first saw the step `seen_step`, in ns since the server
     /// began. Written by the supervisor alone.
     seen_step: AtomicU64,
@@ -150,8 +152,8 @@ impl Progress {
         (count % 2 == 1).then_some(count)
     }
 
-    /// Runs what makes the worker's handler instance. Nobody is called in for
-    /// what waits meanwhile: each would begin with the same.
+    /// Runs what makes the worker's handler instance. Nobody without one is called
+    /// in for what waits meanwhile: each would begin with the same.
     pub(crate) fn prepare<T>(&self, make: impl FnOnce() -> T) -> T {
         struct Preparing<'a>(&'a AtomicBool);
         impl Drop for Preparing<'_> {
@@ -167,6 +169,16 @@ impl Progress {
     /// Whether the worker's handler instance is being made.
     pub(crate) fn is_preparing(&self) -> bool {
         self.is_preparing.load(Relaxed)
+    }
+
+    /// The worker has a handler instance that lives on, or has it no more.
+    pub(crate) fn set_ready(&self, is_ready: bool) {
+        self.is_ready.store(is_ready, Relaxed);
+    }
+
+    /// Whether it has one: then it handles at once what it is given.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.is_ready.load(Relaxed)
     }
 
     /// The supervisor sees a step for the first time, so long after the server

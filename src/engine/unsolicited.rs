@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::outbox::{Outbox, patient};
+use super::outbox::{Outbox, patient, refused};
 use super::protocol::DoorId;
 use super::shared_socket::{FIRST, SharedSocket};
 use crate::error::SendError;
@@ -195,9 +195,7 @@ impl SendReport for Report<'_> {
 
     fn failed(&mut self, len: usize, to: SocketAddr, error: &io::Error) {
         self.tally.failed(error);
-        let cause = same(error);
-        let failure = SendError::Refused { len, to, cause };
-        self.ends.failures.push((to, failure));
+        self.ends.failures.push((to, refused(len, to, same(error))));
     }
 }
 

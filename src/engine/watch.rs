@@ -45,6 +45,8 @@ pub(super) trait Sights {
     fn waiting_since(&self) -> Option<u64>;
     /// How many workers there are.
     fn pool(&self) -> Pool;
+    /// Whether a worker that has a handler instance is idle, or waits at a door.
+    fn has_free_instance(&self) -> bool;
     /// Whether handlers wait so much that datagrams are handed on.
     fn is_dispatched(&self) -> bool;
     /// Whether handlers are quick.
@@ -305,7 +307,9 @@ impl Watch {
         }
     }
 
-    /// Gives a batch away that its worker does not get on with.
+    /// Gives a batch away that its worker does not get on with. Where that makes its
+    /// handler instance, only to one that has an instance: another would begin with
+    /// the same.
     fn see_to_its_batch(&mut self, sights: &impl Sights, id: WorkerId, has_free_core: bool) {
         let seen = &mut self.seen[id];
         if seen.activity == Activity::Idle {
@@ -316,6 +320,7 @@ impl Watch {
             && seen.activity != Activity::Prepares;
         let is_stuck = match seen.activity {
             Activity::Waits | Activity::Spins => true,
+            Activity::Prepares => seen.batch.count() >= LOOKS && sights.has_free_instance(),
             Activity::Computes => has_free_core,
             _ => false,
         };

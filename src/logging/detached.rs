@@ -1,7 +1,8 @@
 //! Lines of a thread that must not wait for the logger.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -11,13 +12,33 @@ use log::Level;
 use super::Unlogged;
 
 /// Writes each line on a thread of its own, few at a time: what comes while all of
-/// them are blocked is counted, and the next line says how many that were.
+/// them are blocked is counted, and the next line says how many that were. What the
+/// system has no thread for is written by the next thread that it has.
 #[derive(Debug)]
 pub(crate) struct DetachedLog {
     /// Where errors go without a logger.
     unlogged: Unlogged,
     blocked: Arc<AtomicUsize>,
     held_back: AtomicU64,
+    waiting: Arc<Waiting>,
+    /// Of the threads; `None` for the usual one.
+    stack_size: Option<usize>,
+}
+
+/// Lines that wait for a thread.
+#[derive(Debug, Default)]
+struct Waiting(Mutex<VecDeque<Line>>);
+
+type Line = (Level, &'static str, String);
+
+impl Waiting {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Line>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next(&self) -> Option<Line> {
+        self.lock().pop_front()
+    }
 }
 
 /// A line on its way to the log.
@@ -43,10 +64,12 @@ impl DetachedLog {
             unlogged,
             blocked: Arc::default(),
             held_back: AtomicU64::new(0),
+            waiting: Arc::default(),
+            stack_size: None,
         }
     }
 
-    /// Writes a line. Where the system refuses a thread, the caller's has to do.
+    /// Writes a line.
     pub(crate) fn write(&self, level: Level, module: &'static str, line: String) -> UnderWay {
         if !self.unlogged.wants(level) {
             return UnderWay::nothing();
@@ -62,18 +85,29 @@ impl DetachedLog {
         let (written, under_way) = bounded(1);
         let blocked = Arc::clone(&self.blocked);
         blocked.fetch_add(1, Relaxed);
-        let line = Arc::new(line);
-        let same = Arc::clone(&line);
+        let mut waiting = self.waiting.lock();
+        if waiting.len() == MOST_WAITING {
+            waiting.pop_front();
+            self.held_back.fetch_add(1, Relaxed);
+        }
+        waiting.push_back((level, module, line));
+        drop(waiting);
+        let waiting = Arc::clone(&self.waiting);
         let unlogged = self.unlogged;
         let write = move || {
-            super::write_any(unlogged, level, module, format_args!("{same}"));
+            while let Some((level, module, line)) = waiting.next() {
+                super::write_any(unlogged, level, module, format_args!("{line}"));
+            }
             blocked.fetch_sub(1, Relaxed);
             let _ = written.send(());
         };
-        let thread = thread::Builder::new().name("socketserver-log".to_owned());
+        let mut thread = thread::Builder::new().name("socketserver-log".to_owned());
+        if let Some(bytes) = self.stack_size {
+            thread = thread.stack_size(bytes);
+        }
         if thread.spawn(write).is_err() {
             self.blocked.fetch_sub(1, Relaxed);
-            super::write_any(unlogged, level, module, format_args!("{line}"));
+            return UnderWay::nothing();
         }
         UnderWay(under_way)
     }
@@ -82,11 +116,28 @@ impl DetachedLog {
 /// Threads that a logger may keep at the same time.
 const MOST_BLOCKED: usize = 4;
 
+/// Lines that wait for a thread: the youngest.
+const MOST_WAITING: usize = 16;
+
 #[cfg(test)]
 mod tests {
     use std::time::Instant;
 
     use super::*;
+
+    #[test]
+    fn what_the_system_has_no_thread_for_is_written_by_the_next_that_it_has() {
+        let mut log = DetachedLog::new(Unlogged::ToStderr);
+        let long = Duration::from_secs(60);
+        log.stack_size = Some(1 << 60);
+        log.write(Level::Error, module_path!(), "no thread".to_owned())
+            .wait(long);
+        assert_eq!(log.waiting.lock().len(), 1, "this one has not written it");
+        log.stack_size = None;
+        log.write(Level::Error, module_path!(), "a thread".to_owned())
+            .wait(long);
+        assert!(log.waiting.lock().is_empty());
+    }
 
     #[test]
     fn nobody_waits_for_a_line_that_is_held_back() {

@@ -142,6 +142,7 @@ impl Executor for Dispatcher {
     }
 
     fn finish(&mut self) {
+        self.progress.set_ready(false);
         if let Some(instance) = self.instance.take() {
             kept::finish(instance, &self.dispatch.counts);
         }
@@ -192,8 +193,11 @@ impl Dispatcher {
             Lifetime::Worker => self.progress.prepare(make),
             Lifetime::Datagram => make(),
         };
-        if made.is_err() {
-            self.drop_instance();
+        match made {
+            Ok(()) => self
+                .progress
+                .set_ready(dispatch.lifetime == Lifetime::Worker),
+            Err(_) => self.drop_instance(),
         }
         made
     }
@@ -211,6 +215,7 @@ impl Dispatcher {
     /// Drops an instance whose `setup` failed or that panicked, without `finish`.
     fn drop_instance(&mut self) {
         if let Some(instance) = self.instance.take() {
+            self.progress.set_ready(false);
             let counts = &self.dispatch.counts;
             counts.contain("dropping a handler", || drop(instance));
         }

@@ -7,10 +7,12 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use socketserver::{
-    AmplificationLimit, DetachedHandle, RateLimit, SendError, SocketHandle, ThreadingUdpServer,
+    AmplificationLimit, DeferredAnswer, DetachedHandle, RateLimit, SendError, SocketHandle,
+    ThreadingUdpServer,
 };
 
-use crate::harness::{Case, alone, cases};
+use crate::harness::{Case, Need, alone, cases};
+use crate::netns::Namespace;
 use crate::support::process::threads;
 use crate::support::{ANY_PORT, Client, DEADLINE, Gate, TestServer, assert_conserved};
 
@@ -20,6 +22,9 @@ pub(crate) fn cases() -> Vec<Case> {
             a_logger_that_blocks_holds_up_neither_replies_nor_stats_nor_the_end,
             a_logger_that_blocks_on_a_warning_holds_up_no_rescue_and_no_end,
             a_logger_that_panics_costs_nobody_anything,
+        }
+        &[Need::Root, Need::Tool("ip")] => {
+            a_logger_that_blocks_on_a_deferred_answer_holds_up_no_other_answer,
         }
     }
 }
@@ -149,6 +154,46 @@ fn goes_on(way: &str, fails: fn(&SocketHandle) -> Result<(), SendError>) {
     let report = report.expect("it ends in order");
     assert_eq!(report.abandoned_threads, 1, "{way}: who is in the logger");
 }
+
+/// Who answers in vain, as the way to the peer is gone, waits in the logger; the
+/// answers to others leave meanwhile.
+fn a_logger_that_blocks_on_a_deferred_answer_holds_up_no_other_answer() {
+    if !alone("a_logger_that_blocks_on_a_deferred_answer_holds_up_no_other_answer") {
+        return;
+    }
+    log::set_logger(&LOGGER).expect("no other logger");
+    log::set_max_level(log::LevelFilter::Warn);
+    let gate = Gate::new();
+    LOGGER.wait_at(&gate);
+    let (here, there) = Namespace::pair();
+    let (keep, kept) = mpsc::channel::<DeferredAnswer>();
+    let server = here.run(move || {
+        ThreadingUdpServer::bind_fn("0.0.0.0:7000", move |bytes, _, socket| {
+            let (answer, bytes) = (socket.defer()?, bytes.to_vec());
+            if bytes == b"later" {
+                keep.send(answer)?;
+            } else {
+                std::thread::spawn(move || answer.reply(&bytes));
+            }
+            Ok(())
+        })
+    });
+    let _server = TestServer::spawn(server.expect("bound"));
+    let _open = gate.open_on_drop();
+    let client = |host: &str| Client::at(ANY_PORT_OF_ALL, host.parse().expect("valid"));
+    let far = there.run(move || client("10.0.0.1:7000"));
+    let near = here.run(move || client("127.0.0.1:7000"));
+    far.send(b"later");
+    let answer = kept.recv_timeout(DEADLINE).expect("it is deferred");
+    here.ip("link delete veth");
+    std::thread::spawn(move || answer.reply(b"gone"));
+    gate.wait_for(1);
+    for number in 0..100 {
+        assert_eq!(near.ask(&[number]), [number]);
+    }
+}
+
+const ANY_PORT_OF_ALL: &str = "0.0.0.0:0";
 
 /// Runs it on another thread, which must come back while the logger blocks.
 #[track_caller]

@@ -1,5 +1,7 @@
 //! How many workers there are under which load, and what they cost at rest.
 
+#[cfg(target_os = "linux")]
+use std::net::SocketAddr;
 use std::sync::Arc;
 #[cfg(all(target_os = "linux", not(socketserver_portable)))]
 use std::sync::atomic::AtomicBool;
@@ -9,7 +11,12 @@ use std::time::Duration;
 
 use socketserver::ThreadingUdpServer;
 #[cfg(target_os = "linux")]
-use socketserver::{ServeError, ServerHandle, ShutdownReport};
+use socketserver::{
+    DatagramHandler, HandlerError, ServeError, ServerHandle, ShutdownReport, SocketHandle,
+};
+
+#[cfg(target_os = "linux")]
+use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::support::{
     ANY_PORT, Client, Gate, ServerBuilder, TestServer, UdpServer, echo, for_both_servers, keep_log,
@@ -73,6 +80,73 @@ fn nobody_free_for_a_second_is_told_and_so_is_the_end_of_it<S: UdpServer>() {
     let told = lines("all 2 workers");
     assert_eq!(told.len(), 1, "once: {told:?}");
     assert!(told[0].contains(&client.addr().to_string()), "{told:?}");
+}
+
+/// Of its instances, those after the first are never set up until the gate opens.
+#[cfg(target_os = "linux")]
+struct SlowToMake {
+    is_first: bool,
+    making: Gate,
+    holding: Gate,
+}
+
+#[cfg(target_os = "linux")]
+impl DatagramHandler for SlowToMake {
+    fn setup(&mut self) -> Result<(), HandlerError> {
+        if !self.is_first {
+            self.making.pass();
+        }
+        Ok(())
+    }
+
+    fn handle(
+        &mut self,
+        bytes: &[u8],
+        _: SocketAddr,
+        socket: &SocketHandle,
+    ) -> Result<(), HandlerError> {
+        if bytes == b"hold" {
+            self.holding.pass();
+        }
+        Ok(socket.reply(bytes)?)
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_waits_behind_an_instance_that_is_never_made_is_handled_by_one_that_is() {
+    const COUNT: u8 = 20;
+    let (making, holding) = (Gate::new(), Gate::new());
+    let made = AtomicUsize::new(0);
+    let (slow, held) = (making.clone(), holding.clone());
+    let factory = move || SlowToMake {
+        is_first: made.fetch_add(1, SeqCst) == 0,
+        making: slow.clone(),
+        holding: held.clone(),
+    };
+    let server = ThreadingUdpServer::builder()
+        .workers(2)
+        .bind(ANY_PORT, factory);
+    let server = TestServer::spawn(server.expect("bound"));
+    let (_made, _held) = (making.open_on_drop(), holding.open_on_drop());
+    let client = Client::of(server.local_addr());
+    client.send(b"hold");
+    holding.wait_for(1);
+    let many = std::net::UdpSocket::bind(ANY_PORT).expect("a client's socket");
+    let patience = Some(Duration::from_secs(5));
+    many.set_read_timeout(patience).expect("not zero");
+    // At once, so that the other worker has more than it makes its instance for.
+    setsockopt(&many, sockopt::UdpGsoSegment, &100).expect("a segment size");
+    let all = vec![0; 100 * usize::from(COUNT)];
+    many.send_to(&all, server.local_addr()).expect("loopback");
+    making.wait_for(1);
+    holding.open();
+    client.expect_reply(b"hold");
+    for _ in 1..COUNT {
+        many.recv(&mut [0; 200])
+            .expect("all but the one it is made for");
+    }
+    assert_eq!(making.waiting(), 1, "which is not made yet");
 }
 
 fn the_stats_say_who_is_busy_and_for_how_long<S: UdpServer>() {

@@ -6,7 +6,6 @@ use crate::engine::protocol::{Command, Rest};
 
 impl World {
     pub(super) fn supervisor_steps(&self, bounds: Bounds, worlds: &mut Vec<Self>) {
-        let me = bounds.max;
         let mut world = self.clone();
         match self.supervisor {
             Supervisor::Gone => {}
@@ -24,7 +23,7 @@ impl World {
                     worlds.push(world);
                     return;
                 }
-                self.look_steps(me, worlds);
+                self.look_steps(bounds, worlds);
                 // It begins to look: what it sees now, it acts on later. Who is
                 // about to work may still look idle.
                 world.protocol.begin_look();
@@ -49,7 +48,7 @@ impl World {
                     world.supervisor = Supervisor::Closing;
                     worlds.push(world);
                 }
-                self.look_steps(me, worlds);
+                self.look_steps(bounds, worlds);
             }
             Supervisor::Closing => {
                 if let Some(worker) = world.dismissals.pop() {
@@ -65,7 +64,8 @@ impl World {
     }
 
     /// What a look may do: each of its parts by itself, at any moment.
-    fn look_steps(&self, me: usize, worlds: &mut Vec<Self>) {
+    fn look_steps(&self, bounds: Bounds, worlds: &mut Vec<Self>) {
+        let me = bounds.max;
         for stage in &self.stages {
             let (Stage::Claim(batch) | Stage::Handling(batch) | Stage::Stuck(batch)) = *stage
             else {
@@ -73,9 +73,12 @@ impl World {
             };
             let unclaimed = self.unclaimed[batch];
             if unclaimed > 0 {
-                let mut world = self.clone();
-                world.calls[me] = world.protocol.assist(Job { batch, unclaimed });
-                worlds.push(world);
+                for ready in 0..bounds.max {
+                    let mut world = self.clone();
+                    let is_ready = |worker| worker == ready;
+                    world.calls[me] = world.protocol.assist(Job { batch, unclaimed }, is_ready);
+                    worlds.push(world);
+                }
             }
         }
         for (door, pending) in self.kernel.iter().enumerate() {

@@ -84,6 +84,13 @@ impl Doors {
             .find(|door| self.0[*door].is_held())
     }
 
+    /// A door where such a worker waits.
+    pub(super) fn held_by(&self, is_meant: impl Fn(WorkerId) -> bool) -> Option<DoorId> {
+        self.0
+            .iter()
+            .position(|door| matches!(door.state, State::Held(worker) if is_meant(worker)))
+    }
+
     pub(super) fn is_open(&self, door: DoorId) -> bool {
         self.0[door].state == State::Open
     }

@@ -54,13 +54,25 @@ impl<J: Job> Protocol<J> {
         self.supervisor == Supervisor::TimerArmed
     }
 
-    /// This job has datagrams that nobody gets to: gives it to another worker.
-    pub(crate) fn assist(&mut self, job: J) -> Calls<J> {
+    /// This job has datagrams that nobody gets to: gives it to another worker, to
+    /// one that `is_ready` if such a one is idle, or waits at a door.
+    pub(crate) fn assist(&mut self, job: J, is_ready: impl Fn(WorkerId) -> bool) -> Calls<J> {
         if self.phase == Phase::Closed || self.waiting.contains(&job) {
             return Calls::NONE;
         }
         self.waiting.push_back(job);
+        if let Some(place) = self.idle.iter().rposition(|worker| is_ready(*worker)) {
+            let ready = self.idle.remove(place);
+            self.idle.push(ready);
+        } else if let Some(door) = self.doors.held_by(&is_ready) {
+            return Calls::doors(Some(door));
+        }
         self.hand_out()
+    }
+
+    /// Whether a worker that `is_ready` is idle, or waits at a door.
+    pub(crate) fn has_free(&self, is_ready: impl Fn(WorkerId) -> bool) -> bool {
+        self.idle.iter().any(|worker| is_ready(*worker)) || self.doors.held_by(is_ready).is_some()
     }
 
     /// Calls somebody for a job that waits: an idle worker, or one from a door.

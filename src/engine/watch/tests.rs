@@ -1,138 +1,11 @@
 //! Traces: what is seen at one look after another, and what follows.
 
+mod stage;
+
 use super::*;
+use stage::{Actor, Stage};
 
 const MILLI: Duration = Duration::from_millis(1);
-
-/// A worker of the trace.
-#[derive(Debug, Clone, Copy, Default)]
-struct Actor {
-    step: Option<u64>,
-    is_preparing: bool,
-    cpu: Duration,
-    is_runnable: bool,
-    unclaimed: usize,
-}
-
-/// A stage with actors, on which time passes by the millisecond.
-#[derive(Debug, Clone)]
-struct Stage {
-    now: Duration,
-    actors: Vec<Actor>,
-    /// Which opening of the only door this is.
-    open_since: Option<u64>,
-    has_pending: bool,
-    waiting_since: Option<u64>,
-    pool: Pool,
-    is_dispatched: bool,
-    is_cheap: bool,
-    tells_cpu: bool,
-    asked: std::cell::Cell<usize>,
-}
-
-impl Sights for Stage {
-    fn now(&self) -> Duration {
-        self.now
-    }
-
-    fn worker(&self, id: WorkerId) -> Option<Step> {
-        let actor = self.actors[id];
-        actor.step.map(|number| Step {
-            number,
-            is_preparing: actor.is_preparing,
-        })
-    }
-
-    fn cpu_time(&self, id: WorkerId) -> Option<Duration> {
-        self.asked.set(self.asked.get() + 1);
-        self.tells_cpu.then_some(self.actors[id].cpu)
-    }
-
-    fn is_runnable(&self, id: WorkerId) -> bool {
-        self.asked.set(self.asked.get() + 1);
-        self.actors[id].is_runnable
-    }
-
-    fn unclaimed(&self, id: WorkerId) -> Option<(usize, u64)> {
-        (self.actors[id].unclaimed > 0).then_some((id, 0))
-    }
-
-    fn open_since(&self, _door: DoorId) -> Option<u64> {
-        self.open_since
-    }
-
-    fn has_pending(&self, _door: DoorId) -> bool {
-        self.has_pending
-    }
-
-    fn waiting_since(&self) -> Option<u64> {
-        self.waiting_since
-    }
-
-    fn pool(&self) -> Pool {
-        self.pool
-    }
-
-    fn is_dispatched(&self) -> bool {
-        self.is_dispatched
-    }
-
-    fn is_cheap(&self) -> bool {
-        self.is_cheap
-    }
-}
-
-impl Stage {
-    /// Two workers; the first is busy with a batch of its own, and nobody is at the
-    /// door meanwhile.
-    fn inline() -> Self {
-        let busy = Actor {
-            step: Some(1),
-            unclaimed: 3,
-            is_runnable: true,
-            ..Actor::default()
-        };
-        Self {
-            now: Duration::ZERO,
-            actors: vec![busy, Actor::default()],
-            open_since: Some(1),
-            has_pending: true,
-            waiting_since: None,
-            pool: Pool {
-                workers: 2,
-                busy: 1,
-                ..Pool::default()
-            },
-            is_dispatched: false,
-            is_cheap: true,
-            tells_cpu: true,
-            asked: std::cell::Cell::new(0),
-        }
-    }
-
-    /// All workers are busy in handlers that wait, and more waits for them.
-    fn crowded(workers: usize) -> Self {
-        let busy = Actor {
-            step: Some(1),
-            ..Actor::default()
-        };
-        let mut actors = vec![busy; workers];
-        actors.resize(64, Actor::default());
-        Self {
-            actors,
-            waiting_since: Some(1),
-            pool: Pool {
-                workers,
-                busy: workers,
-                lacks: true,
-                ..Pool::default()
-            },
-            is_dispatched: true,
-            is_cheap: false,
-            ..Self::inline()
-        }
-    }
-}
 
 fn watch(stage: &Stage, cores: usize) -> Watch {
     Watch::new(stage.actors.len(), 2, 1, cores)
@@ -447,4 +320,20 @@ fn a_second_without_anyone_for_what_waits_is_told_once_and_its_end_too() {
         0,
         "as long as somebody comes"
     );
+}
+
+#[test]
+fn what_waits_behind_an_instance_being_made_goes_to_one_that_is_made() {
+    for has_free_instance in [false, true] {
+        let mut stage = Stage::inline();
+        stage.actors[0].is_preparing = true;
+        stage.has_free_instance = has_free_instance;
+        let mut watch = watch(&stage, 2);
+        let decisions = decided(&mut watch, &mut stage, 100, |_, _| {});
+        let first = decisions
+            .iter()
+            .find(|(_, decision)| *decision == Decision::Rescue(0));
+        let expected = has_free_instance.then_some((2, Decision::Rescue(0)));
+        assert_eq!(first, expected.as_ref());
+    }
 }

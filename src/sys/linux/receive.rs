@@ -48,7 +48,7 @@ impl ReceiveBlock {
             max_packet_size,
             ..
         } = shape;
-        let gro = shape.gro.then(|| GroParts::new(slots));
+        let gro = shape.gro.then(|| GroParts::new(slots)).transpose()?;
         let room = match gro {
             Some(_) => LONGEST_GRO_BUFFER,
             None => max_packet_size,
@@ -228,10 +228,10 @@ impl Part {
 }
 
 impl GroParts {
-    fn new(slots: usize) -> Self {
-        Self {
-            parts: Vec::with_capacity(slots * MOST_IN_A_GRO_BUFFER),
-        }
+    fn new(slots: usize) -> io::Result<Self> {
+        let mut parts = Vec::new();
+        parts.try_reserve_exact(slots * MOST_IN_A_GRO_BUFFER)?;
+        Ok(Self { parts })
     }
 
     /// Splits the `len` bytes in a slot into datagrams of `segment` bytes, the
@@ -369,7 +369,7 @@ mod tests {
     #[test]
     fn a_gro_buffer_is_split_where_its_datagrams_meet() {
         let split = |len, segment| {
-            let mut gro = GroParts::new(1);
+            let mut gro = GroParts::new(1).expect("memory");
             gro.split(3, len, segment);
             let place = |part: &Part| (part.slot, part.start, part.len);
             gro.parts.iter().map(place).collect::<Vec<_>>()
