@@ -1,9 +1,11 @@
 //! What a user writes: a handler, and how it is handed over.
 
 mod factory;
+mod keeping;
 
 pub(crate) use factory::Factory;
 pub use factory::{HandlerFactory, from_fn};
+pub(crate) use keeping::{Declined, Keeping};
 
 use std::net::SocketAddr;
 

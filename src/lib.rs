@@ -61,6 +61,7 @@
 //! | answer later? | from another thread or a task, with [`SocketHandle::defer`]: [`guide::awaiting`] |
 //! | push? | from any thread, with [`ServerHandle::send_to`]; in a handler, [`SocketHandle::server`]: [`guide::push`] |
 //! | send all of a reply, or nothing? | piece by piece, with [`SocketHandle::writer`] |
+//! | keep state for each peer? | [`PerPeer`], a factory that keeps a [`Session`] for each: in order, idle ones ended, with ticks; the example `game_lobby` |
 //! | keep each peer's datagrams in order? | [`Builder::order_per_peer`] |
 //! | set an option? | [`ThreadingUdpServer::builder`] gives a [`Builder`]; searching this page for a name of POSIX or of Python finds the option |
 //! | test a handler? | without sockets, with the feature `testing`. With them: port 0, [`spawn`](ThreadingUdpServer::spawn), a client, [`stop`](RunningServer::stop) |
@@ -91,6 +92,7 @@ mod guard;
 mod handler;
 mod logging;
 mod metadata;
+mod per_peer;
 mod poll_once;
 mod server;
 mod socket_handle;
@@ -112,6 +114,7 @@ pub use forking::ForkingStyleUdpServer;
 pub use guard::{AmplificationLimit, RateLimit, ReplyLoops, Token};
 pub use handler::{DatagramHandler, HandlerError, HandlerFactory, from_fn};
 pub use metadata::{DatagramMeta, Destination, Ecn};
+pub use per_peer::{EndReason, Peer, Peers, PerPeer, Session, WhenFull};
 pub use poll_once::poll_once;
 pub use server::{
     Builder, FailureCause, HandlerFailure, OnTruncated, RequestOutcome, RunningServer, Server,

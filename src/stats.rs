@@ -64,7 +64,7 @@ pub struct Stats {
     /// Datagrams that a [`RateLimit`](crate::RateLimit) on a dry run would have
     /// refused. They were not, and have another fate as well.
     pub would_be_rate_limited: u64,
-    /// Panics in hooks, in timers and in `finish`; they cost no datagram its fate.
+    /// Panics in hooks, in timers, in `finish`, and in ticks and ends of sessions; they cost no datagram its fate.
     pub hook_panics: u64,
     /// What became of the replies.
     pub replies: Replies,

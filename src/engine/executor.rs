@@ -49,6 +49,10 @@ pub(crate) trait ExecutorFactory: Send + Sync {
     fn executor(&self, outbox: &Arc<Outbox>, progress: &Arc<Padded<Progress>>)
     -> Box<dyn Executor>;
 
+    /// What runs when the server has drained, before the sockets are closed: users'
+    /// code, which may take its time.
+    fn at_end(&self) -> Option<Box<dyn FnOnce() + Send>>;
+
     /// The sockets are about to be closed here; they may live on elsewhere.
     fn leave(&self, sockets: &SharedSocket);
 }

@@ -89,6 +89,7 @@ pub(crate) use solo::{Solo, SoloEnd};
 pub(crate) use supervisor::Closing;
 pub(crate) use timers::TimerKey;
 pub use unsolicited::SentToAll;
+pub(crate) use unsolicited::Way;
 
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
@@ -206,6 +207,11 @@ impl Engine {
         }
     }
 
+    /// What its threads are called.
+    pub(crate) fn thread_name(&self) -> &str {
+        &self.config.thread_name
+    }
+
     pub(crate) fn socket(&self) -> &Arc<SharedSocket> {
         &self.socket
     }
@@ -233,7 +239,9 @@ impl Engine {
     pub(crate) fn discard(&self) {
         self.stop();
         self.socket.answers().close();
-        self.stop_timers(self.drain_deadline());
+        let deadline = self.drain_deadline();
+        self.stop_timers(deadline);
+        self.end_what_is_kept(deadline);
         self.life.closing_stats.get_or_init(|| self.current_stats());
         self.close_socket();
         drop_executors(self.let_go(), self.config.unlogged);

@@ -182,6 +182,7 @@ impl Engine {
             batch.abandon();
         }
         self.wait_for_departures(deadline);
+        self.end_what_is_kept(deadline);
         self.socket.answers().close();
         let kernel_drops = self.socket.sum(Socket::kernel_drops);
         let unread_bytes = self.close_socket();
@@ -221,14 +222,31 @@ impl Engine {
     /// Drops what users' code captured, on a thread of its own: it may take as long
     /// as it likes, and is waited for to the deadline.
     fn drop_in_time(&self, executors: Option<Arc<dyn ExecutorFactory>>, deadline: Instant) {
+        let unlogged = self.config.unlogged;
+        let what = "what the handlers or hooks captured is still being dropped";
+        self.run_in_time(what, deadline, move || drop_executors(executors, unlogged));
+    }
+
+    /// Has what handlers keep for the server end, as long as it can still send.
+    pub(super) fn end_what_is_kept(&self, deadline: Instant) {
+        let executors = self.executors().clone();
+        if let Some(end) = executors.and_then(|executors| executors.at_end()) {
+            self.run_in_time("a session has not ended", deadline, end);
+        }
+    }
+
+    /// Runs users' code on a thread of its own, and waits for it, at most to the
+    /// deadline.
+    fn run_in_time(&self, what: &str, deadline: Instant, code: impl FnOnce() + Send + 'static) {
         let (end, ended) = bounded(1);
         let unlogged = self.config.unlogged;
         let run = move || {
-            drop_executors(executors, unlogged);
+            code();
             let _ = end.send(());
         };
         let thread = thread::Builder::new().name(format!("{}-end", self.config.thread_name));
-        // Where the system refuses the thread, they are dropped here.
+        // Where the system refuses the thread, what it captured is dropped here: that
+        // takes no longer than dropping it would have there, and running it might.
         if let Err(message) = contain(|| thread.spawn(run)) {
             log_error!(unlogged, "dropping the factory panicked: {message}");
         }
@@ -236,10 +254,7 @@ impl Engine {
         let end = ended.recv_timeout(left.max(DEPARTURE_GRACE));
         if end == Err(RecvTimeoutError::Timeout) {
             let addr = self.socket.local_addr();
-            let line = format!(
-                "{addr}: what the handlers or hooks captured is still being dropped, and is left \
-                 behind"
-            );
+            let line = format!("{addr}: {what}, and is left behind");
             self.warn(line).wait(DEPARTURE_GRACE);
         }
     }

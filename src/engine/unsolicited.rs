@@ -38,8 +38,28 @@ pub struct SentToAll {
     pub failures: Vec<(SocketAddr, SendError)>,
 }
 
-/// Sends at once. What is sent to many leaves in batches, by the socket at the
-/// first door.
+/// How a datagram leaves for one peer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Way {
+    pub(crate) to: SocketAddr,
+    pub(crate) egress: Egress,
+    /// By the socket at this door, if its family can.
+    pub(crate) near: DoorId,
+}
+
+impl Way {
+    /// As the routes will have it.
+    pub(crate) fn any(to: SocketAddr) -> Self {
+        Self {
+            to,
+            egress: Egress::default(),
+            near: FIRST,
+        }
+    }
+}
+
+/// Sends at once. What is sent to many leaves in batches, by the socket that its
+/// way says, the one at the first door if none does.
 ///
 /// No user's code runs under the lock. Sends of one thread go out in their order,
 /// as each has left before the call returns.
@@ -78,7 +98,7 @@ impl Unsolicited {
         self.outbox.send_to(bytes, to, &Egress::default(), FIRST)
     }
 
-    /// Sends one datagram to each of `peers`, in their order, waiting for room in
+    /// Sends one datagram to the end of each of `ways`, in their order, waiting for room in
     /// the send buffer if need be.
     ///
     /// # Errors
@@ -86,16 +106,17 @@ impl Unsolicited {
     pub(crate) fn send_to_all(
         &self,
         bytes: &[u8],
-        peers: &mut dyn Iterator<Item = SocketAddr>,
+        ways: &mut dyn Iterator<Item = Way>,
     ) -> Result<SentToAll, SendError> {
         let mut ends = SentToAll::default();
         let mut admitted = Vec::new();
         loop {
             let mut asked = 0;
-            for to in peers.take(BATCH) {
+            for way in ways.take(BATCH) {
                 asked += 1;
-                match self.outbox.judge(bytes.len(), to, FIRST) {
-                    Ok(door) => admitted.push((to, door)),
+                let Way { to, egress, near } = way;
+                match self.outbox.judge(bytes.len(), to, near) {
+                    Ok(door) => admitted.push((to, egress, door)),
                     Err(SendError::Closed) => return Err(SendError::Closed),
                     Err(error) => ends.failures.push((to, error)),
                 }
@@ -106,7 +127,7 @@ impl Unsolicited {
                     false => Ok(ends),
                 };
             }
-            for run in admitted.chunk_by(|one, next| one.1 == next.1) {
+            for run in admitted.chunk_by(|one, next| one.2 == next.2) {
                 self.send_batch(bytes, run, &mut ends)?;
             }
             admitted.clear();
@@ -122,18 +143,17 @@ impl Unsolicited {
     fn send_batch(
         &self,
         bytes: &[u8],
-        peers: &[(SocketAddr, DoorId)],
+        peers: &[(SocketAddr, Egress, DoorId)],
         ends: &mut SentToAll,
     ) -> Result<(), SendError> {
         let mut batch = self.lock();
-        let Some((_, door)) = peers.first() else {
+        let Some((_, _, door)) = peers.first() else {
             return Ok(());
         };
         let Some(socket) = self.socket.borrow(*door) else {
             drop(batch);
-            for (to, _) in peers {
-                self.outbox
-                    .send_without_socket(bytes, *to, &Egress::default())?;
+            for (to, egress, _) in peers {
+                self.outbox.send_without_socket(bytes, *to, egress)?;
                 ends.sent += 1;
             }
             return Ok(());
@@ -145,18 +165,18 @@ impl Unsolicited {
         let queue = match self.room(&mut batch) {
             Ok(queue) => queue,
             Err(error) => {
-                for (to, _) in peers {
+                for (to, ..) in peers {
                     report.failed(bytes.len(), *to, &error);
                 }
                 return Ok(());
             }
         };
         queue.turn_to(socket.local_addr());
-        for (to, _) in peers {
+        for (to, egress, _) in peers {
             if !queue.has_room(bytes.len()) {
                 queue.flush(&socket, patient(), &mut report);
             }
-            queue.push(bytes, *to, &Egress::default());
+            queue.push(bytes, *to, egress);
         }
         queue.flush(&socket, patient(), &mut report);
         Ok(())

@@ -4,17 +4,18 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{DatagramHandler, HandlerError};
+use super::{DatagramHandler, HandlerError, Keeping};
 use crate::socket_handle::SocketHandle;
 
 /// What `bind` takes: a factory of handlers, or one function for all datagrams.
 ///
 /// - A factory, `Fn() -> H` with `H: `[`DatagramHandler`]: `|| Echo`, `Echo::new`.
 ///   It makes each instance on the thread that uses it, which so need not be `Send`.
+/// - One that keeps a session for each peer: [`PerPeer`](crate::PerPeer).
 /// - One function that all workers share, `Fn(&[u8], SocketAddr, &SocketHandle) ->
 ///   Result<(), HandlerError>`: a `fn` by its name, or a closure in [`from_fn`].
 ///
-/// Both have to be `Send + Sync + 'static`. `Kind` says which of the two it is;
+/// All have to be `Send + Sync + 'static`. `Kind` says which it is;
 /// the compiler finds that out.
 ///
 /// # Examples
@@ -74,6 +75,7 @@ where
         Factory {
             make: Box::new(move || Box::new(self())),
             is_stateless: false,
+            keeping: None,
         }
     }
 }
@@ -126,11 +128,25 @@ pub struct Factory {
     make: Box<dyn Fn() -> Box<dyn DatagramHandler> + Send + Sync>,
     /// Whether each instance is as good as any other.
     is_stateless: bool,
+    keeping: Option<Arc<dyn Keeping>>,
 }
 
 impl Factory {
     pub(crate) fn make(&self) -> Box<dyn DatagramHandler> {
         (self.make)()
+    }
+
+    /// What it keeps beside the instances, which then have nothing of their own.
+    pub(crate) fn keeping(self, keeping: Arc<dyn Keeping>) -> Self {
+        Self {
+            is_stateless: true,
+            keeping: Some(keeping),
+            ..self
+        }
+    }
+
+    pub(crate) fn kept(&self) -> Option<&Arc<dyn Keeping>> {
+        self.keeping.as_ref()
     }
 
     /// Whether an instance has nothing of its own that is worth keeping.

@@ -439,7 +439,8 @@ impl<S: Style> Builder<S> {
     }
 
     /// Opens a server whose settings were checked.
-    pub(super) fn open(self, source: SocketSource, factory: Factory) -> Result<S, BindError> {
+    pub(super) fn open(mut self, source: SocketSource, factory: Factory) -> Result<S, BindError> {
+        self.set_order_of(&factory)?;
         let lifetime = self.settings.lifetime(S::LIFETIME);
         Core::open(source, self.settings, self.hooks, factory, lifetime).map(S::from_core)
     }

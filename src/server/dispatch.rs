@@ -10,7 +10,7 @@ use super::hooks::{FailureCause, HandlerFailure, Hooks};
 use super::kept;
 use crate::contain::contain;
 use crate::engine::{Engine, Executor, ExecutorFactory, Outbox, Progress, SharedSocket};
-use crate::handler::{DatagramHandler, Factory, HandlerError};
+use crate::handler::{DatagramHandler, Declined, Factory, HandlerError};
 use crate::logging::{LogLimit, log_error, log_warn};
 use crate::socket_handle::{FailureSink, InServer, SocketHandle};
 use crate::stats::{Fate, Padded, SideCounts};
@@ -52,6 +52,11 @@ impl ExecutorFactory for Dispatchers {
         progress: &Arc<Padded<Progress>>,
     ) -> Box<dyn Executor> {
         Box::new(self.dispatcher(outbox, progress))
+    }
+
+    fn at_end(&self) -> Option<Box<dyn FnOnce() + Send>> {
+        let kept = self.dispatch.factory.kept().map(Arc::clone)?;
+        Some(Box::new(move || kept.end()))
     }
 
     /// A socket that is handed over has the buffer that was asked for.
@@ -112,10 +117,13 @@ impl Executor for Dispatcher {
                 self.commit(peer);
                 Fate::Handled
             }
-            Ok(Err(error)) => {
-                self.report(FailureCause::Error(error), peer, bytes.len());
-                Fate::Failed
-            }
+            Ok(Err(error)) => match error.downcast::<Declined>() {
+                Ok(declined) => Fate::Refused(declined.0),
+                Err(error) => {
+                    self.report(FailureCause::Error(error), peer, bytes.len());
+                    Fate::Failed
+                }
+            },
             Err(message) => {
                 self.drop_instance();
                 self.report(FailureCause::Panic(message), peer, bytes.len());

@@ -89,6 +89,16 @@ impl ServerHandle {
         self.reach.counts.unlogged()
     }
 
+    /// Runs users' code; a panic is counted and logged. Whether it returned.
+    pub(crate) fn contain(&self, name: &str, code: impl FnOnce()) -> bool {
+        self.reach.counts.contain(name, code)
+    }
+
+    /// What the server's threads are called.
+    pub(crate) fn thread_name(&self) -> &str {
+        self.engine.thread_name()
+    }
+
     /// Tells the server to stop: nothing more is received, what was received is
     /// handled and answered, then it closes.
     ///

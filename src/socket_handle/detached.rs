@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
-use super::{Current, local_addr};
-use crate::engine::{DoorId, Outbox};
+use super::{Current, SocketHandle, local_addr};
+use crate::engine::{DoorId, Outbox, Way};
 use crate::error::SendError;
 use crate::guard::ValidatedPeers;
 
@@ -44,6 +44,24 @@ impl DetachedHandle {
     /// The door of the socket that the peer wrote to.
     pub(super) fn near(&self) -> DoorId {
         self.current.meta.socket.into()
+    }
+
+    /// How what is sent to the peer leaves.
+    pub(crate) fn way(&self) -> Way {
+        Way {
+            to: self.current.peer,
+            egress: self.current.answering(self.outbox.socket().defaults()),
+            near: self.near(),
+        }
+    }
+
+    /// Turns to the datagram at hand. Costs little where that came the same way, to
+    /// the same worker.
+    pub(crate) fn follow(&mut self, socket: &SocketHandle) {
+        if !Arc::ptr_eq(&self.outbox, &socket.outbox) {
+            self.outbox = Arc::clone(&socket.outbox);
+        }
+        self.current = socket.current.get();
     }
 
     /// The peer that [`reply`](Self::reply) sends to.

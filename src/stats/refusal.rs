@@ -83,6 +83,11 @@ refusals! {
     Truncated: "truncated", "longer than max_packet_size";
     /// The [`verify_request`](crate::Builder::verify_request) hook said no.
     Verify: "by verify_request", "verify_request said no";
+    /// From a peer without a session, and the [`admit`](crate::PerPeer::admit) hook said no.
+    NotAdmitted: "not admitted", "admit said no";
+    /// From a peer without a session, while there are as many as
+    /// [`max_peers`](crate::PerPeer::max_peers) allows.
+    PeersFull: "no room for the peer", "as many peers as max_peers allows";
 }
 
 impl std::fmt::Display for Refusal {

@@ -36,14 +36,16 @@ impl SideCounts {
         stats.would_be_rate_limited = self.would_be_rate_limited.load(Relaxed);
     }
 
-    /// Runs a hook; a panic is counted and logged.
-    pub(crate) fn contain(&self, name: &str, hook: impl FnOnce()) {
-        if let Err(message) = contain(hook) {
+    /// Runs a hook; a panic is counted and logged. Whether it returned.
+    pub(crate) fn contain(&self, name: &str, hook: impl FnOnce()) -> bool {
+        let ended = contain(hook);
+        if let Err(message) = &ended {
             self.hook_panics.fetch_add(1, Relaxed);
             if let Some(admitted) = self.hook_panic_lines.admit() {
                 log_error!(self.unlogged, "{name} panicked: {message}{admitted}");
             }
         }
+        ended.is_ok()
     }
 
     /// A dry run has let something pass.

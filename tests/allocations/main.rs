@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use socketserver::{
     AmplificationLimit, BindError, Builder, DatagramHandler, ForkingStyleUdpServer, HandlerError,
-    RateLimit, ReplyLoops, RunningServer, SocketHandle, ThreadingUdpServer,
+    Peer, PerPeer, RateLimit, ReplyLoops, RunningServer, SocketHandle, ThreadingUdpServer,
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -66,6 +66,10 @@ const CASES: &[Case] = &[
     }),
     case("order by a key", [16, 2], || {
         echoing(threads().order_by(|bytes, _| bytes.first().copied()))
+    }),
+    case("a session for each peer, with ticks", [16, 2], || {
+        let sessions = PerPeer::new(|_| Session(0)).tick_every(Duration::from_millis(5));
+        spawn(threads().bind(ANY_PORT, sessions))
     }),
     case("every guard", [16, 2], || {
         let builder = threads()
@@ -220,6 +224,24 @@ impl DatagramHandler for Counting {
     ) -> Result<(), HandlerError> {
         self.calls += 1;
         Ok(socket.reply(bytes)?)
+    }
+}
+
+/// The same, for one peer.
+struct Session(u64);
+
+impl socketserver::Session for Session {
+    fn handle(
+        &mut self,
+        bytes: &[u8],
+        _: &Peer,
+        socket: &SocketHandle,
+    ) -> Result<(), HandlerError> {
+        Ok(socket.reply(bytes)?)
+    }
+
+    fn tick(&mut self, _: &Peer, missed: u64) {
+        self.0 += 1 + missed;
     }
 }
 

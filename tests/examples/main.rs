@@ -12,6 +12,7 @@ mod discovery;
 mod handover;
 #[cfg(target_os = "linux")]
 mod load;
+mod lobby;
 mod others;
 mod program;
 mod server;

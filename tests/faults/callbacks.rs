@@ -3,6 +3,7 @@
 
 mod places;
 mod scene;
+mod sessions;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -32,6 +33,9 @@ fn users_code_that_blocks_holds_up_nobody_else_wherever_it_is() {
     }
     for place in places::of_children() {
         blocks(&Scene::of_children(place, 8));
+    }
+    for place in places::of_sessions() {
+        blocks(&Scene::of_sessions(place, 8));
     }
 }
 
@@ -85,6 +89,9 @@ fn users_code_may_call_back_wherever_it_is() {
     for place in places::of_children() {
         calls_back(&Scene::of_children(place, 1));
     }
+    for place in places::of_sessions() {
+        calls_back(&Scene::of_sessions(place, 1));
+    }
 }
 
 /// There is one worker alone: whatever is locked, is locked by it.
@@ -111,6 +118,9 @@ fn users_code_of_handle_request_may_call_back_wherever_it_is() {
     }
     for place in places::of_children() {
         calls_back_one_by_one(&Scene::of_children(place, 1));
+    }
+    for place in places::of_sessions() {
+        calls_back_one_by_one(&Scene::of_sessions(place, 1));
     }
 }
 

@@ -20,6 +20,7 @@
 //! | `unsupported` | what the portable twin refuses |
 //! | `order` | one peer's datagrams one after another |
 //! | `order_by` | the same for datagrams with one key |
+//! | `per_peer` | state for each peer: sessions |
 //! | `several` | several addresses, one server |
 //! | `shards` | several sockets at one address, one server |
 //! | `trains` | several datagrams that the kernel delivers as one |
@@ -65,6 +66,7 @@ mod multicast;
 mod one_by_one;
 mod order;
 mod order_by;
+mod per_peer;
 mod pool;
 #[cfg(target_os = "linux")]
 mod privileges;

@@ -20,6 +20,7 @@ const RANKS: &[(&str, usize)] = &[
     ("server", 8),
     ("forking", 9),
     ("fuzzing", 9),
+    ("per_peer", 9),
     ("testing", 9),
     ("threading", 9),
     ("lib", 10),

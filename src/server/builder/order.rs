@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 
 use super::{Builder, Style};
 use crate::engine::Order;
+use crate::error::BindError;
+use crate::handler::Factory;
 
 #[expect(
     private_bounds,
@@ -17,7 +19,8 @@ impl<S: Style> Builder<S> {
     /// to false: datagrams of one peer may be handled at the same time, too.
     ///
     /// It is the simplest form of [`order_by`](Self::order_by), which says what is
-    /// bounded and what it costs; of both, the one that is called last holds.
+    /// bounded and what it costs; of both, the one that is called last holds. With
+    /// [`PerPeer`](crate::PerPeer) it is on unless there is another order.
     ///
     /// # Examples
     /// ```
@@ -82,5 +85,15 @@ impl<S: Style> Builder<S> {
             hasher.hash_one(key(bytes, peer))
         }));
         self
+    }
+
+    /// What is kept for each peer wants its datagrams in order. Where another order was
+    /// asked for, that stands.
+    pub(super) fn set_order_of(&mut self, factory: &Factory) -> Result<(), BindError> {
+        if let Some(kept) = factory.kept() {
+            kept.check()?;
+            self.settings.order.get_or_insert(Order::ByPeer);
+        }
+        Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::ServerHandle;
-use crate::engine::SentToAll;
+use crate::engine::{SentToAll, Way};
 use crate::error::SendError;
 
 impl ServerHandle {
@@ -82,8 +82,17 @@ impl ServerHandle {
         P: IntoIterator,
         P::Item: Borrow<SocketAddr>,
     {
-        let mut peers = peers.into_iter().map(|peer| *peer.borrow());
-        self.engine.unsolicited().send_to_all(bytes, &mut peers)
+        let mut ways = peers.into_iter().map(|peer| Way::any(*peer.borrow()));
+        self.send_by_ways(bytes, &mut ways)
+    }
+
+    /// The same, each by its way.
+    pub(crate) fn send_by_ways(
+        &self,
+        bytes: &[u8],
+        ways: &mut dyn Iterator<Item = Way>,
+    ) -> Result<SentToAll, SendError> {
+        self.engine.unsolicited().send_to_all(bytes, ways)
     }
 
     /// Takes an address for validated, as

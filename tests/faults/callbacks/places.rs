@@ -38,6 +38,11 @@ pub(super) fn of_children() -> impl Iterator<Item = &'static Place> {
     OF_CHILDREN.iter()
 }
 
+/// The places of a server that keeps a session for each peer.
+pub(super) fn of_sessions() -> impl Iterator<Item = &'static Place> {
+    OF_SESSIONS.iter()
+}
+
 /// Begins the name of a line in the log.
 pub(super) const LINE: &str = "line: ";
 
@@ -98,6 +103,19 @@ const OF_CHILDREN: &[Place] = &[
     serving("finish", |addr| send(addr, b"hello")),
     serving("drop of an instance", |addr| send(addr, b"hello")),
     serving("line: finish panicked", |addr| send(addr, b"hello")),
+];
+
+const OF_SESSIONS: &[Place] = &[
+    serving("admit", |addr| send(addr, b"hello")),
+    serving("maker", |addr| send(addr, b"hello")),
+    serving("handle of a session", |addr| send(addr, b"hello")),
+    serving("tick", |addr| send(addr, b"hello")),
+    serving("end of a session", |addr| send(addr, b"bye")),
+    serving("drop of a session", |addr| send(addr, b"bye")),
+    serving("drop of a session", |addr| send(addr, b"panic")),
+    ending("end of a session", |addr| ask(addr, b"hello")),
+    ending("drop of a session", |addr| ask(addr, b"hello")),
+    ending("drop of the maker", |_| {}),
 ];
 
 /// Whose datagrams are refused.

@@ -16,6 +16,7 @@ use socketserver::{
 };
 
 use super::places::{DENIED, LINE, Place};
+use super::sessions::sessions;
 use crate::icmp::reporting_socket;
 use crate::support::{ANY_PORT, Client, DEADLINE, ServerBuilder, UdpServer};
 
@@ -27,10 +28,12 @@ pub(super) struct Scene {
     most: usize,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Style {
     Workers,
     Children,
+    /// Workers, and a session for each peer.
+    Sessions,
 }
 
 impl Scene {
@@ -42,6 +45,11 @@ impl Scene {
     /// A server with at most so many children.
     pub(super) fn of_children(place: &'static Place, most: usize) -> Self {
         Self::new(place, Style::Children, most)
+    }
+
+    /// A server with at most so many workers, and a session for each peer.
+    pub(super) fn of_sessions(place: &'static Place, most: usize) -> Self {
+        Self::new(place, Style::Sessions, most)
     }
 
     fn new(place: &'static Place, style: Style, most: usize) -> Self {
@@ -57,7 +65,7 @@ impl Scene {
 
     pub(super) fn spawn(&self) -> RunningServer {
         match self.style {
-            Style::Workers => self.workers().spawn(),
+            Style::Workers | Style::Sessions => self.workers().spawn(),
             Style::Children => self.children().spawn(),
         }
     }
@@ -77,7 +85,7 @@ impl Scene {
             }
         }
         match self.style {
-            Style::Workers => {
+            Style::Workers | Style::Sessions => {
                 let server = self.workers();
                 Box::new(move || serve(server, &is_over, &tell))
             }
@@ -109,7 +117,7 @@ impl Scene {
     /// A handle of the worker that answers first. There is none where the first
     /// answer is what matters.
     pub(super) fn borrow_a_handle(&self, handle: &ServerHandle) -> Option<DetachedHandle> {
-        if matches!(self.place.name, "factory" | "setup") {
+        if matches!(self.place.name, "factory" | "setup" | "admit" | "maker") {
             return None;
         }
         let addr = handle.local_addr();
@@ -182,6 +190,10 @@ impl Scene {
             }
         };
         let server = match name {
+            _ if self.style == Style::Sessions => {
+                let maker = captured("drop of the maker");
+                builder.bind(ANY_PORT, sessions(&self.trap, maker))
+            }
             "line: receive failed" => builder.from_socket(reporting_socket(), make),
             _ => builder.bind(ANY_PORT, make),
         };
@@ -214,8 +226,13 @@ impl Trap {
         *self.set.lock().expect("no panic") = Some((place.name, Box::new(action)));
     }
 
+    /// The handler lends a handle.
+    pub(super) fn lend(&self, socket: &SocketHandle) {
+        let _ = self.lent.0.send(socket.detach());
+    }
+
     /// Users' code is at this place.
-    fn at(&self, place: &str) {
+    pub(super) fn at(&self, place: &str) {
         self.spring(|name| name == place);
     }
 
@@ -239,8 +256,8 @@ impl Trap {
 }
 
 /// What a closure captured.
-struct Captured {
-    trap: Trap,
+pub(super) struct Captured {
+    pub(super) trap: Trap,
     place: &'static str,
     panics: bool,
 }
@@ -287,7 +304,7 @@ impl DatagramHandler for Visitor {
                 let _ = socket.writer().write_all(&[0; 70_000]);
                 return Ok(());
             }
-            b"lend" => self.trap.lent.0.send(socket.detach())?,
+            b"lend" => self.trap.lend(socket),
             b"stay" => {
                 socket.detach().reply(bytes)?;
                 sleep(FOR_EVER);
@@ -335,7 +352,7 @@ impl Drop for Failure {
 }
 
 /// What the handler panics with.
-struct Payload(Trap);
+pub(super) struct Payload(pub(super) Trap);
 
 impl Drop for Payload {
     fn drop(&mut self) {
