@@ -76,7 +76,8 @@ impl ValidatedPeers {
 
     /// Takes an address for validated, if there is memory to keep that in.
     pub(crate) fn mark_validated(&self, peer: SocketAddr, now: Instant) -> bool {
-        let Some(table) = self.table.get_or_init(|| self.late_table()) else {
+        let made = self.table.get().map(Option::as_ref);
+        let Some(table) = made.unwrap_or_else(|| self.late_table()) else {
             return false;
         };
         let now = self.timeline.at(now);
@@ -90,15 +91,21 @@ impl ValidatedPeers {
         true
     }
 
-    /// The table for the first validation. What fails is tried, and logged, once.
+    /// The table, made for the first validation. That there is no memory for it is
+    /// logged once, when that is settled: the logger may call back.
     #[cold]
-    fn late_table(&self) -> Option<Table<Validation>> {
+    fn late_table(&self) -> Option<&Table<Validation>> {
         let entries = self.terms.entries;
-        Table::new(entries)
-            .inspect_err(|error| {
-                log_warn!("no address will count as validated: a table of {entries}: {error}");
-            })
-            .ok()
+        let (table, failure) = match Table::new(entries) {
+            Ok(table) => (Some(table), None),
+            Err(error) => (None, Some(error)),
+        };
+        // Whoever else makes one now may be first.
+        let is_first = self.table.set(table).is_ok();
+        if let Some(error) = failure.filter(|_| is_first) {
+            log_warn!("no address will count as validated: a table of {entries}: {error}");
+        }
+        self.table.get()?.as_ref()
     }
 
     pub(crate) fn is_validated(&self, peer: SocketAddr, now: Instant) -> bool {
@@ -162,8 +169,11 @@ const SINCE_UNIT: u64 = 250_000_000;
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr};
+    use std::rc::Rc;
+    use std::sync::mpsc;
 
     use super::*;
+    use crate::logging::call_at_each_line;
 
     fn addr(port: u16) -> SocketAddr {
         SocketAddr::from(([192, 0, 2, 1], port))
@@ -305,6 +315,26 @@ mod tests {
         let token = peers.token(addr(1), now);
         assert!(!peers.validate(addr(1), token.as_ref(), now));
         assert!(!peers.is_validated(addr(1), now));
+    }
+
+    #[test]
+    fn a_logger_that_calls_back_is_answered_that_nobody_is_validated() {
+        let (tell, told) = mpsc::channel();
+        // Nobody waits for it: it may be stuck.
+        std::thread::spawn(move || {
+            let now = Instant::now();
+            let peers = Rc::new(keeping(1 << 56, now));
+            let asked = Rc::clone(&peers);
+            call_at_each_line(move || {
+                let _ = tell.send(asked.mark_validated(addr(2), now));
+            });
+            assert!(!peers.mark_validated(addr(1), now));
+            assert!(!peers.mark_validated(addr(1), now));
+        });
+        let patience = Duration::from_secs(10);
+        assert_eq!(told.recv_timeout(patience), Ok(false), "no memory for it");
+        let gone = Err(mpsc::RecvTimeoutError::Disconnected);
+        assert_eq!(told.recv_timeout(patience), gone, "one line, once");
     }
 
     #[test]
