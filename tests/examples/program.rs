@@ -29,13 +29,7 @@ impl Program {
     /// Starts an example of this package, as built beside this test.
     #[track_caller]
     pub(crate) fn example(name: &str, args: &[&str]) -> Self {
-        let path = example_path(name);
-        assert!(
-            path.exists(),
-            "{} is not built: run `cargo test`, or `cargo build --examples` first",
-            path.display()
-        );
-        Self::start(name, Command::new(path).args(args))
+        Self::start(name, Command::new(example_path(name)).args(args))
     }
 
     /// Starts any program.
@@ -225,6 +219,7 @@ pub(crate) fn has(tool: &str) -> bool {
 }
 
 /// Examples lie beside the folder of test executables.
+#[track_caller]
 pub(crate) fn example_path(name: &str) -> PathBuf {
     let this = std::env::current_exe().expect("a test has a path");
     let profile = this
@@ -232,7 +227,17 @@ pub(crate) fn example_path(name: &str) -> PathBuf {
         .and_then(|deps| deps.parent())
         .expect("tests lie in target/<profile>/deps");
     let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
-    profile.join("examples").join(file)
+    let path = profile.join("examples").join(file);
+    let release = match profile.ends_with("release") {
+        true => " --release",
+        false => "",
+    };
+    assert!(
+        path.exists(),
+        "{} is not built: run `cargo build --examples{release}` first",
+        path.display()
+    );
+    path
 }
 
 /// For anything a program is expected to do; two cores may be busy with other tests.
