@@ -69,7 +69,10 @@ pub enum SendError {
     },
     /// Nobody can be reached at an unspecified address, `0.0.0.0` or `::`. Linux
     /// would send to this host itself.
-    #[error("cannot send to {to}: the unspecified address is nobody's")]
+    #[error(
+        "cannot send to {to}: the unspecified address is nobody's: this host is 127.0.0.1 or ::1, \
+         and who has no address yet hears broadcasts"
+    )]
     UnspecifiedAddress {
         /// Where it should have gone.
         to: SocketAddr,

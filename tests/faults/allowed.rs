@@ -44,8 +44,12 @@ fn a_client_without_an_address_reaches_the_handler_where_that_is_allowed() {
         let allowing = plain().allow_unspecified_sources(true);
         let (handled, answers) = asked(allowing, "0.0.0.0:67", &discover);
         assert_eq!(handled.handled, 1, "{handled}");
-        let nobody = "0.0.0.0:68: the unspecified address is nobody's";
-        assert_eq!(answers, [format!("cannot send to {nobody}")]);
+        let [answer] = &answers[..] else {
+            panic!("all ways tell the same: {answers:?}")
+        };
+        let nobody = "cannot send to 0.0.0.0:68: the unspecified address is nobody's: ";
+        assert!(answer.starts_with(nobody), "{answer}");
+        assert!(answer.ends_with("hears broadcasts"), "what to do: {answer}");
         assert_eq!(handled.replies.failed.bad_address, 3, "{handled}");
         assert_eq!(handled.replies.sent, 0, "{handled}");
     });

@@ -3,7 +3,7 @@
 //!
 //! All traffic stays on loopback or in network namespaces that a test makes for
 //! itself and that vanish with it; every load is bounded in count and time.
-//! Many tests need root, some need programs (`ip`, `tc`, `nft`, `strace`,
+//! Many tests need root, some need programs (`ip`, `tc`, `nft`, `strace`, `udhcpc`,
 //! `python3` with scapy). A test without what it needs says so and counts as
 //! ignored; with `SOCKETSERVER_REQUIRE_FAULT_TESTS=1` it fails instead.
 //!
@@ -23,6 +23,7 @@
 //! | `children` | programs that handlers start |
 //! | `clock` | a clock that jumps |
 //! | `datagrams` | the smallest and the longest datagrams and replies |
+//! | `dhcp` | clients that have no address yet |
 //! | `errors` | system calls that fail |
 //! | `exhaustion` | no descriptors, no threads, no memory left |
 //! | `forged` | sources that nobody sends from |
@@ -62,6 +63,8 @@ mod children;
 mod clock;
 #[cfg(target_os = "linux")]
 mod datagrams;
+#[cfg(target_os = "linux")]
+mod dhcp;
 #[cfg(target_os = "linux")]
 mod errors;
 #[cfg(target_os = "linux")]
@@ -142,6 +145,7 @@ fn main() -> std::process::ExitCode {
         children::cases(),
         clock::cases(),
         datagrams::cases(),
+        dhcp::cases(),
         errors::cases(),
         exhaustion::cases(),
         forged::cases(),

@@ -14,8 +14,10 @@ impl<S: Style> Builder<S> {
     ///
     /// Nobody can be reached there: a reply is
     /// [`SendError::UnspecifiedAddress`](crate::SendError::UnspecifiedAddress). To answer,
-    /// [`send_to`](crate::SocketHandle::send_to) a broadcast address, with
-    /// [`allow_broadcast`](Self::allow_broadcast).
+    /// send to a broadcast address, with [`allow_broadcast`](Self::allow_broadcast), by the
+    /// [interface](crate::SendOptions::interface) that the datagram came in by: the routes
+    /// lead 255.255.255.255 to the link of the default route, and nowhere without one. A
+    /// server that is tied to one [`device`](Self::device) needs no interface.
     ///
     /// The guards judge these datagrams like any other, and see all such clients
     /// as one source: a [`rate_limit`](Self::rate_limit) is one for all of them
@@ -29,16 +31,20 @@ impl<S: Style> Builder<S> {
     ///
     /// # Examples
     /// ```
-    /// use socketserver::ThreadingUdpServer;
+    /// use socketserver::{SendOptions, ThreadingUdpServer};
     /// use std::net::{Ipv4Addr, SocketAddr};
     ///
     /// let everyone = SocketAddr::from((Ipv4Addr::BROADCAST, 68));
     /// let server = ThreadingUdpServer::builder()
     ///     .allow_unspecified_sources(true)
     ///     .allow_broadcast(true)
-    ///     .bind_fn("0.0.0.0:0", move |bytes, addr, socket| match addr.ip().is_unspecified() {
-    ///         true => Ok(socket.send_to(bytes, everyone)?),
-    ///         false => Ok(socket.reply(bytes)?),
+    ///     .bind_fn("0.0.0.0:0", move |bytes, addr, socket| {
+    ///         if !addr.ip().is_unspecified() {
+    ///             return Ok(socket.reply(bytes)?);
+    ///         }
+    ///         let link = socket.meta().interface().ok_or("no interface")?;
+    ///         let options = SendOptions::new().interface(link);
+    ///         Ok(socket.send_to_with(bytes, everyone, &options)?)
     ///     })?;
     /// # Ok::<(), socketserver::Error>(())
     /// ```
