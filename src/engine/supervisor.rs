@@ -118,6 +118,8 @@ impl Engine {
             let until_look = match rest {
                 Rest::Short => Some(watch.interval()),
                 Rest::Long => Some(LONG_REST),
+                // Its end is to be told when it comes, and not with the next datagram.
+                Rest::Deep if watch.is_starving() => Some(watch.interval()),
                 Rest::Deep => None,
             };
             self.wait_for_alarm(until_look);

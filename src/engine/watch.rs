@@ -221,6 +221,11 @@ impl Watch {
         self.left_alone
     }
 
+    /// Whether the last look found all workers busy and something that waits.
+    pub(super) fn is_starving(&self) -> bool {
+        self.starvation.is_some()
+    }
+
     /// Workers that stayed where they were at the last look, and do not compute.
     pub(super) fn stuck(&self) -> usize {
         self.stuck
