@@ -132,11 +132,13 @@ fn networks_that_are_none_are_refused_at_bind_with_the_option_and_the_text() {
 #[cfg(target_os = "linux")]
 #[test]
 fn services_that_answer_anything_are_refused_by_their_ports() {
+    // Ubiquiti's discovery, above 1,023: anyone may bind it. Once: a child of another
+    // test may have it still when it is closed.
+    let nobody = SocketAddr::from(([127, 0, 0, 1], 9));
+    let responder = Client::at("127.13.0.7:10001", nobody);
     for refuse in [true, false] {
         let server = builder().refuse_responder_ports(refuse).serving(echo);
-        // Ubiquiti's discovery, above 1,023: anyone may bind it.
-        let responder = Client::at("127.13.0.7:10001", server.local_addr());
-        responder.send(b"error: what?");
+        responder.send_to(b"error: what?", server.local_addr());
         Client::of(server.local_addr()).ask(b"a client");
         server.wait_until_settled(2);
         let stats = server.stop().stats;

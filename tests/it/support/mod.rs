@@ -283,19 +283,28 @@ impl log::Log for Collector {
     fn flush(&self) {}
 }
 
-/// From now on, the log is kept.
+thread_local! {
+    /// Lines that were there when the test of this thread began.
+    static EARLIER: Cell<usize> = const { Cell::new(0) };
+}
+
+/// From now on, the log is kept, and what other tests logged before is passed over:
+/// a server may be given the address that theirs had.
 pub(crate) fn keep_log() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         log::set_logger(&Collector).expect("no other logger");
         log::set_max_level(log::LevelFilter::Warn);
     });
+    let lines = LOG.lock().unwrap_or_else(PoisonError::into_inner).len();
+    EARLIER.set(lines);
 }
 
-/// Lines of the log that contain `text`.
+/// Lines of the log that contain `text`, from [`keep_log`] on.
 pub(crate) fn logged(text: &str) -> Vec<String> {
     let log = LOG.lock().unwrap_or_else(PoisonError::into_inner);
     log.iter()
+        .skip(EARLIER.get())
         .filter(|line| line.contains(text))
         .cloned()
         .collect()
