@@ -266,3 +266,26 @@ pub(super) fn address_wanted() -> io::Error {
         "for IPv4 this platform takes an interface by its address",
     )
 }
+
+#[cfg(all(test, any(target_os = "linux", target_os = "android")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_about_sending_is_set_for_both_families_of_a_dual_stack_socket() {
+        const LO: u32 = 1;
+        let Ok(socket) = std::net::UdpSocket::bind("[::]:0") else {
+            return;
+        };
+        let socket = SockRef::from(&socket);
+        assert!(!socket.only_v6().expect("an option"), "Linux's default");
+        set_multicast_ttl(&*socket, 9).expect("an option");
+        set_multicast_loop(&*socket, false).expect("an option");
+        set_multicast_interface(&*socket, &Interface::Index(LO)).expect("an option");
+        assert_eq!(socket.multicast_ttl_v4().expect("an option"), 9);
+        assert_eq!(socket.multicast_hops_v6().expect("an option"), 9);
+        assert!(!socket.multicast_loop_v4().expect("an option"));
+        assert!(!socket.multicast_loop_v6().expect("an option"));
+        assert_eq!(socket.multicast_if_v6().expect("an option"), LO);
+    }
+}

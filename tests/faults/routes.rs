@@ -1,20 +1,20 @@
 //! Hosts with several links, where the routes do not lead back the way a
 //! datagram came; and links that take less than a datagram.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::net::if_::if_nametoindex;
 use socketserver::{
-    Builder, DatagramMeta, Destination, HandlerError, Interface, SendError, SendOptions,
-    SocketHandle, ThreadingUdpServer,
+    Builder, DatagramMeta, Destination, Interface, SendError, SendOptions, SocketHandle,
+    ThreadingUdpServer,
 };
 
 use crate::harness::{Case, Need, cases};
 use crate::netns::Namespace;
-use crate::support::{DEADLINE, TestServer, echo};
+use crate::support::{DEADLINE, Handle, TestServer, echo};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases! {
@@ -63,13 +63,19 @@ impl TwoUplinks {
 
     /// A dual-stack server on a wildcard.
     #[track_caller]
-    fn serve(
+    fn serve(&self, builder: Builder<ThreadingUdpServer>, f: impl Handle) -> TestServer {
+        self.serve_at("[::]:0", builder.only_v6(false), f)
+    }
+
+    #[track_caller]
+    fn serve_at(
         &self,
+        addr: &'static str,
         builder: Builder<ThreadingUdpServer>,
-        f: impl Fn(&[u8], SocketAddr, &SocketHandle) -> Result<(), HandlerError> + Send + Sync + 'static,
+        f: impl Handle,
     ) -> TestServer {
         self.here.run(move || {
-            let server = builder.only_v6(false).bind_fn("[::]:0", f);
+            let server = builder.bind_fn(addr, f);
             TestServer::spawn(server.expect("bound"))
         })
     }
@@ -92,10 +98,10 @@ fn connected(namespace: &Namespace, own: &str, to: &str, port: u16) -> UdpSocket
     })
 }
 
-/// A socket at this port of a namespace, on all addresses.
+/// A socket at this port of a namespace, on all addresses of both families.
 #[track_caller]
 fn listener(namespace: &Namespace, port: u16) -> UdpSocket {
-    let socket = namespace.run(move || UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)));
+    let socket = namespace.run(move || UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port)));
     socket.expect("the port is free in there")
 }
 
@@ -145,9 +151,17 @@ fn the_link_that_a_datagram_came_by_is_told_in_both_families() {
 fn an_answer_leaves_by_the_link_that_was_asked_if_that_is_wanted() {
     let host = TwoUplinks::new();
     let [_, worse] = &host.there;
-    for is_wanted in [true, false] {
-        let builder = ThreadingUdpServer::builder().reply_by_interface(is_wanted);
-        let server = host.serve(builder, echo);
+    // Bound to one address, it is told of an interface only if it asks.
+    for (addr, is_wanted) in [
+        ("[::]:0", true),
+        ("[::]:0", false),
+        ("10.0.2.1:0", true),
+        ("10.0.2.1:0", false),
+    ] {
+        let builder = ThreadingUdpServer::builder()
+            .only_v6(false)
+            .reply_by_interface(is_wanted);
+        let server = host.serve_at(addr, builder, echo);
         let port = server.local_addr().port();
         // IPv4 alone: for IPv6, Linux takes an interface for a wish, and the metric
         // of another's route for more.
@@ -155,7 +169,7 @@ fn an_answer_leaves_by_the_link_that_was_asked_if_that_is_wanted() {
         client.send(b"come back").expect("the link is up");
         let patience = if is_wanted { DEADLINE } else { SHORT };
         let answer = heard(&client, patience);
-        assert_eq!(answer.is_some(), is_wanted);
+        assert_eq!(answer.is_some(), is_wanted, "at {addr}");
         let replies = server.stop().stats.replies;
         assert_eq!((replies.sent, replies.failed.total()), (1, 0));
     }
@@ -163,25 +177,31 @@ fn an_answer_leaves_by_the_link_that_was_asked_if_that_is_wanted() {
 
 fn what_is_sent_to_all_leaves_by_the_link_that_is_named() {
     let host = TwoUplinks::new();
-    let builder = ThreadingUdpServer::builder().allow_broadcast(true);
-    let server = host.serve(builder, |bytes, _, socket| {
-        let link = socket.meta().interface().ok_or("no interface")?;
-        let all = SocketAddr::from((Ipv4Addr::BROADCAST, CLIENTS));
-        let options = SendOptions::new().interface(link);
-        Ok(socket.send_to_with(bytes, all, &options)?)
-    });
-    let port = server.local_addr().port();
     let listeners = host.there.each_ref().map(|far| listener(far, CLIENTS));
-    for (number, far) in (1..).zip(&host.there) {
-        let question = format!("offers on link {number}?").into_bytes();
-        let (own, to) = (format!("10.0.{number}.2"), format!("10.0.{number}.1"));
-        let client = connected(far, &own, &to, port);
-        client.send(&question).expect("the link is up");
-        server.wait_until_settled(number);
-        for (at, listener) in (1..).zip(&listeners) {
-            let patience = if at == number { DEADLINE } else { SHORT };
-            let expected = (at == number).then(|| question.clone());
-            assert_eq!(heard(listener, patience), expected, "on link {at}");
+    let all_nodes = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+    for all in [IpAddr::from(Ipv4Addr::BROADCAST), all_nodes.into()] {
+        let builder = ThreadingUdpServer::builder().allow_broadcast(true);
+        let server = host.serve(builder, move |bytes, _, socket| {
+            let link = socket.meta().interface().ok_or("no interface")?;
+            let all = SocketAddr::new(all, CLIENTS);
+            let options = SendOptions::new().interface(link);
+            Ok(socket.send_to_with(bytes, all, &options)?)
+        });
+        let port = server.local_addr().port();
+        for (number, far) in (1..).zip(&host.there) {
+            let question = format!("offers on link {number}?").into_bytes();
+            let (own, to) = match all {
+                IpAddr::V4(_) => (format!("10.0.{number}.2"), format!("10.0.{number}.1")),
+                IpAddr::V6(_) => (format!("fd00:{number}::2"), format!("fd00:{number}::1")),
+            };
+            let client = connected(far, &own, &to, port);
+            client.send(&question).expect("the link is up");
+            server.wait_until_settled(number);
+            for (at, listener) in (1..).zip(&listeners) {
+                let patience = if at == number { DEADLINE } else { SHORT };
+                let expected = (at == number).then(|| question.clone());
+                assert_eq!(heard(listener, patience), expected, "{all} on link {at}");
+            }
         }
     }
 }

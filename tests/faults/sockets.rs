@@ -1,6 +1,6 @@
 //! Sockets that are set up in an unusual way before they are bound.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -21,6 +21,7 @@ pub(crate) fn cases() -> Vec<Case> {
         }
         &[Need::Root, Need::Tool("ip")] => {
             a_port_that_the_system_chooses_is_nobody_elses,
+            a_port_for_several_addresses_is_drawn_again_where_one_of_them_has_it_taken,
             groups_wait_for_their_interface_and_follow_it,
             a_group_joined_on_all_interfaces_is_heard_on_each,
             of_an_ipv6_group_joined_for_one_source_no_other_is_heard,
@@ -149,6 +150,22 @@ fn a_port_that_the_system_chooses_is_nobody_elses() {
     });
 }
 
+/// Of two ports, one is somebody's at the second address.
+fn a_port_for_several_addresses_is_drawn_again_where_one_of_them_has_it_taken() {
+    let alone = Namespace::new();
+    alone.run(|| {
+        let range = "/proc/sys/net/ipv4/ip_local_port_range";
+        std::fs::write(range, "40000 40001").expect("root may");
+        let _taken = UdpSocket::bind("[::1]:40000").expect("it is free");
+        // Each time, the first draw is right by half a chance.
+        for _ in 0..10 {
+            let server = ThreadingUdpServer::builder().bind_all_fn([ANY_PORT, "[::1]:0"], echo);
+            let addrs = server.expect("one is free at both").local_addrs();
+            assert!(addrs.iter().all(|addr| addr.port() == 40_001), "{addrs:?}");
+        }
+    });
+}
+
 fn groups_wait_for_their_interface_and_follow_it() {
     let (here, there) = (Namespace::new(), Namespace::new());
     let group: IpAddr = [239, 255, 70, 85].into();
@@ -159,43 +176,72 @@ fn groups_wait_for_their_interface_and_follow_it() {
         refused.expect_err("it is not there").to_string(),
         "join_multicast: 239.255.70.85: there is no interface \"v0\""
     );
+    // One that went with its interface must not keep the place.
+    here.set("ipv4/igmp_max_memberships", "1");
     // All of it lives there, also the thread that looks for interfaces.
     let server = here.run(move || {
         let server = join().follow_interfaces(true);
         TestServer::spawn(server.bind_fn("0.0.0.0:7000", echo).expect("bound"))
     });
-    for round in 0..3 {
+    let has_link = || {
         here.join(&there, "v0");
         here.ip("address add 10.0.1.1/24 dev v0");
         there.ip("address add 10.0.1.2/24 dev v0");
-        let client = there.run(move || {
+        there.run(|| {
             // What it sends to groups goes out where it is bound.
             Client::at("10.0.1.2:0", "10.0.1.1:7000".parse().expect("valid"))
-        });
+        })
+    };
+    let is_heard = |client: &Client, group, when: &str| {
         let before = server.stats().received;
-        wait_until(format!("it is heard in round {round}"), || {
+        wait_until(format!("it is heard {when}"), || {
             client.send_to(b"all", SocketAddr::new(group, 7000));
             server.stats().received > before
         });
-        let ask = || {
-            client.send(b"one");
-            while client.receive_from().0 != b"one" {}
-        };
-        ask();
+        // All of it has come.
+        asked(client);
+    };
+    // How much is received of a datagram to the group and one to the server.
+    let received_of = |client: &Client| {
+        let before = server.stats().received;
+        client.send_to(b"all", SocketAddr::new(group, 7000));
+        asked(client);
+        server.stats().received - before
+    };
+    for round in 0..3 {
+        let client = has_link();
+        is_heard(&client, group, &format!("in round {round}"));
         if round == 1 {
             let handle = ServerHandle::clone(&server);
             let left = here.run(move || handle.leave_multicast(group, name()));
             left.expect("it was joined");
-            let before = server.stats().received;
-            client.send_to(b"all", SocketAddr::new(group, 7000));
-            ask();
-            assert_eq!(server.stats().received, before + 1, "not the group");
+            assert_eq!(received_of(&client), 1, "not the group");
             let handle = ServerHandle::clone(&server);
             let joined = here.run(move || handle.join_multicast(group, name()));
             joined.expect("again");
+            assert_eq!(received_of(&client), 2, "at once");
         }
         here.ip("link delete v0");
     }
+    // Left while its interface is away it does not come back with it.
+    let another: IpAddr = [239, 255, 70, 86].into();
+    let handle = ServerHandle::clone(&server);
+    let changed = here.run(move || {
+        handle.leave_multicast(group, name())?;
+        handle.join_multicast(another, name())
+    });
+    changed.expect("when it comes");
+    let client = has_link();
+    is_heard(&client, another, "in the place of the first");
+    assert_eq!(received_of(&client), 1, "not the first");
+}
+
+/// Asks the server, and waits until this is answered: what was sent before it has
+/// come, if it has come at all.
+#[track_caller]
+fn asked(client: &Client) {
+    client.send(b"one");
+    while client.receive_from().0 != b"one" {}
 }
 
 /// One of another network joined by a link, and what it sends to groups.
@@ -230,10 +276,6 @@ fn a_group_joined_on_all_interfaces_is_heard_on_each() {
         let (_v1, second) = neighbour(&here, "v1", 1);
         let server = here
             .run(move || TestServer::spawn(all().bind_fn("0.0.0.0:7000", echo).expect("bound")));
-        let ask = |client: &Client| {
-            client.send(b"one");
-            while client.receive_from().0 != b"one" {}
-        };
         let hears = |client: &Client, whom| {
             let before = server.stats().received;
             wait_until(format!("{whom} is heard"), || {
@@ -241,7 +283,7 @@ fn a_group_joined_on_all_interfaces_is_heard_on_each() {
                 server.stats().received > before
             });
             // Nothing of this is left to be taken for what others send.
-            ask(client);
+            asked(client);
         };
         hears(&first, "the first");
         hears(&second, "the second");
@@ -262,7 +304,7 @@ fn a_group_joined_on_all_interfaces_is_heard_on_each() {
         let before = server.stats().received;
         for client in [&first, &second, &third] {
             client.send_to(b"all", SocketAddr::from((GROUP, 7000)));
-            ask(client);
+            asked(client);
         }
         assert_eq!(server.stats().received, before + 3, "left on each");
     }

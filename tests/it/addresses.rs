@@ -5,7 +5,9 @@ use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::mpsc;
 
-use socketserver::{DetachedHandle, HandlerError, Interface, SocketHandle, ThreadingUdpServer};
+use socketserver::{
+    DetachedHandle, HandlerError, Interface, SendOptions, SocketHandle, ThreadingUdpServer,
+};
 
 use crate::support::{Client, TestServer};
 
@@ -102,6 +104,37 @@ fn a_connected_client_hears_the_answer_whichever_way_it_is_sent() {
             let len = len.unwrap_or_else(|error| panic!("{way} to {asked}: {error}"));
             assert_eq!(String::from_utf8_lossy(&buffer[..len]), way);
         }
+    }
+}
+
+#[test]
+fn what_goes_to_anyone_else_leaves_from_the_address_of_the_route_whichever_way() {
+    let other = Client::of(loopback(1, 9));
+    let to = other.addr();
+    let server = ThreadingUdpServer::bind_fn("0.0.0.0:0", move |_, _, socket| {
+        let options = SendOptions::new();
+        let detached = socket.detach();
+        socket.send_to(b"send_to", to)?;
+        socket.try_send_to(b"try_send_to", to)?;
+        detached.send_to(b"detached send_to", to)?;
+        socket.send_to_with(b"send_to_with", to, &options)?;
+        socket.try_send_to_with(b"try_send_to_with", to, &options)?;
+        Ok(detached.send_to_with(b"detached send_to_with", to, &options)?)
+    });
+    let server = TestServer::spawn(server.expect("bound"));
+    let port = server.local_addr().port();
+    Client::of(loopback(2, port)).send(b"tell");
+    for way in [
+        "send_to",
+        "try_send_to",
+        "detached send_to",
+        "send_to_with",
+        "try_send_to_with",
+        "detached send_to_with",
+    ] {
+        let (told, from) = other.receive_from();
+        assert_eq!(String::from_utf8_lossy(&told), way);
+        assert_eq!(from, loopback(1, port), "{way}");
     }
 }
 

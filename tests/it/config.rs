@@ -365,3 +365,29 @@ fn what_only_linux_has_is_refused_by_its_name() {
         assert!(error.to_string().starts_with(option), "{error}");
     }
 }
+
+#[test]
+fn what_users_code_says_of_a_socket_is_what_bind_says() {
+    let builder = ThreadingUdpServer::builder();
+    let refusing = builder.configure_socket(|_| Err(std::io::Error::other("not this one")));
+    let error = refusing.bind_fn(ANY_PORT, echo).expect_err("it is refused");
+    let text = "cannot bind 127.0.0.1:0: not this one";
+    assert_eq!(error.to_string(), text);
+}
+
+#[test]
+fn what_is_asked_before_bind_is_refused_by_name_for_a_socket_that_is_bound() {
+    let builder = ThreadingUdpServer::builder;
+    for (option, builder) in [
+        ("device", builder().device("lo")),
+        ("freebind", builder().freebind(false)),
+        ("mark", builder().mark(0)),
+        ("priority", builder().priority(0)),
+        ("configure_socket", builder().configure_socket(|_| Ok(()))),
+    ] {
+        let socket = UdpSocket::bind(ANY_PORT).expect("a free port");
+        let error = builder.from_socket(socket, || echo).expect_err(option);
+        let problem = "a socket that is bound already cannot be set up any more";
+        assert_eq!(error.to_string(), format!("{option}: {problem}"));
+    }
+}

@@ -29,6 +29,7 @@
 //! | `takeover` | sockets that were handed in or passed to the process |
 //! | `privileges` | binding as root, serving as nobody |
 //! | `multicast` | groups and broadcasts |
+//! | `memberships` | which groups are heard |
 //! | `source_specific` | groups of which one source is heard |
 //! | `unnoticed` | mistakes that would go unnoticed: state, silence, wrong errors |
 //! | `load` | many clients, stuck handlers, floods |
@@ -58,6 +59,8 @@ mod load;
 /// The portable twin can say nothing of a single datagram.
 #[cfg(all(target_os = "linux", not(socketserver_portable)))]
 mod marks;
+#[cfg(target_os = "linux")]
+mod memberships;
 /// The portable twin is told nothing of a datagram.
 #[cfg(all(target_os = "linux", not(socketserver_portable)))]
 mod metadata;

@@ -110,6 +110,19 @@ fn the_servers_marks_are_on_all_that_it_sends() {
     }
 }
 
+#[test]
+fn the_servers_marks_are_on_what_each_of_its_sockets_sends() {
+    let builder = ThreadingUdpServer::builder().dscp(46).hop_limit(255);
+    let addrs = [ANY_PORT, "[::1]:0", "127.0.0.2:0"];
+    let server = builder.bind_all_fn(addrs, |bytes, _, socket| Ok(socket.reply(bytes)?));
+    let server = TestServer::spawn(server.expect("bound"));
+    for addr in server.local_addrs() {
+        let observer = Observer::of(&addr.ip().to_string(), addr.port());
+        let expected = (b"marked?".to_vec(), 46 << 2, 255);
+        assert_eq!(observer.ask(b"marked?"), expected, "{addr}");
+    }
+}
+
 /// Sends the same in each way that takes options, and one without.
 fn answer_in_every_way(
     bytes: &[u8],
@@ -150,6 +163,15 @@ fn options_of_a_datagram_are_its_own_whichever_way_it_is_sent() {
         assert_eq!(answers[8], answers[0], "and no other's");
         assert_eq!(server.stop().stats.replies.sent, 9);
     }
+}
+
+#[test]
+fn a_datagram_with_a_word_on_congestion_alone_keeps_the_servers_class() {
+    let server = serve(builder().dscp(46), "0.0.0.0:0", |bytes, _, socket| {
+        Ok(socket.reply_with(bytes, &SendOptions::new().ecn(Ecn::Ect1))?)
+    });
+    let observer = Observer::of("127.0.0.1", server.local_addr().port());
+    assert_eq!(observer.ask(b"marked?").1, 46 << 2 | 0b01);
 }
 
 #[test]

@@ -219,6 +219,24 @@ fn what_is_known_goes_along_through_lanes_and_coalesced_receives() {
 }
 
 #[test]
+fn of_each_socket_of_a_server_everything_is_known() {
+    let (tell, told) = mpsc::channel();
+    let addrs = [ANY_PORT, "[::1]:0", "127.0.0.2:0"];
+    let server =
+        all(builder()).bind_all_fn(addrs, move |_, _, socket| Ok(tell.send(socket.meta())?));
+    let server = TestServer::spawn(server.expect("bound"));
+    for addr in server.local_addrs() {
+        Client::of(addr).send(b"what am I?");
+        let meta = told.recv_timeout(DEADLINE).expect("it came");
+        assert_eq!(meta.destination(), Some(Destination::Unicast(addr.ip())));
+        assert_eq!(meta.interface(), Some(LO), "{addr}");
+        assert_eq!((meta.dscp(), meta.ecn()), (Some(0), Some(Ecn::NotEct)));
+        assert!(meta.hop_limit().is_some(), "{addr}");
+        assert!(meta.received_at().is_some(), "{addr}");
+    }
+}
+
+#[test]
 fn a_hook_refuses_by_what_is_known_of_the_datagram() {
     let server = builder()
         .receive_hop_limit(true)

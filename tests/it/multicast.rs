@@ -5,18 +5,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use socketserver::{
-    BindError, Builder, ChangeError, ConfigError, HandlerError, Interface, MembershipError,
-    Refusal, SocketHandle, ThreadingUdpServer,
-};
+use socketserver::{BindError, Builder, ConfigError, Interface, Refusal, ThreadingUdpServer};
 
 use crate::support::process::is_alone;
 use crate::support::{ANY_PORT, Client, TestServer, echo, wait_until};
 
 /// Administratively scoped (RFC 2365): no router lets it out.
-const GROUP: Ipv4Addr = Ipv4Addr::new(239, 255, 70, 85);
+pub(crate) const GROUP: Ipv4Addr = Ipv4Addr::new(239, 255, 70, 85);
 /// Transient and link-local (RFC 4291).
-const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff12, 0, 0, 0, 0, 0, 0, 0x4655);
+pub(crate) const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff12, 0, 0, 0, 0, 0, 0, 0x4655);
 pub(crate) const WILDCARD: &str = "0.0.0.0:0";
 
 pub(crate) fn lo() -> Interface {
@@ -91,71 +88,15 @@ fn a_server_bound_to_a_group_hears_that_group_alone() {
     assert!(!from.ip().is_multicast(), "answered by a host: {from}");
 }
 
-#[test]
-fn groups_that_others_joined_are_not_heard() {
-    let other = UdpSocket::bind(WILDCARD).expect("bound");
-    other
-        .join_multicast_v4(&GROUP, &Ipv4Addr::LOCALHOST)
-        .expect("joined on lo");
-    let client = Client::of(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
-
-    let server = serve(builder(), WILDCARD);
-    assert_eq!(handled_of(&server, &client, GROUP), 0, "it joined nothing");
-
-    // The other way round shows that the group does come to this host.
-    let socket = UdpSocket::bind(WILDCARD).expect("bound");
-    let server = ThreadingUdpServer::from_socket(socket, || {
-        echo as fn(&[u8], SocketAddr, &SocketHandle) -> Result<(), HandlerError>
-    });
-    let server = TestServer::spawn(server.expect("taken over"));
-    assert_eq!(
-        handled_of(&server, &client, GROUP),
-        1,
-        "handed in with Linux's default, which stays"
-    );
-}
-
-#[test]
-fn a_group_is_joined_and_left_while_serving() {
-    let server = serve(builder(), WILDCARD);
-    let client = Client::of(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
-    assert_eq!(handled_of(&server, &client, GROUP), 0, "not joined yet");
-    server.join_multicast(GROUP.into(), lo()).expect("joined");
-    assert_eq!(handled_of(&server, &client, GROUP), 1, "joined");
-
-    let twice = server.join_multicast(GROUP.into(), lo()).unwrap_err();
-    let text = "cannot join 239.255.70.85 on interface \"lo\": address in use";
-    assert_eq!(twice.to_string(), text);
-
-    server.leave_multicast(GROUP.into(), lo()).expect("left");
-    assert_eq!(handled_of(&server, &client, GROUP), 0, "left again");
-    let never = server.leave_multicast(GROUP.into(), lo()).unwrap_err();
-    assert!(
-        matches!(
-            never,
-            ChangeError::Membership(MembershipError {
-                action: "leave",
-                ..
-            })
-        ),
-        "{never}"
-    );
-
-    let handle = (*server).clone();
-    server.stop();
-    let late = handle.join_multicast(GROUP.into(), lo()).unwrap_err();
-    assert!(matches!(late, ChangeError::Closed), "{late}");
-}
-
 /// Linux carries no IPv6 groups on its loopback interface: so these tests make a
 /// pair of Ethernet interfaces, in a process with a network of its own. `true`
 /// says that this is that process.
-fn has_ethernet(test: &str) -> bool {
+pub(crate) fn has_ethernet(module: &str, test: &str) -> bool {
     if !nix::unistd::Uid::effective().is_root() || !has_ipv6() {
         println!("skipped: only root has network namespaces to itself");
         return false;
     }
-    if !is_alone(module_path!(), test, None) {
+    if !is_alone(module, test, None) {
         return false;
     }
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).expect("root may");
@@ -193,7 +134,10 @@ fn ask_group_v6(port: u16) -> SocketAddr {
 
 #[test]
 fn an_ipv6_group_is_heard_and_answered_by_a_host() {
-    if !has_ethernet("an_ipv6_group_is_heard_and_answered_by_a_host") {
+    if !has_ethernet(
+        module_path!(),
+        "an_ipv6_group_is_heard_and_answered_by_a_host",
+    ) {
         return;
     }
     let index = nix::net::if_::if_nametoindex("veth0").expect("made above");
@@ -208,7 +152,10 @@ fn an_ipv6_group_is_heard_and_answered_by_a_host() {
 
 #[test]
 fn a_dual_stack_server_hears_groups_of_both_families() {
-    if !has_ethernet("a_dual_stack_server_hears_groups_of_both_families") {
+    if !has_ethernet(
+        module_path!(),
+        "a_dual_stack_server_hears_groups_of_both_families",
+    ) {
         return;
     }
     let both = builder()
@@ -346,7 +293,7 @@ fn ask(server: &TestServer, text: &[u8]) -> String {
     String::from_utf8(answer).expect("it is text")
 }
 
-fn patient(socket: &UdpSocket) -> String {
+pub(crate) fn patient(socket: &UdpSocket) -> String {
     socket
         .set_read_timeout(Some(Duration::from_secs(5)))
         .expect("not zero");
@@ -388,6 +335,20 @@ fn broadcasting_needs_permission() {
     let server = forwarding(builder().allow_broadcast(true), to);
     assert_eq!(ask(&server, b"loud"), "sent");
     assert_eq!(patient(&listener), "loud");
+}
+
+#[test]
+fn each_socket_of_a_server_has_the_permission() {
+    let everyone = SocketAddr::from(([127, 255, 255, 255], 9));
+    let builder = builder().allow_broadcast(true);
+    let server = builder.bind_all_fn([ANY_PORT, "127.0.0.2:0"], move |bytes, _, socket| {
+        socket.try_send_to(bytes, everyone)?;
+        Ok(socket.reply(b"sent")?)
+    });
+    let server = TestServer::spawn(server.expect("bound"));
+    for addr in server.local_addrs() {
+        assert_eq!(Client::of(addr).ask(b"loud"), b"sent", "{addr}");
+    }
 }
 
 #[test]

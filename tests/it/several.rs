@@ -274,20 +274,31 @@ fn what_goes_to_another_family_leaves_by_the_first_socket_of_it() {
     }
 }
 
-/// Two sockets of one server that talk to each other would never stop.
+/// Two sockets of one server that talk to each other would never stop, whichever
+/// began.
 #[test]
 fn what_comes_from_another_socket_of_the_server_is_refused() {
-    let server = at_three_ports(|bytes: &[u8], _: SocketAddr, socket: &SocketHandle| {
-        let to = std::str::from_utf8(bytes)?.parse::<SocketAddr>()?;
-        Ok(socket.send_to(b"127.0.0.1:9", to)?)
-    });
-    let server = TestServer::spawn(server);
-    let addrs = server.local_addrs();
-    Client::of(addrs[0]).send(addrs[2].to_string().as_bytes());
-    server.wait_until_settled(2);
-    let stats = server.stop().stats;
-    let own = stats.refused.by(socketserver::Refusal::OwnAddress);
-    assert_eq!((stats.handled, own), (1, 1), "{stats}");
+    for (one, another) in [(0, 2), (2, 0)] {
+        let server = at_three_ports(|bytes: &[u8], _: SocketAddr, socket: &SocketHandle| {
+            let to = std::str::from_utf8(bytes)?.parse::<SocketAddr>()?;
+            Ok(socket.send_to(b"127.0.0.1:9", to)?)
+        });
+        let server = TestServer::spawn(server);
+        let addrs = server.local_addrs();
+        Client::of(addrs[one]).send(addrs[another].to_string().as_bytes());
+        server.wait_until_settled(2);
+        let stats = server.stop().stats;
+        let own = stats.refused.by(socketserver::Refusal::OwnAddress);
+        assert_eq!((stats.handled, own), (1, 1), "{stats}");
+    }
+}
+
+#[test]
+fn somebody_waits_at_each_socket_whatever_the_minimum_of_workers() {
+    let server = ThreadingUdpServer::builder().workers(1..=8);
+    let server = server.bind_all_fn(["127.0.0.1:0", "[::1]:0", "127.0.0.2:0"], echo);
+    let server = TestServer::spawn(server.expect("free ports on loopback"));
+    wait_until("there are three", || server.stats().workers == 3);
 }
 
 #[test]

@@ -195,6 +195,8 @@ fn assert_told_apart(tcp: usize, udp: usize) {
     let mut passed = activated_sockets().expect("both can be used");
     assert!(passed.take_at(tcp).is_none(), "no UDP socket");
     assert!(passed.take_other_at(udp).is_none(), "no other");
+    assert!(passed.take("log").is_none(), "of this name there is a pipe");
+    assert!(passed.take_other("nobody").is_none(), "nor of this one");
     let listener = passed.take_other_at(tcp).expect("a listener");
     let flags = nix::fcntl::fcntl(&listener, nix::fcntl::FcntlArg::F_GETFD);
     let on_exec = nix::fcntl::FdFlag::FD_CLOEXEC.bits();

@@ -2,12 +2,16 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
+use std::time::Duration;
 
 use socketserver::{
-    ChangeError, ConfigError, RateLimit, Refusal, ReplyLoops, Stats, ThreadingUdpServer,
+    ChangeError, ConfigError, RateLimit, Refusal, ReplyLoops, ServerHandle, Stats,
+    ThreadingUdpServer,
 };
 
-use crate::support::{ANY_PORT, Client, ServerBuilder, TestServer, UdpServer, echo, wait_until};
+use crate::support::{
+    ANY_PORT, Client, Gate, ServerBuilder, TestServer, UdpServer, echo, wait_until,
+};
 
 fn serving() -> TestServer {
     ThreadingUdpServer::serving(echo)
@@ -191,6 +195,26 @@ fn before_serving_it_can_be_changed_and_once_closed_no_more() {
     let stats = settled(&server, &Client::of(server.local_addr()));
     assert_eq!(stats.refused.by(Refusal::Denied), 1);
     server.stop();
+    assert_closed(&handle);
+}
+
+/// Whoever hangs has still what the server judged by.
+#[test]
+fn once_closed_no_more_is_changed_while_a_handler_hangs() {
+    let gate = Gate::new();
+    let server = ThreadingUdpServer::builder()
+        .drain_timeout(Duration::from_millis(20))
+        .serving(gate.holding_all());
+    let _open = gate.open_on_drop();
+    Client::of(server.local_addr()).send(b"stick");
+    gate.wait_for(1);
+    let handle = (*server).clone();
+    assert_eq!(server.stop().abandoned_threads, 1);
+    assert_closed(&handle);
+}
+
+#[track_caller]
+fn assert_closed(handle: &ServerHandle) {
     for closed in [
         handle.set_denied_networks([""; 0]),
         handle.set_allowed_networks(["::/0"]),
