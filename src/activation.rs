@@ -132,6 +132,23 @@ impl ActivatedSockets {
         Some(self.others.remove(place).descriptor)
     }
 
+    /// Takes the first Unix datagram socket of this name out, as
+    /// [`from_socket`](crate::ThreadingUnixDatagramServer::from_socket) takes it.
+    ///
+    /// # Examples
+    /// ```
+    /// // Of `ListenDatagram=/run/app.sock` with `FileDescriptorName=app`.
+    /// let unix = socketserver::activated_sockets()?.take_unix("app");
+    /// # Ok::<(), socketserver::Error>(())
+    /// ```
+    #[cfg(unix)]
+    pub fn take_unix(&mut self, name: &str) -> Option<std::os::unix::net::UnixDatagram> {
+        let place = self.others.iter().position(|one| {
+            one.name.as_deref() == Some(name) && sys::is_unix_datagram(&one.descriptor)
+        })?;
+        Some(self.others.remove(place).descriptor.into())
+    }
+
     /// Takes the descriptor out that was given in this place. `None` if that is a
     /// UDP socket.
     ///

@@ -5,17 +5,22 @@
 //! | `bind` | setting a server up |
 //! | `serve` | serving |
 //! | `send` | sending one datagram |
+//! | `unix` | what a server on a Unix socket was refused |
 //! | `change` | changing a server that serves |
 
 mod bind;
 mod change;
 mod send;
 mod serve;
+#[cfg(unix)]
+mod unix;
 
 pub use bind::BindError;
 pub use change::ChangeError;
 pub use send::SendError;
 pub use serve::ServeError;
+#[cfg(unix)]
+pub use unix::UnixError;
 
 use std::fmt;
 use std::io;
@@ -147,6 +152,9 @@ macro_rules! in_words {
         }
     )+};
 }
+
+#[cfg(unix)]
+in_words!(UnixError);
 
 in_words!(
     Error,

@@ -47,6 +47,10 @@ pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;
 /// A closure `FnMut(&[u8], SocketAddr, &SocketHandle) -> Result<(), HandlerError>`
 /// is a handler, too. One that all workers share is handed over with [`from_fn`].
 ///
+/// `A` is the address that a peer is known by: that of an IP socket, unless it says
+/// otherwise. A handler on a Unix socket is a `DatagramHandler<UnixAddr>`, see the
+/// module `unix`.
+///
 /// # Examples
 /// ```
 /// use socketserver::{DatagramHandler, HandlerError, SocketHandle, ThreadingUdpServer};
@@ -85,7 +89,7 @@ pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;
             `|bytes: &[u8], addr: SocketAddr, socket: &SocketHandle|` \
             that returns `Result<(), HandlerError>`"
 )]
-pub trait DatagramHandler {
+pub trait DatagramHandler<A = SocketAddr> {
     /// Prepares a new instance. If it fails, so does the datagram at hand, and
     /// the next one gets a new instance.
     ///
@@ -141,8 +145,8 @@ pub trait DatagramHandler {
     fn handle(
         &mut self,
         bytes: &[u8],
-        addr: SocketAddr,
-        socket: &SocketHandle,
+        addr: A,
+        socket: &SocketHandle<A>,
     ) -> Result<(), HandlerError>;
 
     /// Cleans up before the instance is dropped.
@@ -165,15 +169,15 @@ pub trait DatagramHandler {
     fn finish(&mut self) {}
 }
 
-impl<F> DatagramHandler for F
+impl<F, A> DatagramHandler<A> for F
 where
-    F: FnMut(&[u8], SocketAddr, &SocketHandle) -> Result<(), HandlerError>,
+    F: FnMut(&[u8], A, &SocketHandle<A>) -> Result<(), HandlerError>,
 {
     fn handle(
         &mut self,
         bytes: &[u8],
-        addr: SocketAddr,
-        socket: &SocketHandle,
+        addr: A,
+        socket: &SocketHandle<A>,
     ) -> Result<(), HandlerError> {
         self(bytes, addr, socket)
     }

@@ -69,6 +69,7 @@
 //! | stop? | [`ServerHandle::shutdown`], from any thread: [on Ctrl-C](guide::serving#ending-it-on-ctrl-c) |
 //! | do something now and then, or later? | [`Builder::service_actions`], [`ServerHandle::after`] |
 //! | face the internet? | [`guide::hostile_network`] |
+//! | serve a Unix socket? | with `ThreadingUnixDatagramServer`, of the module `unix`, on Unix |
 //! | take a socket from systemd, hand it on, join a group? | [`guide::sockets`] |
 //!
 //! The guides are pages of their own: [`guide`].
@@ -102,6 +103,8 @@ mod sys;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod threading;
+#[cfg(unix)]
+pub mod unix;
 
 #[cfg(unix)]
 pub use activation::ActivatedDescriptor;
@@ -118,14 +121,16 @@ pub use per_peer::{EndReason, Peer, Peers, PerPeer, Session, WhenFull};
 pub use poll_once::poll_once;
 pub use server::{
     Builder, FailureCause, HandlerFailure, OnTruncated, RequestOutcome, RunningServer, Server,
-    ServerHandle, ShutdownReport, Timer,
+    ServerHandle, ShutdownReport, Timer, Workers,
 };
 pub use socket_handle::{DeferredAnswer, DetachedHandle, SendOptions, SocketHandle};
 pub use stats::{
     ReceiveBuffer, Refusal, Refused, Replies, Sample, SampleKind, SendFailures, Shed, Stats,
 };
 pub use sys::Interface;
-pub use threading::{ThreadingUdpServer, Workers};
+pub use threading::ThreadingUdpServer;
+#[cfg(unix)]
+pub use unix::ThreadingUnixDatagramServer;
 
 use std::fmt::Debug;
 use std::net::{SocketAddr, ToSocketAddrs};

@@ -1,12 +1,16 @@
 //! What a handler answers with.
 
+mod address;
 mod deferred;
 mod detached;
 mod immediate;
 mod meta;
 mod options;
 mod proof;
+#[cfg(unix)]
+mod unix;
 
+pub(crate) use address::Address;
 pub use deferred::DeferredAnswer;
 pub(crate) use deferred::{Deferral, FailureSink};
 pub use detached::DetachedHandle;
@@ -16,13 +20,13 @@ pub use options::SendOptions;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
-use crate::engine::{DoorId, Engine, Outbox, SendDefaults, SharedSocket};
+use crate::engine::{DoorId, Engine, Outbox, SendDefaults};
 use crate::error::SendError;
 use crate::guard::ValidatedPeers;
-use crate::sys::{Egress, LocalEnd, Meta, OneThread, max_payload, unmapped};
+use crate::sys::{Egress, Meta, OneThread, unmapped};
 
 /// The server's socket, in a handler's hands: replies to the datagram at hand
 /// and sends to anyone.
@@ -56,18 +60,25 @@ use crate::sys::{Egress, LocalEnd, Meta, OneThread, max_payload, unmapped};
 /// let server = ThreadingUdpServer::bind_fn("127.0.0.1:0", shout)?;
 /// # Ok::<(), socketserver::Error>(())
 /// ```
-#[derive(Debug)]
 #[doc(alias = "request")]
-pub struct SocketHandle {
+pub struct SocketHandle<A = SocketAddr> {
     outbox: Arc<Outbox>,
     server: InServer,
-    current: OneThread<Cell<Current>>,
+    current: OneThread<Cell<Current<A>>>,
     draft: OneThread<RefCell<Draft>>,
     /// The length of the datagram at hand.
     len: OneThread<Cell<usize>>,
     /// Its answer, if that was deferred.
     deferral: OneThread<RefCell<Option<Deferral>>>,
-    sink: Weak<dyn FailureSink>,
+    sink: Weak<dyn FailureSink<A>>,
+}
+
+impl<A> std::fmt::Debug for SocketHandle<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SocketHandle")
+            .field("outbox", &self.outbox)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a handler reaches of its server.
@@ -81,13 +92,13 @@ pub(crate) struct InServer {
 
 /// The datagram at hand.
 #[derive(Debug, Clone, Copy)]
-struct Current {
+struct Current<A> {
     /// The sender, which the kernel named.
-    peer: SocketAddr,
+    peer: A,
     meta: Meta,
 }
 
-impl Current {
+impl Current<SocketAddr> {
     /// How a datagram to its sender leaves: from the address that it was sent to.
     fn answering(&self, defaults: SendDefaults) -> Egress {
         Egress::answering(&self.meta, defaults.by_interface)
@@ -111,12 +122,17 @@ struct Draft {
     overlong: Option<usize>,
 }
 
-impl SocketHandle {
-    pub(crate) fn new(outbox: Arc<Outbox>, server: InServer, sink: Weak<dyn FailureSink>) -> Self {
+#[expect(private_bounds, reason = "sealed: there are two kinds of addresses")]
+impl<A: Address> SocketHandle<A> {
+    pub(crate) fn new(
+        outbox: Arc<Outbox>,
+        server: InServer,
+        sink: Weak<dyn FailureSink<A>>,
+    ) -> Self {
         Self {
             outbox,
             current: OneThread::new(Cell::new(Current {
-                peer: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+                peer: A::NOBODY,
                 meta: Meta::default(),
             })),
             draft: OneThread::new(RefCell::default()),
@@ -132,7 +148,7 @@ impl SocketHandle {
     }
 
     /// Turns to the next datagram. What was left of a draft is gone.
-    pub(crate) fn begin(&self, peer: SocketAddr, meta: Meta, len: usize) {
+    pub(crate) fn begin(&self, peer: A, meta: Meta, len: usize) {
         self.current.set(Current { peer, meta });
         self.len.set(len);
         let mut draft = self.draft.borrow_mut();
@@ -144,8 +160,8 @@ impl SocketHandle {
     pub(crate) fn commit(&self) -> Result<(), SendError> {
         let draft = self.draft.borrow();
         if let Some(len) = draft.overlong {
-            let Current { peer, meta } = self.current.get();
-            return self.outbox.judge(len, peer, meta.socket.into()).map(drop);
+            let checked = self.current.get().peer.check_len(len);
+            return checked.inspect_err(|error| self.outbox.refused(error));
         }
         if draft.bytes.is_empty() {
             return Ok(());
@@ -170,6 +186,9 @@ impl SocketHandle {
     /// reason in [`Stats::replies`](crate::Stats::replies) and logged at `warn`, at a limited rate;
     /// so is what an [`AmplificationLimit`](crate::AmplificationLimit) withholds.
     ///
+    /// On a Unix socket nothing is batched: it leaves at once, or the error says why not,
+    /// `SendError::RefusedToUnix` or `SendError::Unnamed`.
+    ///
     /// # Examples
     /// ```
     /// # use socketserver::ThreadingUdpServer;
@@ -181,9 +200,7 @@ impl SocketHandle {
     /// ```
     #[doc(alias("sendto", "sendmsg"))]
     pub fn reply(&self, bytes: &[u8]) -> Result<(), SendError> {
-        let peer = self.current.get().peer;
-        self.outbox
-            .push(bytes, peer, &self.answering(), self.near())
+        A::reply(self, bytes)
     }
 
     /// Sends one datagram to anyone, batched like [`reply`](Self::reply), so that it,
@@ -207,9 +224,8 @@ impl SocketHandle {
     /// # Ok::<(), socketserver::Error>(())
     /// ```
     #[doc(alias = "sendto")]
-    pub fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), SendError> {
-        self.outbox
-            .push(bytes, to, &self.egress_to(to), self.near())
+    pub fn send_to(&self, bytes: &[u8], to: A) -> Result<(), SendError> {
+        A::send_to(self, bytes, to)
     }
 
     /// Collects one reply piece by piece: Python's `wfile`.
@@ -259,9 +275,9 @@ impl SocketHandle {
     /// # Ok::<(), socketserver::Error>(())
     /// ```
     #[doc(alias("IP_PKTINFO", "IPV6_PKTINFO"))]
-    pub fn local_addr(&self) -> SocketAddr {
+    pub fn local_addr(&self) -> A {
         let meta = self.current.get().meta;
-        local_addr(self.outbox.socket(), meta.socket.into(), meta.local)
+        A::local(self.outbox.socket(), meta.socket.into(), meta.local)
     }
 
     /// Whether the datagram at hand was longer than `max_packet_size` and is
@@ -304,7 +320,7 @@ impl SocketHandle {
     /// })?;
     /// # Ok::<(), socketserver::Error>(())
     /// ```
-    pub fn detach(&self) -> DetachedHandle {
+    pub fn detach(&self) -> DetachedHandle<A> {
         DetachedHandle {
             outbox: Arc::clone(&self.outbox),
             current: self.current.get(),
@@ -316,7 +332,9 @@ impl SocketHandle {
     fn near(&self) -> DoorId {
         self.current.get().meta.socket.into()
     }
+}
 
+impl SocketHandle {
     fn answering(&self) -> Egress {
         self.current
             .get()
@@ -330,19 +348,18 @@ impl SocketHandle {
 }
 
 /// Collects into the handle's draft.
-struct Writer<'a> {
-    handle: &'a SocketHandle,
+struct Writer<'a, A> {
+    handle: &'a SocketHandle<A>,
 }
 
-impl io::Write for Writer<'_> {
+impl<A: Address> io::Write for Writer<'_, A> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let to = self.handle.current.get().peer;
         let mut draft = self.handle.draft.borrow_mut();
-        let max = max_payload(&to);
         let len = draft.overlong.unwrap_or(draft.bytes.len()) + bytes.len();
-        if len > max {
+        if let Err(error) = to.check_len(len) {
             draft.overlong = Some(len);
-            return Err(SendError::TooLong { len, max, to }.into());
+            return Err(error.into());
         }
         draft.bytes.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -352,10 +369,4 @@ impl io::Write for Writer<'_> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// The local end, with the port of the socket, or the socket's own address.
-fn local_addr(sockets: &SharedSocket, door: usize, local: Option<LocalEnd>) -> SocketAddr {
-    let bound = sockets.addr_at(door);
-    local.map_or(bound, |local| local.with_port(bound.port()))
 }

@@ -104,8 +104,8 @@ pub struct Bench<H> {
 /// Nobody hears of answers that fail later.
 struct Unheard;
 
-impl FailureSink for Unheard {
-    fn failed(&self, _: SocketAddr, _: usize, _: HandlerError) {}
+impl FailureSink<SocketAddr> for Unheard {
+    fn failed(&self, _: &SocketAddr, _: usize, _: HandlerError) {}
 }
 
 /// Closes the engine when it is dropped.

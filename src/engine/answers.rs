@@ -129,6 +129,8 @@ impl Answers {
         let is_open = match (state.is_closed, &state.queues) {
             (true, _) => Err(SendError::Closed),
             (false, Some(_)) => Ok(()),
+            // Sent one by one: see `send_at_once`.
+            (false, None) if sockets.unix_addr().is_some() => Ok(()),
             (false, None) => {
                 let queue = || SendQueue::new(sockets.addr_at(door), self.options);
                 let queues = queue().and_then(|filling| {
@@ -247,6 +249,33 @@ impl Answers {
         }
         self.send_queued(sockets, door, state);
         Ok(())
+    }
+
+    /// Sends an answer past the queue, with a call that waits for nothing: that of a Unix
+    /// socket. So it is made under the lock, and what became of it decides the fate of
+    /// the datagram if the answer is the last.
+    #[cfg(unix)]
+    pub(crate) fn send_at_once(
+        &self,
+        door: DoorId,
+        stage: &Stage,
+        is_last: bool,
+        send: impl FnOnce() -> Result<(), SendError>,
+    ) -> Result<(), SendError> {
+        let mut state = self.lock(door);
+        if let Err(error) = check(&state, stage) {
+            self.tally.refused(&error);
+            return Err(error);
+        }
+        let sent = send();
+        if is_last {
+            let fate = match sent {
+                Ok(()) => Fate::Handled,
+                Err(_) => Fate::Failed,
+            };
+            self.end_locked(&mut state, stage, fate)?;
+        }
+        sent
     }
 
     /// Sends what is queued, unless somebody does. What failed is logged last: while

@@ -208,6 +208,7 @@ mod tests {
         slots: 4,
         max_packet_size: 64,
         gro: false,
+        unix: false,
     };
 
     #[test]

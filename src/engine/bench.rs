@@ -63,6 +63,7 @@ impl Engine {
         let shape = Shape {
             doors: 1,
             gro: false,
+            unix: false,
             granted_receive_buffer: 0,
         };
         let answers = Answers::new(shape.doors, config.max_deferred, config.send);

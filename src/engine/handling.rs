@@ -204,6 +204,7 @@ mod tests {
             let datagram = Datagram {
                 bytes: b"quick",
                 meta: Meta::default(),
+                name: b"",
             };
             let mut handled = 0;
             while pace.is_dispatched() {

@@ -36,7 +36,7 @@ impl Sorting<'_> {
         self.engine.transit(|protocol| ((), protocol.sorts()));
         progress.begin();
         self.sort_each(batch, ready, |datagram| {
-            self.slot.name_peer(datagram.meta.peer);
+            self.slot.name_peer(Some(datagram));
             progress.step();
         });
         progress.rest();
@@ -66,7 +66,7 @@ impl Sorting<'_> {
 
     fn tell_of_slowness(&self, count: usize, took: Duration) {
         if let Some(admitted) = self.engine.slow_keys.admit() {
-            let addr = self.engine.socket.local_addr();
+            let addr = self.engine.socket.name();
             self.engine.warn(format!(
                 "{addr}: order_by took {took:.1?} for {count} datagrams, and nothing was received \
                  meanwhile{admitted}"
@@ -125,7 +125,7 @@ impl Shift<'_, '_> {
             if self.lanes.is_abandoned() {
                 break;
             }
-            self.slot.name_peer(datagram.meta.peer);
+            self.slot.name_peer(Some(&datagram));
             match panic {
                 None => self.handling.handle(&datagram),
                 Some(message) => self.handling.give_up(&datagram, message),

@@ -71,8 +71,8 @@ struct Lane {
 
 impl Lanes {
     /// Lanes for datagrams of up to so many bytes.
-    pub(crate) fn new(order: Order, max_packet_size: usize) -> Self {
-        let own = OwnedDatagrams::size_for(max_packet_size);
+    pub(crate) fn new(order: Order, longest: usize) -> Self {
+        let own = OwnedDatagrams::size_for(longest);
         let count = MOST_LANES.min(OWN_BUDGET / own);
         Self {
             lanes: (0..count).map(|_| Mutex::default()).collect(),
@@ -99,7 +99,10 @@ impl Lanes {
             Order::ByPeer => None,
             Order::ByKey => Some(executor.order_key(datagram, &self.hasher)),
         };
-        let by_peer = || self.hasher.hash_one(datagram.meta.peer);
+        let by_peer = || match datagram.meta.peer {
+            None if !datagram.name.is_empty() => self.hasher.hash_one(datagram.name),
+            peer => self.hasher.hash_one(peer),
+        };
         let (hash, panic) = match key {
             None => (by_peer(), None),
             Some(Ok(hash)) => (hash, None),
@@ -116,7 +119,7 @@ impl Lanes {
     /// many peers fill their lanes, there is room for one more datagram in the
     /// lane of another.
     pub(crate) fn put(&self, id: LaneId, datagram: &Datagram<'_>, panic: Option<String>) -> Put {
-        let size = OwnedDatagrams::size_for(datagram.bytes.len());
+        let size = OwnedDatagrams::size_for(datagram.bytes.len() + datagram.name.len());
         let mut lane = self.lane(id);
         if lane.own + size <= self.own {
             lane.own += size;
@@ -209,6 +212,7 @@ mod tests {
                 peer: Some(SocketAddr::from(([192, 0, 2, 1], port))),
                 ..Meta::default()
             },
+            name: b"",
         }
     }
 

@@ -26,6 +26,7 @@
 //! | `answers` | what is answered after the handler has returned |
 //! | `unsolicited` | what the server sends of its own accord |
 //! | `shared_socket` | the sockets, until closed |
+//! | `explain` | errors that name a Unix socket's address |
 //! | `fault` | what a failed receive leads to |
 //! | `mailbox` | where a worker waits for what it is told |
 //! | `slot` | what one worker shares with the others |
@@ -48,6 +49,7 @@ mod batch;
 mod bench;
 mod config;
 mod executor;
+mod explain;
 mod fault;
 mod handling;
 mod job;
@@ -89,7 +91,7 @@ pub(crate) use solo::{Solo, SoloEnd};
 pub(crate) use supervisor::Closing;
 pub(crate) use timers::TimerKey;
 pub use unsolicited::SentToAll;
-pub(crate) use unsolicited::Way;
+pub(crate) use unsolicited::{Unsolicited, Way};
 
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
@@ -101,7 +103,7 @@ use log::Level;
 use crate::contain::contain;
 use crate::error::ServeError;
 use crate::logging::{DetachedLog, LogLimit, UnderWay, Unlogged, log_error};
-use crate::sys::{Alarm, BlockShape, Socket};
+use crate::sys::{Alarm, BlockShape, Socket, UnixAddr};
 use answers::Answers;
 use batch::BatchPool;
 use job::Job;
@@ -111,7 +113,6 @@ use protocol::{Calls, Protocol, WakeDoors, WorkerId};
 use slot::Slot;
 use threads::Threads;
 use timers::Timers;
-use unsolicited::Unsolicited;
 use work::Work;
 
 /// What the engine is made for.
@@ -120,6 +121,8 @@ struct Shape {
     doors: usize,
     /// Several datagrams may arrive as one.
     gro: bool,
+    /// The one socket is a Unix socket.
+    unix: bool,
     granted_receive_buffer: usize,
 }
 
@@ -162,6 +165,7 @@ impl Engine {
         let shape = Shape {
             doors: sockets.len(),
             gro: sockets.iter().any(|socket| socket.receives_gro()),
+            unix: sockets[0].unix_addr().is_some(),
             granted_receive_buffer: sockets[0].granted_receive_buffer(),
         };
         let answers = Answers::new(shape.doors, config.max_deferred, config.send);
@@ -178,15 +182,19 @@ impl Engine {
         let Shape {
             doors,
             gro,
+            unix,
             granted_receive_buffer,
         } = shape;
         let batches = BatchPool::new(BlockShape {
             slots: config.batch_size,
             max_packet_size: config.max_packet_size,
             gro,
+            unix,
         });
         let socket = Arc::new(socket);
-        let lanes = (config.order).map(|order| Lanes::new(order, config.max_packet_size));
+        let longest_name = if unix { UnixAddr::MOST } else { 0 };
+        let longest = config.max_packet_size + longest_name;
+        let lanes = (config.order).map(|order| Lanes::new(order, longest));
         Self {
             protocol: Mutex::new(Protocol::new(doors, config.min_workers, config.max_workers)),
             work: Work::new(config.max_workers, doors, batches, lanes),
@@ -329,7 +337,7 @@ impl Engine {
 
     fn tell_of_no_memory(&self, cause: &io::Error) {
         if let Some(admitted) = self.shortages.admit() {
-            let addr = self.socket.local_addr();
+            let addr = self.socket.name();
             self.warn(format!(
                 "{addr}: no room to receive into for now: {cause}{admitted}"
             ));

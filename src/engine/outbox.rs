@@ -1,6 +1,9 @@
 //! Datagrams on their way out: replies batched across peers, and sends that do
 //! not wait for a batch.
 
+#[cfg(unix)]
+mod unix;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -65,6 +68,9 @@ impl Outbox {
     /// # Errors
     /// When there is no memory for it.
     pub(crate) fn new(socket: Arc<SharedSocket>, options: QueueOptions) -> io::Result<Self> {
+        if socket.unix_addr().is_some() {
+            return Ok(Self::without_queue(socket));
+        }
         let datagrams = SendQueue::new(socket.addr_at(0), options)?;
         let mut outbox = Self::without_queue(socket);
         let queue = outbox.queue.get_mut();

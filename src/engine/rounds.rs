@@ -122,7 +122,7 @@ impl Engine {
     }
 
     fn carry_out(self: &Arc<Self>, decision: Decision) -> Outcome {
-        let addr = self.socket.local_addr();
+        let addr = self.socket.name();
         match decision {
             Decision::Saw(id, step) => {
                 let now = self.life.began.elapsed();
@@ -152,7 +152,8 @@ impl Engine {
             Decision::HandOut => self.transit(|protocol| ((), protocol.hand_out())),
             Decision::Grow(by) => return self.grow(by),
             Decision::Starved { busy, waited } => {
-                let (age, peer) = self.oldest();
+                let (age, slot) = self.oldest();
+                let peer = slot.and_then(|slot| slot.peer());
                 let peer = peer.map_or(String::new(), |peer| format!(", for {peer}"));
                 self.warn(format!(
                     "{addr}: all {busy} workers there may be are busy, and nobody has come for \
@@ -170,7 +171,7 @@ impl Engine {
     }
 
     fn grow(self: &Arc<Self>, by: usize) -> Outcome {
-        let addr = self.socket.local_addr();
+        let addr = self.socket.name();
         let mut started = 0;
         let mut outcome = Outcome::Done;
         for _ in 0..by {

@@ -69,7 +69,7 @@ impl Service {
         drop(self.stop);
         let left = deadline.saturating_duration_since(Instant::now());
         if self.ended.recv_timeout(left.max(GRACE)) == Err(RecvTimeoutError::Timeout) {
-            let addr = engine.socket.local_addr();
+            let addr = engine.socket.name();
             let line =
                 format!("{addr}: the service_actions hook has not returned, and is left behind");
             engine.warn(line).wait(GRACE);

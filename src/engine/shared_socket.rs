@@ -12,7 +12,7 @@ use super::bench::Recorder;
 use super::protocol::DoorId;
 use crate::error::SendError;
 use crate::logging::{Admitted, LogLimit};
-use crate::sys::{Egress, Ready, Socket, Waker, max_payload};
+use crate::sys::{Egress, LocalName, Ready, Socket, UnixAddr, Waker, max_payload};
 
 /// Is asked before each datagram is sent, while no lock is held.
 pub(crate) trait SendGuard: std::fmt::Debug + Send + Sync {
@@ -49,6 +49,8 @@ pub(crate) struct SharedSocket {
     wakers_of: AtomicU32,
     /// What is known of the socket at each door, also once it is closed.
     ends: Box<[End]>,
+    /// The address of a Unix socket, which is the only one then.
+    unix_addr: Option<Box<UnixAddr>>,
     defaults: SendDefaults,
     send_errors: LogLimit,
     /// Whom to ask before sending, if anyone. It may have a lot of memory, and
@@ -67,6 +69,7 @@ impl SharedSocket {
             reaches_v4: socket.reaches_v4(),
         });
         let ends = ends.collect();
+        let unix_addr = sockets[0].unix_addr().copied().map(Box::new);
         let line = |socket| Line {
             socket,
             waker: None,
@@ -74,6 +77,7 @@ impl SharedSocket {
         let lines = sockets.into_iter().map(line);
         Self {
             ends,
+            unix_addr,
             defaults,
             lines: RwLock::new(Some(lines.collect())),
             closed: AtomicBool::new(false),
@@ -101,6 +105,7 @@ impl SharedSocket {
                 local_addr,
                 reaches_v4: true,
             }]),
+            unix_addr: None,
             defaults: SendDefaults::default(),
             send_errors: LogLimit::new(),
             guard: OnceLock::new(),
@@ -184,6 +189,23 @@ impl SharedSocket {
     }
 
     /// What is answered after the handler has returned.
+    /// What the server is bound to, for the log.
+    pub(crate) fn name(&self) -> LocalName<'_> {
+        self.name_at(FIRST)
+    }
+
+    pub(crate) fn name_at(&self, door: DoorId) -> LocalName<'_> {
+        match &self.unix_addr {
+            Some(addr) => LocalName::Unix(addr),
+            None => LocalName::Ip(self.addr_at(door)),
+        }
+    }
+
+    /// The address of a Unix socket; `None` of any other.
+    pub(crate) fn unix_addr(&self) -> Option<&UnixAddr> {
+        self.unix_addr.as_deref()
+    }
+
     pub(crate) fn answers(&self) -> &Answers {
         &self.answers
     }

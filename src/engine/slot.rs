@@ -14,7 +14,7 @@ use super::outbox::Outbox;
 use super::protocol::Command;
 use super::shared_socket::SharedSocket;
 use crate::stats::{Padded, WorkerTally};
-use crate::sys::{QueueOptions, ThreadProbe};
+use crate::sys::{Datagram, QueueOptions, ThreadProbe, UnixAddr};
 
 /// A worker's place. It outlives the worker: the next one hired takes it over,
 /// and its counters go on.
@@ -30,11 +30,33 @@ pub(crate) struct Slot {
     /// Which datagram of it the worker claimed last.
     at: AtomicUsize,
     /// The peer of the datagram from a lane that the worker handles.
-    peer: Mutex<Option<SocketAddr>>,
+    peer: Mutex<Named>,
     /// Lanes that the worker has emptied and not let go of yet.
     lanes: Mutex<Vec<LaneId>>,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) tally: Padded<WorkerTally>,
+}
+
+/// A sender, for the log.
+#[derive(Debug, Clone, Copy, Default)]
+struct Named {
+    ip: Option<SocketAddr>,
+    unix: Option<UnixAddr>,
+}
+
+impl Named {
+    fn of(datagram: &Datagram<'_>) -> Self {
+        let name = datagram.name;
+        Self {
+            ip: datagram.meta.peer,
+            unix: (!name.is_empty()).then(|| UnixAddr::from_name(name)),
+        }
+    }
+
+    fn name(&self) -> Option<String> {
+        let ip = self.ip.map(|addr| addr.to_string());
+        ip.or_else(|| self.unix.map(|addr| addr.to_string()))
+    }
 }
 
 impl Slot {
@@ -85,17 +107,23 @@ impl Slot {
     }
 
     /// Says whose datagram, from a lane, the worker handles.
-    pub(crate) fn name_peer(&self, peer: Option<SocketAddr>) {
-        *self.peer.lock().unwrap_or_else(PoisonError::into_inner) = peer;
+    pub(crate) fn name_peer(&self, datagram: Option<&Datagram<'_>>) {
+        let mut named = self.peer.lock().unwrap_or_else(PoisonError::into_inner);
+        named.ip = datagram.and_then(|datagram| datagram.meta.peer);
+        match datagram.map_or(&[][..], |datagram| datagram.name) {
+            [] if named.unix.is_none() => {}
+            [] => named.unix = None,
+            name => named.unix = Some(UnixAddr::from_name(name)),
+        }
     }
 
     /// Whose datagram the worker handles: a glance.
-    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+    pub(crate) fn peer(&self) -> Option<String> {
         let from_lane = *self.peer.lock().unwrap_or_else(PoisonError::into_inner);
-        from_lane.or_else(|| {
+        from_lane.name().or_else(|| {
             let batch = self.batch()?;
             let open = batch.open()?;
-            open.datagram(self.at.load(Relaxed))?.meta.peer
+            Named::of(&open.datagram(self.at.load(Relaxed))?).name()
         })
     }
 

@@ -1,10 +1,10 @@
 //! The engine's counters at one moment.
 
-use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::Engine;
+use super::slot::Slot;
 use crate::stats::{ReceiveBuffer, Stats};
 use crate::sys::Socket;
 
@@ -57,14 +57,14 @@ impl Engine {
 
     /// How long the oldest datagram has been in its handler, as far as the
     /// supervisor has seen, and whose it is.
-    pub(super) fn oldest(&self) -> (Duration, Option<SocketAddr>) {
+    pub(super) fn oldest(&self) -> (Duration, Option<&Slot>) {
         let now = self.life.began.elapsed();
         let ages = self.work.slots().filter_map(|slot| {
             let age = slot.progress().age(now)?;
             Some((age, slot))
         });
         match ages.max_by_key(|(age, _)| *age) {
-            Some((age, slot)) => (age, slot.peer()),
+            Some((age, slot)) => (age, Some(slot)),
             None => (Duration::ZERO, None),
         }
     }

@@ -109,7 +109,7 @@ impl Solo {
                 Ok(Received::TimedOut) => return Ok(SoloEnd::TimedOut),
                 Ok(Received::Woken) => {}
                 Ok(Received::Degraded(news)) => {
-                    log_warn!("{}: {news}", engine.socket.addr_at(self.door));
+                    log_warn!("{}: {news}", engine.socket.name_at(self.door));
                 }
                 Err(error) => match faults.after(error, engine, self.door, &slot.tally) {
                     AfterFault::Retry | AfterFault::Woken => {}

@@ -74,6 +74,7 @@ impl Engine {
 
     /// Stops by itself, for a reason that `serve` will return.
     pub(super) fn fail(&self, error: ServeError) {
+        let error = self.socket.explain(error);
         let line = format!("{error}; the server stops");
         self.life.fail(error);
         self.stop();
@@ -255,7 +256,7 @@ impl Engine {
         let left = deadline.saturating_duration_since(Instant::now());
         let end = ended.recv_timeout(left.max(DEPARTURE_GRACE));
         if end == Err(RecvTimeoutError::Timeout) {
-            let addr = self.socket.local_addr();
+            let addr = self.socket.name();
             let line = format!("{addr}: {what}, and is left behind");
             self.warn(line).wait(DEPARTURE_GRACE);
         }
@@ -272,7 +273,7 @@ impl Engine {
             .collect();
         let line = format!(
             "{}: abandoned, as their handlers did not return within {:?} (drain_timeout): threads {}",
-            self.socket.local_addr(),
+            self.socket.name(),
             self.config.drain_timeout,
             names.join(", "),
         );

@@ -81,7 +81,7 @@ impl Engine {
     /// Drops what is not due yet, and waits for what runs, at most to the deadline.
     pub(super) fn stop_timers(&self, deadline: Instant) {
         if !self.timers.stop(deadline) {
-            let addr = self.socket.local_addr();
+            let addr = self.socket.name();
             let line = format!("{addr}: a timer has not returned, and is left behind");
             self.warn(line).wait(GRACE);
         }

@@ -10,6 +10,8 @@ use super::protocol::DoorId;
 use super::shared_socket::{FIRST, SharedSocket};
 use crate::error::SendError;
 use crate::stats::ReplyTally;
+#[cfg(unix)]
+use crate::sys::UnixAddr;
 use crate::sys::{Egress, QueueOptions, SendQueue, SendReport, same};
 
 /// What became of one datagram to many peers: the result of
@@ -96,6 +98,12 @@ impl Unsolicited {
     /// Sends one datagram, waiting for room in the send buffer if need be.
     pub(crate) fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), SendError> {
         self.outbox.send_to(bytes, to, &Egress::default(), FIRST)
+    }
+
+    /// The same from a Unix socket, without waiting.
+    #[cfg(unix)]
+    pub(crate) fn send_to_unix(&self, bytes: &[u8], to: &UnixAddr) -> Result<(), SendError> {
+        self.outbox.send_to_unix(bytes, to)
     }
 
     /// Sends one datagram to the end of each of `ways`, in their order, waiting for room in

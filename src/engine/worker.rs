@@ -96,7 +96,7 @@ impl Drop for Departure<'_> {
         if self.retired {
             log_debug!(
                 "{}: worker {} was idle and leaves",
-                self.engine.socket.local_addr(),
+                self.engine.socket.name(),
                 self.me
             );
         }
@@ -213,7 +213,7 @@ impl Worker<'_> {
                 Ok(Received::Degraded(news)) => {
                     drop(block);
                     drop(socket);
-                    engine.warn(format!("{}: {news}", engine.socket.addr_at(door)));
+                    engine.warn(format!("{}: {news}", engine.socket.name_at(door)));
                 }
                 Err(error) => {
                     drop(block);

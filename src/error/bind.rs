@@ -67,6 +67,10 @@ pub enum BindError {
         /// What is wrong with it, or what the operating system said.
         cause: io::Error,
     },
+    /// What a server on a Unix socket was refused.
+    #[cfg(unix)]
+    #[error(transparent)]
+    Unix(#[from] super::UnixError),
     /// The system would not let a multicast group be joined.
     #[error(transparent)]
     Membership(#[from] MembershipError),
@@ -85,6 +89,8 @@ impl BindError {
     /// ```
     pub fn kind(&self) -> io::ErrorKind {
         match self {
+            #[cfg(unix)]
+            Self::Unix(error) => error.cause.kind(),
             Self::Resolve { cause, .. }
             | Self::Bind { cause, .. }
             | Self::TakeOver { cause }

@@ -39,6 +39,10 @@ pub enum ChangeError {
         /// How many there may be.
         most: usize,
     },
+    /// What a server on a Unix socket was refused.
+    #[cfg(unix)]
+    #[error(transparent)]
+    Unix(#[from] super::UnixError),
     /// The server is closed.
     #[error("the server is closed")]
     Closed,
@@ -53,6 +57,8 @@ impl ChangeError {
     /// ```
     pub fn kind(&self) -> io::ErrorKind {
         match self {
+            #[cfg(unix)]
+            Self::Unix(error) => error.cause.kind(),
             Self::Config(_) => io::ErrorKind::InvalidInput,
             Self::Membership(error) => error.cause.kind(),
             Self::StartTimers { cause, .. } => cause.kind(),

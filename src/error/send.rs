@@ -100,6 +100,24 @@ pub enum SendError {
     /// An option of the datagram makes no sense.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The system refused to send a datagram from a Unix socket: the peer's queue is full,
+    /// or this server's send buffer (`WouldBlock`), nobody has a socket there
+    /// (`NotFound`, `ConnectionRefused`), or the datagram is longer than the send buffer.
+    #[cfg(unix)]
+    #[error("cannot send {len} bytes to {to}: {}", super::unix::unsent(.cause))]
+    RefusedToUnix {
+        /// The length of the datagram, in bytes.
+        len: usize,
+        /// Where it should have gone.
+        to: Box<crate::sys::UnixAddr>,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// A client on a Unix socket has no name, as it has not called `bind`: nothing can
+    /// be sent to it.
+    #[cfg(unix)]
+    #[error("cannot send to a client without a name")]
+    Unnamed,
     /// The server is closed, its socket with it.
     #[error("the server is closed")]
     Closed,
@@ -114,6 +132,10 @@ impl SendError {
     /// ```
     pub fn kind(&self) -> io::ErrorKind {
         match self {
+            #[cfg(unix)]
+            Self::RefusedToUnix { cause, .. } => cause.kind(),
+            #[cfg(unix)]
+            Self::Unnamed => io::ErrorKind::AddrNotAvailable,
             Self::Refused { cause, .. } => cause.kind(),
             Self::TooLong { .. }
             | Self::AddressFamily { .. }

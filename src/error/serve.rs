@@ -72,6 +72,10 @@ pub enum ServeError {
         /// What the operating system said.
         cause: io::Error,
     },
+    /// What a server on a Unix socket was refused.
+    #[cfg(unix)]
+    #[error(transparent)]
+    Unix(#[from] super::UnixError),
     /// The server is closed already.
     #[error("the server is closed")]
     Closed,
@@ -86,6 +90,8 @@ impl ServeError {
     /// ```
     pub fn kind(&self) -> io::ErrorKind {
         match self {
+            #[cfg(unix)]
+            Self::Unix(error) => error.cause.kind(),
             Self::StartWorkers { cause, .. }
             | Self::StartServer { cause, .. }
             | Self::Begin { cause, .. }

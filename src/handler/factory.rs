@@ -48,9 +48,9 @@ use crate::socket_handle::SocketHandle;
             which returns `Result<(), HandlerError>`",
     note = "for a type that implements `DatagramHandler`: a closure that makes it, `|| MyHandler`"
 )]
-pub trait HandlerFactory<Kind> {
+pub trait HandlerFactory<Kind, A = SocketAddr> {
     #[doc(hidden)]
-    fn into_factory(self) -> Factory
+    fn into_factory(self) -> Factory<A>
     where
         Self: Sized + Send + Sync + 'static;
 }
@@ -63,12 +63,12 @@ pub struct Makes<H>(std::marker::PhantomData<H>);
 #[derive(Debug)]
 pub struct Shared;
 
-impl<F, H> HandlerFactory<Makes<H>> for F
+impl<F, H, A> HandlerFactory<Makes<H>, A> for F
 where
     F: Fn() -> H,
-    H: DatagramHandler + 'static,
+    H: DatagramHandler<A> + 'static,
 {
-    fn into_factory(self) -> Factory
+    fn into_factory(self) -> Factory<A>
     where
         Self: Send + Sync + 'static,
     {
@@ -80,22 +80,22 @@ where
     }
 }
 
-impl<F> HandlerFactory<Shared> for F
+impl<F, A: 'static> HandlerFactory<Shared, A> for F
 where
-    F: Fn(&[u8], SocketAddr, &SocketHandle) -> Result<(), HandlerError>,
+    F: Fn(&[u8], A, &SocketHandle<A>) -> Result<(), HandlerError>,
 {
-    fn into_factory(self) -> Factory
+    fn into_factory(self) -> Factory<A>
     where
         Self: Send + Sync + 'static,
     {
         let f = Arc::new(self);
         let make = move || {
             let f = Arc::clone(&f);
-            move |bytes: &[u8], addr: SocketAddr, socket: &SocketHandle| f(bytes, addr, socket)
+            move |bytes: &[u8], addr: A, socket: &SocketHandle<A>| f(bytes, addr, socket)
         };
         Factory {
             is_stateless: true,
-            ..make.into_factory()
+            ..HandlerFactory::<Makes<_>, A>::into_factory(make)
         }
     }
 }
@@ -124,15 +124,18 @@ where
 }
 
 /// Makes handler instances, each on the thread that will use it.
-pub struct Factory {
-    make: Box<dyn Fn() -> Box<dyn DatagramHandler> + Send + Sync>,
+pub struct Factory<A = SocketAddr> {
+    make: Box<MakeHandler<A>>,
     /// Whether each instance is as good as any other.
     is_stateless: bool,
     keeping: Option<Arc<dyn Keeping>>,
 }
 
-impl Factory {
-    pub(crate) fn make(&self) -> Box<dyn DatagramHandler> {
+/// Makes a handler on the thread that uses it.
+type MakeHandler<A> = dyn Fn() -> Box<dyn DatagramHandler<A>> + Send + Sync;
+
+impl<A> Factory<A> {
+    pub(crate) fn make(&self) -> Box<dyn DatagramHandler<A>> {
         (self.make)()
     }
 
@@ -155,7 +158,7 @@ impl Factory {
     }
 }
 
-impl std::fmt::Debug for Factory {
+impl<A> std::fmt::Debug for Factory<A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Factory").finish_non_exhaustive()
     }

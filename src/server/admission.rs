@@ -31,19 +31,22 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use self::age::is_stale;
+use self::guards::Arrival;
 use self::source::impossible_source;
 use super::hooks::Hooks;
 use super::settings::OnTruncated;
 use crate::contain::contain;
 use crate::engine::SharedSocket;
 use crate::logging::{LogLimit, log_warn};
+use crate::socket_handle::Address;
 use crate::stats::{Fate, Refusal};
 use crate::sys::Datagram;
 
 /// What datagrams of one server are admitted by.
-pub(crate) struct Admission {
-    pub(crate) local_addr: SocketAddr,
-    pub(crate) hooks: Arc<Hooks>,
+pub(crate) struct Admission<A> {
+    /// What the server is bound to, for the log.
+    pub(crate) name: String,
+    pub(crate) hooks: Arc<Hooks<A>>,
     pub(crate) own_addresses: OwnAddresses,
     pub(crate) allowed_sources: AllowedSources,
     pub(crate) guards: Arc<Guards>,
@@ -61,20 +64,20 @@ pub(crate) struct Shedding {
 
 /// Why a datagram reaches no handler.
 #[derive(Debug)]
-pub(crate) enum NotAdmitted {
+pub(crate) enum NotAdmitted<A> {
     /// It is counted as this, and nobody is told.
     As(Fate),
     /// `verify_request` panicked over a datagram from there.
-    VerifyPanicked { peer: SocketAddr, message: String },
+    VerifyPanicked { peer: A, message: String },
 }
 
-impl From<Refusal> for NotAdmitted {
+impl<A> From<Refusal> for NotAdmitted<A> {
     fn from(refusal: Refusal) -> Self {
         Self::As(Fate::Refused(refusal))
     }
 }
 
-impl Admission {
+impl<A: Address> Admission<A> {
     /// Judges a datagram; its peer, if the handler is to see it.
     ///
     /// This is the one order of all checks:
@@ -91,16 +94,16 @@ impl Admission {
         &self,
         datagram: &Datagram<'_>,
         sockets: &SharedSocket,
-    ) -> Result<SocketAddr, NotAdmitted> {
+    ) -> Result<A, NotAdmitted<A>> {
         if self.is_stale(datagram, sockets) {
             return Err(NotAdmitted::As(Fate::Stale));
         }
-        let peer = datagram.meta.peer.ok_or(Refusal::Unnamed)?;
-        let is_self = || self.own_addresses.is_self(peer, datagram.meta.local);
-        if let Some(refusal) = impossible_source(peer, self.allowed_sources, is_self) {
-            return Err(refusal.into());
-        }
-        let arrival = self.guards.judge(peer, datagram.bytes)?;
+        let peer = A::of(datagram).ok_or(Refusal::Unnamed)?;
+        // Guards judge IP addresses; who reaches a Unix socket was let in by its file.
+        let arrival = match peer.ip() {
+            Some(ip) => self.judge_source(ip, datagram)?,
+            None => None,
+        };
         if datagram.meta.unsplit {
             return Err(Refusal::Unsplit.into());
         }
@@ -109,8 +112,22 @@ impl Admission {
             return Err(Refusal::Truncated.into());
         }
         self.verify(datagram, peer)?;
-        self.guards.credit(arrival, peer, datagram.bytes.len());
+        if let Some(ip) = peer.ip() {
+            self.guards.credit(arrival, ip, datagram.bytes.len());
+        }
         Ok(peer)
+    }
+
+    fn judge_source(
+        &self,
+        peer: SocketAddr,
+        datagram: &Datagram<'_>,
+    ) -> Result<Option<Arrival>, Refusal> {
+        let is_self = || self.own_addresses.is_self(peer, datagram.meta.local);
+        match impossible_source(peer, self.allowed_sources, is_self) {
+            Some(refusal) => Err(refusal),
+            None => self.guards.judge(peer, datagram.bytes),
+        }
     }
 
     /// Also has the kernel queue less while much is.
@@ -136,7 +153,7 @@ impl Admission {
         }
     }
 
-    fn verify(&self, datagram: &Datagram<'_>, peer: SocketAddr) -> Result<(), NotAdmitted> {
+    fn verify(&self, datagram: &Datagram<'_>, peer: A) -> Result<(), NotAdmitted<A>> {
         let Some(verify) = &self.hooks.verify_request else {
             return Ok(());
         };
@@ -147,11 +164,11 @@ impl Admission {
         }
     }
 
-    fn log_truncated(&self, peer: SocketAddr) {
+    fn log_truncated(&self, peer: A) {
         if let Some(admitted) = self.truncated_lines.admit() {
             log_warn!(
                 "{}: refused a datagram of more than {} bytes (max_packet_size) from {peer}{admitted}",
-                self.local_addr,
+                self.name,
                 self.max_packet_size,
             );
         }

@@ -2,6 +2,8 @@
 //!
 //! | room | what it holds |
 //! |---|---|
+//! | `binding` | where options end: UDP sockets to bind or to take over |
+//! | `workers` | the threads of servers that have threads |
 //! | `flow` | how datagrams pass through: batches, freshness, sockets |
 //! | `order` | what is handled one after another |
 //! | `sockets` | what the server's sockets are, beside their addresses; several of them |
@@ -12,6 +14,7 @@
 //! | `details` | what the kernel tells of each datagram |
 //! | `sending` | how all that is sent leaves |
 
+mod binding;
 mod details;
 mod flow;
 mod guards;
@@ -21,33 +24,40 @@ mod sending;
 mod sockets;
 mod sources;
 mod telling;
+mod workers;
 
-use std::fmt::Debug;
+pub(crate) use workers::Threading;
+pub use workers::Workers;
+
 use std::marker::PhantomData;
-use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::core::{Core, SocketSource};
+use super::core::Core;
 use super::dispatch::Lifetime;
 use super::handle::ServerHandle;
 use super::hooks::{HandlerFailure, Hooks};
-use super::settings::{OnTruncated, Settings, at_most};
+use super::opening::Opened;
+use super::settings::{OnTruncated, PacketSizes, Settings, at_most};
 use crate::error::BindError;
-use crate::handler::{Factory, HandlerError, HandlerFactory};
-use crate::socket_handle::SocketHandle;
+use crate::handler::Factory;
+use crate::socket_handle::Address;
 
-/// What tells one server from the other. Only the two servers of this crate have a style.
-pub(crate) trait Style: Sized {
+/// What tells one server from the other, with peers of one kind of address. Only the
+/// servers of this crate have a style.
+pub(crate) trait Style<A = SocketAddr>: Sized {
     const LIFETIME: Lifetime;
     const MAX_WORKERS: usize;
     /// The option that sets how many work at the same time.
     const WORKERS_KNOB: &'static str;
-    fn from_core(core: Core) -> Self;
+    /// How long the datagrams may be that it serves.
+    const PACKET_SIZES: PacketSizes = PacketSizes::UDP;
+    fn from_core(core: Core<A>) -> Self;
 }
 
-/// Sets a server up: made by `builder()` of either server, ended by
+/// Sets a server up: made by `builder()` of a server, ended by
 /// [`bind`](Self::bind), [`bind_fn`](Self::bind_fn) or [`from_socket`](Self::from_socket).
 ///
 /// What makes no sense is refused there, by a [`BindError::Config`] that names the option.
@@ -82,20 +92,20 @@ pub(crate) trait Style: Sized {
 /// ```
 #[derive(Debug)]
 #[must_use = "a builder does nothing until it binds"]
-pub struct Builder<S> {
+pub struct Builder<S, A = SocketAddr> {
     pub(crate) settings: Settings,
-    hooks: Hooks,
+    hooks: Hooks<A>,
     server: PhantomData<fn() -> S>,
 }
 
 #[expect(
     private_bounds,
-    reason = "a builder of anything but the two servers cannot be made"
+    reason = "a builder of anything but a server cannot be made"
 )]
-impl<S: Style> Builder<S> {
+impl<S: Style<A>, A: Address> Builder<S, A> {
     pub(crate) fn new() -> Self {
         Self {
-            settings: Settings::new(S::MAX_WORKERS, S::WORKERS_KNOB),
+            settings: Settings::new(S::MAX_WORKERS, S::WORKERS_KNOB, S::PACKET_SIZES),
             hooks: Hooks::default(),
             server: PhantomData,
         }
@@ -103,7 +113,8 @@ impl<S: Style> Builder<S> {
 
     /// The most bytes a datagram may have. Longer ones are truncated by the
     /// kernel and treated as [`on_truncated`](Self::on_truncated) says. From 1
-    /// to 65,535. Defaults to 65,535: no datagram is longer.
+    /// to 65,535. Defaults to 65,535: no datagram is longer. On a Unix socket, where the
+    /// sender's send buffer is the limit, up to 16 MiB, and 212,992 by default.
     ///
     /// Smaller values save address space, and memory if long datagrams do come.
     ///
@@ -134,7 +145,8 @@ impl<S: Style> Builder<S> {
     /// `CAP_NET_ADMIN` gets it whatever the system's limit is (`SO_RCVBUFFORCE`), any
     /// other up to that limit. What was granted is in
     /// [`Stats::receive_buffer`](crate::Stats::receive_buffer); less than asked is logged at `warn`. Defaults
-    /// to 4 MiB; a socket that is handed in keeps its own unless this is set.
+    /// to 4 MiB; a socket that is handed in keeps its own unless this is set. So does a
+    /// Unix socket, of which Linux takes no heed of it.
     ///
     /// # Examples
     /// ```
@@ -164,53 +176,6 @@ impl<S: Style> Builder<S> {
     #[doc(alias = "SO_SNDBUF")]
     pub fn send_buffer(mut self, bytes: usize) -> Self {
         self.settings.send_buffer = Some(bytes);
-        self
-    }
-
-    /// Sets `SO_REUSEADDR` before binding. Defaults to false: for UDP it lets
-    /// two servers share one port on Linux, and one of them gets nothing.
-    ///
-    /// # Examples
-    /// ```
-    /// # use socketserver::ThreadingUdpServer;
-    /// let builder = ThreadingUdpServer::builder().allow_reuse_address(true);
-    /// ```
-    #[doc(alias = "SO_REUSEADDR")]
-    pub fn allow_reuse_address(mut self, allow: bool) -> Self {
-        self.settings.reuse_address = allow;
-        self
-    }
-
-    /// Sets `SO_REUSEPORT` before binding. Defaults to false: it lets any
-    /// process of the same user share the port, and the kernel splits the
-    /// peers between them. A port that the system chooses (port 0) is nobody else's
-    /// when it is bound. Fails at `bind` where there is no such option.
-    ///
-    /// # Examples
-    /// ```
-    /// # use socketserver::ThreadingUdpServer;
-    /// let builder = ThreadingUdpServer::builder().allow_reuse_port(true);
-    /// ```
-    #[doc(alias = "SO_REUSEPORT")]
-    pub fn allow_reuse_port(mut self, allow: bool) -> Self {
-        self.settings.reuse_port = allow;
-        self
-    }
-
-    /// Whether a socket bound to an IPv6 address is for IPv6 alone
-    /// (`IPV6_V6ONLY`). With false, `[::]` serves IPv4 as well, whose peers are
-    /// shown with IPv4 addresses. Defaults to what the system does. With true,
-    /// an address that is IPv4 alone is refused at `bind`; to
-    /// [`bind_all`](Self::bind_all) it concerns the IPv6 addresses only.
-    ///
-    /// # Examples
-    /// ```
-    /// # use socketserver::ThreadingUdpServer;
-    /// let builder = ThreadingUdpServer::builder().only_v6(false);
-    /// ```
-    #[doc(alias("IPV6_V6ONLY", "address_family"))]
-    pub fn only_v6(mut self, only: bool) -> Self {
-        self.settings.only_v6 = Some(only);
         self
     }
 
@@ -291,7 +256,7 @@ impl<S: Style> Builder<S> {
     /// ```
     pub fn verify_request(
         mut self,
-        hook: impl Fn(&[u8], SocketAddr) -> bool + Send + Sync + 'static,
+        hook: impl Fn(&[u8], A) -> bool + Send + Sync + 'static,
     ) -> Self {
         self.hooks.verify_request =
             Some(Box::new(move |datagram, peer| hook(datagram.bytes, peer)));
@@ -307,7 +272,10 @@ impl<S: Style> Builder<S> {
     /// # use socketserver::ThreadingUdpServer;
     /// let builder = ThreadingUdpServer::builder().handle_error(|failure| eprintln!("{failure}"));
     /// ```
-    pub fn handle_error(mut self, hook: impl Fn(&HandlerFailure) + Send + Sync + 'static) -> Self {
+    pub fn handle_error(
+        mut self,
+        hook: impl Fn(&HandlerFailure<A>) + Send + Sync + 'static,
+    ) -> Self {
         self.hooks.handle_error = Some(Box::new(hook));
         self
     }
@@ -326,7 +294,10 @@ impl<S: Style> Builder<S> {
     /// let builder = ThreadingUdpServer::builder()
     ///     .service_actions(|server| println!("{} received", server.stats().received));
     /// ```
-    pub fn service_actions(mut self, hook: impl Fn(&ServerHandle) + Send + Sync + 'static) -> Self {
+    pub fn service_actions(
+        mut self,
+        hook: impl Fn(&ServerHandle<A>) + Send + Sync + 'static,
+    ) -> Self {
         self.hooks.service_actions = Some(Arc::new(hook));
         self
     }
@@ -343,92 +314,6 @@ impl<S: Style> Builder<S> {
         self
     }
 
-    /// Binds the first of the addresses that can be bound, for handlers that
-    /// `factory` makes, or for one function in [`from_fn`](crate::from_fn). No
-    /// thread is started yet.
-    ///
-    /// (A closure whose arguments "need type annotations", E0282, is one that wants
-    /// `from_fn` around it.)
-    ///
-    /// # Errors
-    /// [`BindError::Resolve`], [`BindError::NoAddress`], [`BindError::Bind`], and
-    /// [`BindError::Config`] for options that make no sense.
-    ///
-    /// # Examples
-    /// ```
-    /// # use socketserver::ThreadingUdpServer;
-    /// use socketserver::from_fn;
-    ///
-    /// let echo = from_fn(|bytes, _addr, socket| Ok(socket.reply(bytes)?));
-    /// let server = ThreadingUdpServer::builder().workers(2).bind("127.0.0.1:0", echo)?;
-    ///
-    /// let nonsense = ThreadingUdpServer::builder().bind("localhost", echo);
-    /// let problem = r#"cannot resolve "localhost": expected HOST:PORT"#;
-    /// assert_eq!(nonsense.unwrap_err().to_string(), problem);
-    /// # Ok::<(), socketserver::Error>(())
-    /// ```
-    #[doc(alias("RequestHandlerClass", "server_bind", "server_activate"))]
-    pub fn bind<A, F, Kind>(self, addr: A, factory: F) -> Result<S, BindError>
-    where
-        A: ToSocketAddrs + Debug,
-        F: HandlerFactory<Kind> + Send + Sync + 'static,
-    {
-        self.settings.check()?;
-        let addresses = self.settings.resolve(addr)?;
-        self.open(SocketSource::Addresses(addresses), factory.into_factory())
-    }
-
-    /// As [`bind`](Self::bind) with one closure in [`from_fn`](crate::from_fn).
-    ///
-    /// # Errors
-    /// As `bind`.
-    ///
-    /// # Examples
-    /// ```
-    /// # use socketserver::ThreadingUdpServer;
-    /// let server = ThreadingUdpServer::builder()
-    ///     .workers(2)
-    ///     .bind_fn("127.0.0.1:0", |bytes, _, socket| Ok(socket.reply(bytes)?))?;
-    /// # Ok::<(), socketserver::Error>(())
-    /// ```
-    pub fn bind_fn<A, F>(self, addr: A, f: F) -> Result<S, BindError>
-    where
-        A: ToSocketAddrs + Debug,
-        F: Fn(&[u8], SocketAddr, &SocketHandle) -> Result<(), HandlerError> + Send + Sync + 'static,
-    {
-        self.bind(addr, f)
-    }
-
-    /// Serves on a socket that is bound already. Its options stay as they are,
-    /// but for buffer sizes, what concerns multicast and broadcast and how all that is
-    /// sent leaves if they were set here, and what tells the server where and when a datagram was
-    /// received.
-    ///
-    /// # Errors
-    /// [`BindError::TakeOver`] if it cannot be served: if it is not a UDP socket of
-    /// IPv4 or IPv6, not bound, or connected. [`BindError::Config`] as for `bind`
-    /// and for options that a bound socket cannot follow any more.
-    ///
-    /// # Examples
-    /// ```
-    /// # use socketserver::ThreadingUdpServer;
-    /// use socketserver::from_fn;
-    /// use std::net::UdpSocket;
-    ///
-    /// let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    /// let echo = from_fn(|bytes, _addr, socket| Ok(socket.reply(bytes)?));
-    /// let server = ThreadingUdpServer::builder().from_socket(socket, echo)?;
-    /// # Ok::<(), socketserver::Error>(())
-    /// ```
-    #[doc(alias = "bind_and_activate")]
-    pub fn from_socket<F, Kind>(self, socket: UdpSocket, factory: F) -> Result<S, BindError>
-    where
-        F: HandlerFactory<Kind> + Send + Sync + 'static,
-    {
-        self.settings.check()?;
-        self.open(SocketSource::Given(socket), factory.into_factory())
-    }
-
     pub(crate) fn set_workers(&mut self, workers: RangeInclusive<usize>) {
         self.settings.workers = workers;
     }
@@ -438,10 +323,9 @@ impl<S: Style> Builder<S> {
         self.settings.workers = at_most(most);
     }
 
-    /// Opens a server whose settings were checked.
-    pub(super) fn open(mut self, source: SocketSource, factory: Factory) -> Result<S, BindError> {
-        self.set_order_of(&factory)?;
+    /// A server on sockets that were opened for it.
+    pub(crate) fn on(self, opened: Opened, factory: Factory<A>) -> Result<S, BindError> {
         let lifetime = self.settings.lifetime(S::LIFETIME);
-        Core::open(source, self.settings, self.hooks, factory, lifetime).map(S::from_core)
+        Core::open(opened, self.settings, self.hooks, factory, lifetime).map(S::from_core)
     }
 }

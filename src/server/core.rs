@@ -1,6 +1,6 @@
 //! The life of a server: bound, serving, draining, closed.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,56 +11,49 @@ use super::hooks::Hooks;
 use super::kept;
 use super::memberships::Memberships;
 use super::multicast::Multicast;
-use super::settings::{DEFAULT_SEND_BUFFER, Settings};
-use super::sockets::{bind_each, bind_shards, not_bound};
+use super::opening::Opened;
+use super::settings::Settings;
 use crate::engine::{Engine, EngineConfig, Solo, SoloEnd, Upkeep};
 use crate::error::{BindError, ServeError};
 use crate::guard::Keys;
 use crate::handler::Factory;
-use crate::logging::{LogLimit, log_debug, log_warn};
+use crate::logging::LogLimit;
+use crate::socket_handle::Address;
 use crate::stats::SideCounts;
 use crate::sys::{self, Socket};
 
-/// A bound server. Both public servers are one of these with a style.
+/// A bound server. All public servers are one of these with a style.
 #[derive(Debug)]
-pub(crate) struct Core {
+pub(crate) struct Core<A = SocketAddr> {
     /// Let go when serving begins: from then on the engine alone closes it.
     socket: Option<Arc<Socket>>,
     engine: Arc<Engine>,
-    hooks: Arc<Hooks>,
+    hooks: Arc<Hooks<A>>,
     reach: Reach,
-    handle: ServerHandle,
+    handle: ServerHandle<A>,
     poll_interval: Duration,
-    dispatchers: Weak<Dispatchers>,
+    dispatchers: Weak<Dispatchers<A>>,
     /// What `handle_request` receives with.
     solo: Solo,
     /// For what it keeps between calls.
     key: kept::Key,
 }
 
-/// Where the socket comes from.
-pub(crate) enum SocketSource {
-    /// The first of these addresses that can be bound.
-    Addresses(Vec<SocketAddr>),
-    /// All of these addresses.
-    Each(Vec<SocketAddr>),
-    /// Handed in.
-    Given(UdpSocket),
-}
-
-impl Core {
-    /// Opens or takes over the socket, with settings that were checked; starts nothing.
+impl<A: Address> Core<A> {
+    /// Sets a server up on sockets that are open, with settings that were checked;
+    /// starts nothing.
     pub(crate) fn open(
-        source: SocketSource,
+        opened: Opened,
         settings: Settings,
-        mut hooks: Hooks,
-        factory: Factory,
+        mut hooks: Hooks<A>,
+        factory: Factory<A>,
         lifetime: Lifetime,
     ) -> Result<Self, BindError> {
-        let (sockets, asked) = open_sockets(source, &settings)?;
+        let own_addresses = opened.addrs();
+        let Opened { sockets, asked } = opened;
         let socket = Arc::clone(&sockets[0]);
         let addr = socket.local_addr();
-        warn_of_small_buffer(&socket, asked);
+        let name = socket.name().to_string();
         hooks.unlogged = settings.unlogged;
         let hooks = Arc::new(hooks);
         let counts = Arc::new(SideCounts::new(settings.unlogged));
@@ -72,9 +65,9 @@ impl Core {
             lifetime,
             hooks: Arc::clone(&hooks),
             admission: Admission {
-                local_addr: addr,
+                name,
                 hooks: Arc::clone(&hooks),
-                own_addresses: OwnAddresses::of(&distinct_addrs(&sockets)),
+                own_addresses: OwnAddresses::of(&own_addresses),
                 allowed_sources: settings.guards.sources,
                 guards: Arc::clone(&guards),
                 on_truncated: settings.on_truncated,
@@ -143,7 +136,7 @@ impl Core {
         })
     }
 
-    pub(crate) fn handle(&self) -> &ServerHandle {
+    pub(crate) fn handle(&self) -> &ServerHandle<A> {
         &self.handle
     }
 
@@ -162,7 +155,8 @@ impl Core {
         // The engine drops them in time, wherever else they are kept.
         self.hooks = Arc::default();
         let _until_closed = self.reach.memberships.follow();
-        let closing = self.engine.serve(upkeep)?;
+        let closing = self.engine.serve(upkeep);
+        let closing = closing.map_err(|error| self.engine.socket().explain(error))?;
         Ok(ShutdownReport::new(closing, &self.reach.counts))
     }
 
@@ -177,7 +171,7 @@ impl Core {
         dispatcher.take_up(&self.key);
         let end = self.solo.serve_one(&self.engine, &mut dispatcher, timeout);
         dispatcher.put_aside(&self.key);
-        match end? {
+        match end.map_err(|error| self.engine.socket().explain(error))? {
             SoloEnd::Served => Ok(RequestOutcome::Handled),
             SoloEnd::Stopped => Ok(RequestOutcome::ShutDown),
             SoloEnd::TimedOut => {
@@ -212,97 +206,12 @@ impl Core {
     }
 }
 
-impl Drop for Core {
+impl<A> Drop for Core<A> {
     /// Frees the port, also when handles live on. (Closed already after serving.)
     fn drop(&mut self) {
         self.key.finish();
         self.engine.discard();
     }
-}
-
-/// Opens or takes over the sockets; says also which receive buffer was asked for.
-fn open_sockets(
-    source: SocketSource,
-    settings: &Settings,
-) -> Result<(Vec<Arc<Socket>>, Option<usize>), BindError> {
-    let (inner, options, bound) = match source {
-        SocketSource::Addresses(addresses) => {
-            let options = settings.socket_options();
-            let (first, addr) = bind_first(&addresses, &options)?;
-            let sockets = bind_shards(first, settings.shards, &options)?;
-            (sockets, options, Some(addr))
-        }
-        SocketSource::Each(addresses) => {
-            settings.check_sockets(addresses.len())?;
-            let options = settings.socket_options();
-            let sockets = bind_each(&addresses, settings.shards, &options)?;
-            (sockets, options, addresses.first().copied())
-        }
-        SocketSource::Given(inner) => {
-            settings.check_taken_over()?;
-            let options = settings.taken_over_options();
-            sys::check_servable(&inner)
-                .and_then(|()| sys::set_buffers(&inner, &options))
-                .map_err(|cause| BindError::TakeOver { cause })?;
-            (vec![inner], options, None)
-        }
-    };
-    // What the system refuses, it refuses to a socket of this server's or to
-    // one that was handed in.
-    let failed = |cause| match bound {
-        Some(addr) => BindError::Bind { addr, cause },
-        None => BindError::TakeOver { cause },
-    };
-    let is_own = bound.is_some();
-    let send_buffer = match settings.send_buffer {
-        None if is_own => Some(DEFAULT_SEND_BUFFER),
-        asked => asked,
-    };
-    for socket in &inner {
-        if let Some(asked) = send_buffer {
-            ask_for_send_buffer(socket, asked, settings.send_buffer.is_some()).map_err(failed)?;
-        }
-    }
-    settings.multicast.set_up(&inner, failed)?;
-    for socket in &inner {
-        settings.details.set_up(socket)?;
-        settings.sending.set_up(socket)?;
-    }
-    let take_over = |(number, inner)| {
-        let take_over = sys::TakeOver {
-            ignore_path_mtu: is_own && !settings.sending.dont_fragment,
-            stamps: settings.shed_older_than.is_some(),
-            coalesce: settings.coalesce_receives,
-            number,
-        };
-        let socket = Socket::new(inner, take_over).map_err(failed)?;
-        Ok(Arc::new(socket))
-    };
-    let sockets = (0..).zip(inner).map(take_over);
-    let sockets = sockets.collect::<Result<Vec<_>, BindError>>()?;
-    Ok((sockets, options.receive_buffer))
-}
-
-/// The addresses of sockets in their order; one that several share is there once.
-fn distinct_addrs(sockets: &[Arc<Socket>]) -> Vec<SocketAddr> {
-    let mut addrs: Vec<_> = sockets.iter().map(|socket| socket.local_addr()).collect();
-    addrs.dedup();
-    addrs
-}
-
-/// Binds the first address that can be bound; the error is about the last one.
-fn bind_first(
-    addresses: &[SocketAddr],
-    options: &sys::Options,
-) -> Result<(UdpSocket, SocketAddr), BindError> {
-    let mut last = None;
-    for addr in addresses.iter().copied() {
-        match sys::bind(addr, options) {
-            Ok(socket) => return Ok((socket, addr)),
-            Err(error) => last = Some(not_bound(addr, error)),
-        }
-    }
-    Err(last.expect("an address that resolves to none is refused before"))
 }
 
 /// The secrets of one server, from the operating system, but for those that it
@@ -318,35 +227,4 @@ fn draw_keys(settings: &GuardSettings) -> std::io::Result<Keys> {
             keys.with_shared_tokens(secret, since_1970.unwrap_or_default())
         }
     })
-}
-
-/// Asks for a send buffer. The default may well be more than a system grants,
-/// and costs nothing as long as no reply waits for an absent host.
-fn ask_for_send_buffer(socket: &UdpSocket, asked: usize, is_set: bool) -> std::io::Result<()> {
-    let granted = sys::ask_for_send_buffer(socket, asked)?;
-    if granted >= asked {
-        return Ok(());
-    }
-    let addr = socket.local_addr()?;
-    let line = format!(
-        "{addr}: a send buffer of {asked} bytes was asked for, {granted} were granted: replies to \
-         absent hosts fill it sooner (on Linux, raise the limit with `sysctl -w net.core.wmem_max={asked}`)"
-    );
-    if is_set {
-        log_warn!("{line}");
-    } else {
-        log_debug!("{line}");
-    }
-    Ok(())
-}
-
-fn warn_of_small_buffer(socket: &Socket, asked: Option<usize>) {
-    let granted = socket.granted_receive_buffer();
-    if let Some(asked) = asked.filter(|asked| granted < *asked) {
-        log_warn!(
-            "{}: a receive buffer of {asked} bytes was asked for, {granted} were granted: bursts \
-             will be dropped sooner (on Linux, raise the limit with `sysctl -w net.core.rmem_max={asked}`)",
-            socket.local_addr(),
-        );
-    }
 }

@@ -1,7 +1,6 @@
 //! One datagram from the engine to its fate: admission, handler.
 
 use std::hash::{BuildHasher, RandomState};
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
 
 use super::admission::{Admission, NotAdmitted};
@@ -12,7 +11,7 @@ use crate::contain::contain;
 use crate::engine::{Engine, Executor, ExecutorFactory, Outbox, Progress, SharedSocket};
 use crate::handler::{DatagramHandler, Declined, Factory, HandlerError};
 use crate::logging::{LogLimit, log_error, log_warn};
-use crate::socket_handle::{FailureSink, InServer, SocketHandle};
+use crate::socket_handle::{Address, FailureSink, InServer, SocketHandle};
 use crate::stats::{Fate, Padded, SideCounts};
 use crate::sys::Datagram;
 
@@ -26,26 +25,26 @@ pub(crate) enum Lifetime {
 }
 
 /// What all workers of a server dispatch by.
-pub(crate) struct Dispatch {
-    pub(crate) factory: Factory,
+pub(crate) struct Dispatch<A> {
+    pub(crate) factory: Factory<A>,
     pub(crate) lifetime: Lifetime,
-    pub(crate) hooks: Arc<Hooks>,
-    pub(crate) admission: Admission,
+    pub(crate) hooks: Arc<Hooks<A>>,
+    pub(crate) admission: Admission<A>,
     pub(crate) counts: Arc<SideCounts>,
     pub(crate) uncommitted: LogLimit,
     pub(crate) failures: LogLimit,
 }
 
 /// The engine's view of [`Dispatch`].
-pub(crate) struct Dispatchers {
-    pub(crate) dispatch: Arc<Dispatch>,
+pub(crate) struct Dispatchers<A> {
+    pub(crate) dispatch: Arc<Dispatch<A>>,
     /// Has this, and lives at least as long as any worker.
     pub(crate) engine: Weak<Engine>,
     /// Set once the server is bound.
     pub(crate) reach: Arc<OnceLock<Reach>>,
 }
 
-impl ExecutorFactory for Dispatchers {
+impl<A: Address> ExecutorFactory for Dispatchers<A> {
     fn executor(
         &self,
         outbox: &Arc<Outbox>,
@@ -65,12 +64,12 @@ impl ExecutorFactory for Dispatchers {
     }
 }
 
-impl Dispatchers {
+impl<A: Address> Dispatchers<A> {
     pub(crate) fn dispatcher(
         &self,
         outbox: &Arc<Outbox>,
         progress: &Arc<Padded<Progress>>,
-    ) -> Dispatcher {
+    ) -> Dispatcher<A> {
         let engine = self.engine.upgrade();
         let server = InServer {
             engine: engine.expect("whoever asks for a dispatcher holds the engine"),
@@ -92,17 +91,17 @@ impl Dispatchers {
 }
 
 /// Dispatches one worker's datagrams to its handler instance.
-pub(crate) struct Dispatcher {
-    dispatch: Arc<Dispatch>,
+pub(crate) struct Dispatcher<A> {
+    dispatch: Arc<Dispatch<A>>,
     sockets: Arc<SharedSocket>,
     progress: Arc<Padded<Progress>>,
-    handle: SocketHandle,
-    instance: Option<Box<dyn DatagramHandler>>,
+    handle: SocketHandle<A>,
+    instance: Option<Box<dyn DatagramHandler<A>>>,
 }
 
-impl Executor for Dispatcher {
+impl<A: Address> Executor for Dispatcher<A> {
     fn execute(&mut self, datagram: &Datagram<'_>) -> Fate {
-        let Datagram { bytes, meta } = *datagram;
+        let Datagram { bytes, meta, .. } = *datagram;
         let peer = match self.dispatch.admission.admit(datagram, &self.sockets) {
             Ok(peer) => peer,
             Err(NotAdmitted::As(fate)) => return fate,
@@ -134,16 +133,16 @@ impl Executor for Dispatcher {
     }
 
     fn order_key(&self, datagram: &Datagram<'_>, hasher: &RandomState) -> Result<u64, String> {
-        let Datagram { bytes, meta } = *datagram;
-        let (Some(order_by), Some(peer)) = (&self.dispatch.hooks.order_by, meta.peer) else {
-            return Ok(hasher.hash_one(meta.peer));
+        let peer = A::of(datagram);
+        let (Some(order_by), Some(peer)) = (&self.dispatch.hooks.order_by, peer) else {
+            return Ok(hasher.hash_one(peer));
         };
-        contain(|| order_by(bytes, peer, hasher))
+        contain(|| order_by(datagram.bytes, peer, hasher))
     }
 
     /// A panic in `order_by` costs the datagram, as one in `verify_request` does.
     fn give_up(&mut self, datagram: &Datagram<'_>, panic: String) -> Fate {
-        if let Some(peer) = datagram.meta.peer {
+        if let Some(peer) = A::of(datagram) {
             self.report(FailureCause::Panic(panic), peer, datagram.bytes.len());
         }
         Fate::Panicked
@@ -158,7 +157,7 @@ impl Executor for Dispatcher {
 }
 
 /// For `handle_request`, which keeps the instance from one call to the next.
-impl Dispatcher {
+impl<A: Address> Dispatcher<A> {
     /// Takes up the instance that this thread keeps for the server.
     pub(crate) fn take_up(&mut self, key: &kept::Key) {
         self.instance = key.take();
@@ -174,10 +173,10 @@ impl Dispatcher {
     }
 }
 
-impl Dispatcher {
+impl<A: Address> Dispatcher<A> {
     /// Calls the handler, in Python's order. A panic leaves the instance, if
     /// there is one, in place.
-    fn call(&mut self, bytes: &[u8], peer: SocketAddr) -> Result<(), HandlerError> {
+    fn call(&mut self, bytes: &[u8], peer: A) -> Result<(), HandlerError> {
         if self.instance.is_none() {
             self.make_instance()?;
         }
@@ -211,10 +210,10 @@ impl Dispatcher {
     }
 
     /// Sends what was written with the handle's writer.
-    fn commit(&self, peer: SocketAddr) {
+    fn commit(&self, peer: A) {
         if let Err(error) = self.handle.commit() {
             if let Some(admitted) = self.dispatch.uncommitted.admit() {
-                let addr = self.dispatch.admission.local_addr;
+                let addr = &self.dispatch.admission.name;
                 log_warn!("{addr}: no reply to {peer}: {error}{admitted}");
             }
         }
@@ -229,13 +228,13 @@ impl Dispatcher {
         }
     }
 
-    fn report(&self, cause: FailureCause, peer: SocketAddr, len: usize) {
+    fn report(&self, cause: FailureCause, peer: A, len: usize) {
         self.dispatch.report(cause, peer, len);
     }
 }
 
-impl Dispatch {
-    fn report(&self, cause: FailureCause, peer: SocketAddr, len: usize) {
+impl<A: Address> Dispatch<A> {
+    fn report(&self, cause: FailureCause, peer: A, len: usize) {
         let failure = HandlerFailure::new(cause, peer, len);
         // Also the default runs users' code: the error's own `Display`.
         let told = || match &self.hooks.handle_error {
@@ -252,8 +251,8 @@ impl Dispatch {
     }
 }
 
-impl FailureSink for Dispatch {
-    fn failed(&self, peer: SocketAddr, len: usize, error: HandlerError) {
-        self.report(FailureCause::Error(error), peer, len);
+impl<A: Address> FailureSink<A> for Dispatch<A> {
+    fn failed(&self, peer: &A, len: usize, error: HandlerError) {
+        self.report(FailureCause::Error(error), *peer, len);
     }
 }

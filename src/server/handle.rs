@@ -14,17 +14,20 @@ pub use timers::Timer;
 
 mod guards;
 
+use std::io;
+use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Weak};
 
 use super::admission::Guards;
 use super::memberships::{self, Memberships};
 use crate::engine::{Closing, Engine};
-use crate::error::ChangeError;
+use crate::error::{ChangeError, ServeError};
 use crate::guard::ValidatedPeers;
 use crate::logging::Unlogged;
+use crate::socket_handle::Address;
 use crate::stats::{SideCounts, Stats};
-use crate::sys::Interface;
+use crate::sys::{Interface, LocalName};
 
 /// Watches and stops a server from any thread, sends from its port, sets timers.
 ///
@@ -46,9 +49,10 @@ use crate::sys::Interface;
 /// # Ok::<(), socketserver::Error>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct ServerHandle {
+pub struct ServerHandle<A = SocketAddr> {
     engine: Arc<Engine>,
     pub(super) reach: Reach,
+    address: PhantomData<fn() -> A>,
 }
 
 /// What a handle reaches besides the engine.
@@ -79,11 +83,7 @@ impl Reach {
     }
 }
 
-impl ServerHandle {
-    pub(super) fn new(engine: Arc<Engine>, reach: Reach) -> Self {
-        Self { engine, reach }
-    }
-
+impl<A> ServerHandle<A> {
     /// Where its errors go without a logger.
     pub(super) fn unlogged(&self) -> Unlogged {
         self.reach.counts.unlogged()
@@ -97,6 +97,18 @@ impl ServerHandle {
     /// What the server's threads are called.
     pub(crate) fn thread_name(&self) -> &str {
         self.engine.thread_name()
+    }
+
+    /// What the server is bound to, for the log.
+    pub(super) fn name(&self) -> LocalName<'_> {
+        self.engine.socket().name()
+    }
+
+    /// There was no thread to serve on.
+    pub(super) fn not_started(&self, cause: io::Error) -> ServeError {
+        let sockets = self.engine.socket();
+        let addr = sockets.local_addr();
+        sockets.explain(ServeError::StartServer { addr, cause })
     }
 
     /// Tells the server to stop: nothing more is received, what was received is
@@ -117,6 +129,17 @@ impl ServerHandle {
     #[doc(alias = "server_close")]
     pub fn shutdown(&self) {
         self.engine.stop();
+    }
+}
+
+#[expect(private_bounds, reason = "sealed: there are two kinds of addresses")]
+impl<A: Address> ServerHandle<A> {
+    pub(super) fn new(engine: Arc<Engine>, reach: Reach) -> Self {
+        Self {
+            engine,
+            reach,
+            address: PhantomData,
+        }
     }
 
     /// Whether the server was told to stop, by anyone or by an error of its socket;
@@ -167,24 +190,8 @@ impl ServerHandle {
     /// # Ok::<(), socketserver::Error>(())
     /// ```
     #[doc(alias("server_address", "getsockname"))]
-    pub fn local_addr(&self) -> SocketAddr {
-        self.engine.socket().local_addr()
-    }
-
-    /// All addresses that the server is bound to, in the order in which
-    /// [`bind_all`](crate::Builder::bind_all) was given them, with the port really
-    /// bound. The first is [`local_addr`](Self::local_addr).
-    ///
-    /// # Examples
-    /// ```
-    /// # use socketserver::ThreadingUdpServer;
-    /// let server = ThreadingUdpServer::bind_fn("127.0.0.1:0", |_, _, _| Ok(()))?;
-    /// let handle = server.handle();
-    /// assert_eq!(handle.local_addrs(), [handle.local_addr()]);
-    /// # Ok::<(), socketserver::Error>(())
-    /// ```
-    pub fn local_addrs(&self) -> Vec<SocketAddr> {
-        self.engine.socket().local_addrs()
+    pub fn local_addr(&self) -> A {
+        A::local(self.engine.socket(), 0, None)
     }
 
     /// Workers that are handling datagrams: for a
@@ -200,6 +207,24 @@ impl ServerHandle {
     #[doc(alias("collect_children", "_threads"))]
     pub fn active_children(&self) -> usize {
         self.engine.busy_workers()
+    }
+}
+
+impl ServerHandle {
+    /// All addresses that the server is bound to, in the order in which
+    /// [`bind_all`](crate::Builder::bind_all) was given them, with the port really
+    /// bound. The first is [`local_addr`](Self::local_addr).
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let server = ThreadingUdpServer::bind_fn("127.0.0.1:0", |_, _, _| Ok(()))?;
+    /// let handle = server.handle();
+    /// assert_eq!(handle.local_addrs(), [handle.local_addr()]);
+    /// # Ok::<(), socketserver::Error>(())
+    /// ```
+    pub fn local_addrs(&self) -> Vec<SocketAddr> {
+        self.engine.socket().local_addrs()
     }
 
     /// Joins a multicast group, as

@@ -24,9 +24,9 @@ use crate::sys::Datagram;
 /// # Ok::<(), socketserver::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct HandlerFailure {
+pub struct HandlerFailure<A = SocketAddr> {
     cause: FailureCause,
-    addr: SocketAddr,
+    addr: A,
     len: usize,
 }
 
@@ -51,8 +51,8 @@ pub enum FailureCause {
     Panic(String),
 }
 
-impl HandlerFailure {
-    pub(super) fn new(cause: FailureCause, addr: SocketAddr, len: usize) -> Self {
+impl<A: Copy> HandlerFailure<A> {
+    pub(super) fn new(cause: FailureCause, addr: A, len: usize) -> Self {
         Self { cause, addr, len }
     }
 
@@ -78,7 +78,7 @@ impl HandlerFailure {
     ///     eprintln!("from {}", failure.addr());
     /// }
     /// ```
-    pub fn addr(&self) -> SocketAddr {
+    pub fn addr(&self) -> A {
         self.addr
     }
 
@@ -96,7 +96,7 @@ impl HandlerFailure {
     }
 }
 
-impl std::fmt::Display for HandlerFailure {
+impl<A: std::fmt::Display> std::fmt::Display for HandlerFailure<A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { cause, addr, len } = self;
         match cause {
@@ -116,26 +116,38 @@ impl std::fmt::Display for HandlerFailure {
     }
 }
 
-pub(crate) type VerifyRequest = Box<dyn Fn(&Datagram<'_>, SocketAddr) -> bool + Send + Sync>;
+pub(crate) type VerifyRequest<A> = Box<dyn Fn(&Datagram<'_>, A) -> bool + Send + Sync>;
 /// Finds a datagram's key, and hashes it.
-pub(crate) type OrderBy = Box<dyn Fn(&[u8], SocketAddr, &RandomState) -> u64 + Send + Sync>;
-pub(crate) type HandleError = Box<dyn Fn(&HandlerFailure) + Send + Sync>;
-pub(crate) type ServiceActions = Arc<dyn Fn(&ServerHandle) + Send + Sync>;
+pub(crate) type OrderBy<A> = Box<dyn Fn(&[u8], A, &RandomState) -> u64 + Send + Sync>;
+pub(crate) type HandleError<A> = Box<dyn Fn(&HandlerFailure<A>) + Send + Sync>;
+pub(crate) type ServiceActions<A> = Arc<dyn Fn(&ServerHandle<A>) + Send + Sync>;
 pub(crate) type HandleTimeout = Box<dyn Fn() + Send + Sync>;
 
 /// The hooks as they were set.
-#[derive(Default)]
-pub(crate) struct Hooks {
-    pub(crate) verify_request: Option<VerifyRequest>,
-    pub(crate) order_by: Option<OrderBy>,
-    pub(crate) handle_error: Option<HandleError>,
-    pub(crate) service_actions: Option<ServiceActions>,
+pub(crate) struct Hooks<A> {
+    pub(crate) verify_request: Option<VerifyRequest<A>>,
+    pub(crate) order_by: Option<OrderBy<A>>,
+    pub(crate) handle_error: Option<HandleError<A>>,
+    pub(crate) service_actions: Option<ServiceActions<A>>,
     pub(crate) handle_timeout: Option<HandleTimeout>,
     /// Where it is told that dropping one panicked.
     pub(crate) unlogged: Unlogged,
 }
 
-impl Drop for Hooks {
+impl<A> Default for Hooks<A> {
+    fn default() -> Self {
+        Self {
+            verify_request: None,
+            order_by: None,
+            handle_error: None,
+            service_actions: None,
+            handle_timeout: None,
+            unlogged: Unlogged::default(),
+        }
+    }
+}
+
+impl<A> Drop for Hooks<A> {
     /// What users' code captured may panic when it is dropped.
     fn drop(&mut self) {
         let Self {
@@ -160,7 +172,7 @@ impl Drop for Hooks {
     }
 }
 
-impl std::fmt::Debug for Hooks {
+impl<A> std::fmt::Debug for Hooks<A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Hooks")
             .field("verify_request", &self.verify_request.is_some())

@@ -5,6 +5,7 @@
 //! the key is gone, the thread lets go of the instance the next time that it
 //! handles a request of any server, or when it ends.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::sync::{Arc, Weak};
 
@@ -17,9 +18,15 @@ pub(crate) struct Key(Arc<()>);
 
 struct Kept {
     key: Weak<()>,
+    /// An [`Instance`] for the server's kind of address.
+    instance: Box<dyn Any>,
+}
+
+/// Ends in good order when it is dropped.
+struct Instance<A> {
     counts: Arc<SideCounts>,
     /// There until it is dropped.
-    instance: Option<Box<dyn DatagramHandler>>,
+    handler: Option<Box<dyn DatagramHandler<A>>>,
 }
 
 thread_local! {
@@ -28,11 +35,17 @@ thread_local! {
 
 impl Key {
     /// Keeps an instance that was set up.
-    pub(crate) fn keep(&self, instance: Box<dyn DatagramHandler>, counts: &Arc<SideCounts>) {
+    pub(crate) fn keep<A: 'static>(
+        &self,
+        instance: Box<dyn DatagramHandler<A>>,
+        counts: &Arc<SideCounts>,
+    ) {
         let kept = Kept {
             key: Arc::downgrade(&self.0),
-            counts: Arc::clone(counts),
-            instance: Some(instance),
+            instance: Box::new(Instance {
+                counts: Arc::clone(counts),
+                handler: Some(instance),
+            }),
         };
         // A thread that is ending keeps none: then the instance ends here.
         let _ = KEPT.try_with(|all| all.borrow_mut().push(kept));
@@ -40,11 +53,12 @@ impl Key {
 
     /// Takes back what this thread keeps for the server, and lets go of what it
     /// keeps for servers that are gone.
-    pub(crate) fn take(&self) -> Option<Box<dyn DatagramHandler>> {
+    pub(crate) fn take<A: 'static>(&self) -> Option<Box<dyn DatagramHandler<A>>> {
         // Users' code runs when they are dropped: after the borrow.
         let _gone = Self::remove(|kept| kept.key.strong_count() == 0);
         let mut own = Self::remove(|kept| Weak::as_ptr(&kept.key) == Arc::as_ptr(&self.0));
-        own.pop()?.instance.take()
+        let mut instance = own.pop()?.instance.downcast::<Instance<A>>().ok()?;
+        instance.handler.take()
     }
 
     /// Ends the instance that this thread keeps for the server.
@@ -64,16 +78,16 @@ impl Key {
     }
 }
 
-impl Drop for Kept {
+impl<A> Drop for Instance<A> {
     fn drop(&mut self) {
-        if let Some(instance) = self.instance.take() {
-            finish(instance, &self.counts);
+        if let Some(handler) = self.handler.take() {
+            finish(handler, &self.counts);
         }
     }
 }
 
 /// Ends an instance in good order.
-pub(crate) fn finish(mut instance: Box<dyn DatagramHandler>, counts: &SideCounts) {
+pub(crate) fn finish<A>(mut instance: Box<dyn DatagramHandler<A>>, counts: &SideCounts) {
     counts.contain("finish", || instance.finish());
     counts.contain("dropping a handler", || drop(instance));
 }

@@ -215,8 +215,6 @@ fn at_bind(error: ChangeError) -> BindError {
     match error {
         ChangeError::Config(error) => error.into(),
         ChangeError::Membership(error) => error.into(),
-        ChangeError::StartTimers { .. }
-        | ChangeError::TooManyTimers { .. }
-        | ChangeError::Closed => unreachable!("joining at bind: {error}"),
+        error => unreachable!("joining at bind: {error}"),
     }
 }

@@ -12,6 +12,7 @@
 //! | `admission` | every check of a datagram before its handler |
 //! | `dispatch` | one datagram: admission, handler, fate |
 //! | `sockets` | opening several sockets for one server |
+//! | `opening` | from settings to sockets |
 //! | `core` | the life of a server: bound, serving, draining, closed |
 //! | `handle` | the handle and the report |
 //! | `both` | the trait that both servers implement |
@@ -30,6 +31,7 @@ mod hooks;
 mod kept;
 mod memberships;
 mod multicast;
+mod opening;
 mod running;
 mod sending;
 mod settings;
@@ -37,13 +39,17 @@ mod sockets;
 
 pub(crate) use self::core::Core;
 pub use both::Server;
-pub use builder::Builder;
-pub(crate) use builder::Style;
+pub use builder::{Builder, Workers};
+pub(crate) use builder::{Style, Threading};
 pub(crate) use dispatch::Lifetime;
 pub(crate) use facade::server_methods;
 #[cfg(feature = "testing")]
 pub(crate) use handle::Reach;
 pub use handle::{RequestOutcome, ServerHandle, ShutdownReport, Timer};
 pub use hooks::{FailureCause, HandlerFailure};
+#[cfg(unix)]
+pub(crate) use opening::{UnixGiven, open_unix};
 pub use running::RunningServer;
 pub use settings::OnTruncated;
+#[cfg(unix)]
+pub(crate) use settings::PacketSizes;

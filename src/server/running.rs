@@ -1,5 +1,6 @@
 //! A server on a thread of its own.
 
+use std::net::SocketAddr;
 use std::ops::Deref;
 use std::thread::JoinHandle;
 
@@ -7,6 +8,7 @@ use super::core::Core;
 use super::handle::{ServerHandle, ShutdownReport};
 use crate::error::ServeError;
 use crate::logging::log_error;
+use crate::socket_handle::Address;
 
 /// A server that serves on a thread of its own; it derefs to its [`ServerHandle`].
 ///
@@ -29,24 +31,24 @@ use crate::logging::log_error;
 #[derive(Debug)]
 #[must_use = "dropping it shuts the server down"]
 #[doc(alias("__enter__", "__exit__"))]
-pub struct RunningServer {
-    handle: ServerHandle,
+pub struct RunningServer<A = SocketAddr> {
+    handle: ServerHandle<A>,
     serving: Option<Serving>,
 }
 
 /// The thread that serves, or why there is none.
 type Serving = Result<JoinHandle<Result<ShutdownReport, ServeError>>, ServeError>;
 
-impl RunningServer {
-    pub(crate) fn start(core: Core) -> Self {
+#[expect(private_bounds, reason = "sealed: there are two kinds of addresses")]
+impl<A: Address> RunningServer<A> {
+    pub(crate) fn start(core: Core<A>) -> Self {
         let handle = core.handle().clone();
         // What `handle_request` keeps ends where it was made.
         core.finish_solo();
         let started = std::thread::Builder::new()
             .name("socketserver-supervisor".to_owned())
             .spawn(move || core.serve_forever());
-        let addr = handle.local_addr();
-        let serving = started.map_err(|cause| ServeError::StartServer { addr, cause });
+        let serving = started.map_err(|cause| handle.not_started(cause));
         Self {
             handle,
             serving: Some(serving),
@@ -100,7 +102,7 @@ impl RunningServer {
     /// assert_eq!(handle.stats().received, 0);
     /// # Ok::<(), socketserver::Error>(())
     /// ```
-    pub fn handle(&self) -> ServerHandle {
+    pub fn handle(&self) -> ServerHandle<A> {
         self.handle.clone()
     }
 
@@ -118,15 +120,15 @@ impl RunningServer {
     }
 }
 
-impl Deref for RunningServer {
-    type Target = ServerHandle;
+impl<A> Deref for RunningServer<A> {
+    type Target = ServerHandle<A>;
 
-    fn deref(&self) -> &ServerHandle {
+    fn deref(&self) -> &ServerHandle<A> {
         &self.handle
     }
 }
 
-impl Drop for RunningServer {
+impl<A> Drop for RunningServer<A> {
     fn drop(&mut self) {
         self.handle.shutdown();
         let unlogged = self.handle.unlogged();
@@ -135,11 +137,7 @@ impl Drop for RunningServer {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => log_error!(unlogged, "{error}"),
                 Err(_) => {
-                    log_error!(
-                        unlogged,
-                        "{}: the server panicked",
-                        self.handle.local_addr()
-                    );
+                    log_error!(unlogged, "{}: the server panicked", self.handle.name());
                 }
             }
         }

@@ -41,6 +41,8 @@ pub(crate) struct Settings {
     /// The option that set `workers`, for the error.
     pub(crate) workers_option: &'static str,
     pub(crate) max_packet_size: usize,
+    /// What that may be at most.
+    pub(crate) largest_packet: usize,
     pub(crate) on_truncated: OnTruncated,
     pub(crate) shed_older_than: Option<Duration>,
     pub(crate) receive_buffer: Option<usize>,
@@ -65,15 +67,44 @@ pub(crate) struct Settings {
     pub(crate) guards: GuardSettings,
     pub(crate) fresh_instance: bool,
     pub(crate) unlogged: Unlogged,
+    #[cfg(unix)]
+    pub(crate) unix: sys::UnixOptions,
+}
+
+/// How long datagrams are, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PacketSizes {
+    pub(crate) default: usize,
+    pub(crate) largest: usize,
+}
+
+impl PacketSizes {
+    /// No datagram is longer: the UDP length field has 16 bits (RFC 768).
+    pub(crate) const UDP: Self = Self {
+        default: 65_535,
+        largest: 65_535,
+    };
+    /// Linux's send buffer is so long unless it is asked for more
+    /// (`net.core.wmem_default`), and its owner may have more.
+    #[cfg(unix)]
+    pub(crate) const UNIX: Self = Self {
+        default: 212_992,
+        largest: 16 << 20,
+    };
 }
 
 impl Settings {
     /// The defaults, for at most `max_workers` workers.
-    pub(crate) fn new(max_workers: usize, workers_option: &'static str) -> Self {
+    pub(crate) fn new(
+        max_workers: usize,
+        workers_option: &'static str,
+        sizes: PacketSizes,
+    ) -> Self {
         Self {
             workers: at_most(max_workers),
             workers_option,
-            max_packet_size: LARGEST_DATAGRAM,
+            max_packet_size: sizes.default,
+            largest_packet: sizes.largest,
             on_truncated: OnTruncated::default(),
             shed_older_than: None,
             receive_buffer: None,
@@ -98,6 +129,8 @@ impl Settings {
             guards: GuardSettings::default(),
             fresh_instance: false,
             unlogged: Unlogged::default(),
+            #[cfg(unix)]
+            unix: sys::UnixOptions::default(),
         }
     }
 
@@ -125,7 +158,7 @@ impl Settings {
         let problem = "this system does not spread peers over several sockets";
         refuse(shards > 1 && !sys::Socket::SHARDS, "shards", problem)?;
         let packet = self.max_packet_size;
-        range("max_packet_size", packet, LARGEST_DATAGRAM, "bytes")?;
+        range("max_packet_size", packet, self.largest_packet, "bytes")?;
         range("batch_size", self.batch_size, LARGEST_BATCH, "datagrams")?;
         range("max_deferred", self.max_deferred, MOST_DEFERRED, "answers")?;
         for (option, size, most) in [
@@ -207,6 +240,18 @@ impl Settings {
         set.map_or(Ok(()), |option| Err(ConfigError::new(option, problem)))
     }
 
+    /// The same for a Unix socket.
+    #[cfg(unix)]
+    pub(crate) fn check_unix_taken_over(&self) -> Result<(), ConfigError> {
+        let options = [
+            ("replace_stale_socket", self.unix.replace_stale),
+            ("socket_mode", self.unix.mode.is_some()),
+        ];
+        let set = options.into_iter().find(|(_, is_set)| *is_set);
+        let problem = "the file of a socket that is bound already is not this server's";
+        set.map_or(Ok(()), |(option, _)| Err(ConfigError::new(option, problem)))
+    }
+
     /// What is asked of a socket that the server opens.
     pub(crate) fn socket_options(&self) -> sys::Options {
         sys::Options {
@@ -250,8 +295,6 @@ pub(crate) fn at_most(workers: usize) -> RangeInclusive<usize> {
     cores.min(workers)..=workers
 }
 
-/// No datagram is longer: the UDP length field has 16 bits (RFC 768).
-const LARGEST_DATAGRAM: usize = 65_535;
 /// Linux's `UIO_MAXIOV`: what one `recvmmsg(2)` takes.
 /// A hundred bytes each, and what users keep for them.
 const MOST_DEFERRED: usize = 1 << 24;

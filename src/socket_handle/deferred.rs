@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::thread::{self, ThreadId};
 
-use super::{SocketHandle, local_addr};
-use crate::engine::{Answer, DoorId, Outbox, Stage};
+use super::{Address, SocketHandle};
+use crate::engine::{DoorId, Outbox, Stage};
 use crate::error::SendError;
 use crate::stats::Fate;
 use crate::sys::{Egress, LocalEnd};
@@ -14,8 +14,8 @@ use crate::sys::{Egress, LocalEnd};
 type Failure = Box<dyn StdError + Send + Sync>;
 
 /// Is told of datagrams whose answer failed after the handler had returned.
-pub(crate) trait FailureSink: Send + Sync {
-    fn failed(&self, peer: SocketAddr, len: usize, error: Failure);
+pub(crate) trait FailureSink<A>: Send + Sync {
+    fn failed(&self, peer: &A, len: usize, error: Failure);
 }
 
 /// The answer to one datagram, owed by whoever owns this: made by
@@ -53,22 +53,22 @@ pub(crate) trait FailureSink: Send + Sync {
 /// ```
 #[must_use = "dropped, it counts the datagram as failed"]
 #[derive(Debug)]
-pub struct DeferredAnswer {
+pub struct DeferredAnswer<A = SocketAddr> {
     /// Of the worker whose handler it is, which may still run.
-    outbox: Arc<Outbox>,
+    pub(super) outbox: Arc<Outbox>,
     worker: ThreadId,
-    door: DoorId,
-    stage: Arc<Stage>,
-    peer: SocketAddr,
+    pub(super) door: DoorId,
+    pub(super) stage: Arc<Stage>,
+    pub(super) peer: A,
     local: Option<LocalEnd>,
     /// How the answer leaves.
-    egress: Egress,
+    pub(super) egress: Egress,
     len: usize,
-    sink: Weak<dyn FailureSink>,
+    sink: Weak<dyn FailureSink<A>>,
     is_ended: bool,
 }
 
-impl std::fmt::Debug for dyn FailureSink {
+impl<A> std::fmt::Debug for dyn FailureSink<A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("FailureSink")
     }
@@ -81,7 +81,8 @@ pub(crate) struct Deferral {
     door: DoorId,
 }
 
-impl SocketHandle {
+#[expect(private_bounds, reason = "sealed: there are two kinds of addresses")]
+impl<A: Address> SocketHandle<A> {
     /// Defers the answer to the datagram at hand: it stays in flight until the
     /// handle that is returned is answered, failed or dropped.
     ///
@@ -105,7 +106,7 @@ impl SocketHandle {
     /// })?;
     /// # Ok::<(), socketserver::Error>(())
     /// ```
-    pub fn defer(&self) -> Result<DeferredAnswer, SendError> {
+    pub fn defer(&self) -> Result<DeferredAnswer<A>, SendError> {
         let mut deferral = self.deferral.borrow_mut();
         if deferral.is_some() {
             return Err(SendError::Settled);
@@ -125,7 +126,7 @@ impl SocketHandle {
             stage,
             peer: current.peer,
             local: current.meta.local,
-            egress: self.answering(),
+            egress: A::egress(self),
             len: self.len.get(),
             sink: Weak::clone(&self.sink),
             is_ended: false,
@@ -146,7 +147,8 @@ impl SocketHandle {
     }
 }
 
-impl DeferredAnswer {
+#[expect(private_bounds, reason = "sealed: there are two kinds of addresses")]
+impl<A: Address> DeferredAnswer<A> {
     /// The peer that [`reply`](Self::reply) sends to.
     ///
     /// # Examples
@@ -156,7 +158,7 @@ impl DeferredAnswer {
     ///     answer.peer_addr().to_string()
     /// }
     /// ```
-    pub fn peer_addr(&self) -> SocketAddr {
+    pub fn peer_addr(&self) -> A {
         self.peer
     }
 
@@ -170,8 +172,8 @@ impl DeferredAnswer {
     ///     answer.local_addr().port()
     /// }
     /// ```
-    pub fn local_addr(&self) -> SocketAddr {
-        local_addr(self.outbox.socket(), self.door, self.local)
+    pub fn local_addr(&self) -> A {
+        A::local(self.outbox.socket(), self.door, self.local)
     }
 
     /// Answers: sends one datagram to the peer, from the address that it wrote to,
@@ -257,28 +259,16 @@ impl DeferredAnswer {
     }
 
     fn transmit(&self, bytes: &[u8], is_last: bool) -> Result<(), SendError> {
-        if self.stage.is_handling() && self.worker == thread::current().id() {
-            // The handler itself: what it sends is batched.
-            return self.outbox.push(bytes, self.peer, &self.egress, self.door);
-        }
-        let sockets = self.outbox.socket();
-        let answers = sockets.answers();
-        if let Err(error) = sockets.judge(bytes.len(), self.peer, self.door) {
-            answers.refused(&error);
-            return Err(error);
-        }
-        if self.outbox.has_queued() {
-            // What the handler has sent comes first.
-            self.outbox.flush();
-        }
-        let answer = Answer {
-            bytes,
-            to: self.peer,
-            egress: self.egress,
-        };
-        answers.send(sockets, self.door, &self.stage, answer, is_last)
+        A::answer(self, bytes, is_last)
     }
 
+    /// Whether it is the handler itself that answers.
+    pub(super) fn is_in_handler(&self) -> bool {
+        self.stage.is_handling() && self.worker == thread::current().id()
+    }
+}
+
+impl<A> DeferredAnswer<A> {
     fn end(&mut self, fate: Fate) -> Result<(), SendError> {
         self.is_ended = true;
         let answers = self.outbox.socket().answers();
@@ -288,13 +278,13 @@ impl DeferredAnswer {
     fn fail_with(&mut self, error: Failure) {
         if self.end(Fate::Failed).is_ok() {
             if let Some(sink) = self.sink.upgrade() {
-                sink.failed(self.peer, self.len, error);
+                sink.failed(&self.peer, self.len, error);
             }
         }
     }
 }
 
-impl Drop for DeferredAnswer {
+impl<A> Drop for DeferredAnswer<A> {
     fn drop(&mut self) {
         if !self.is_ended {
             self.fail_with("its deferred answer was dropped".into());

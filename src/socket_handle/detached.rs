@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
-use super::{Current, SocketHandle, local_addr};
+use super::{Address, Current, SocketHandle};
 use crate::engine::{DoorId, Outbox, Way};
 use crate::error::SendError;
 use crate::guard::ValidatedPeers;
@@ -31,21 +31,16 @@ use crate::guard::ValidatedPeers;
 /// # Ok::<(), socketserver::Error>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct DetachedHandle {
+pub struct DetachedHandle<A = SocketAddr> {
     /// Of the worker that it was made on.
     pub(super) outbox: Arc<Outbox>,
     /// The datagram that it was made for.
-    pub(super) current: Current,
+    pub(super) current: Current<A>,
     /// Gone with the server: it may have a lot of memory.
     pub(super) proofs: Weak<ValidatedPeers>,
 }
 
 impl DetachedHandle {
-    /// The door of the socket that the peer wrote to.
-    pub(super) fn near(&self) -> DoorId {
-        self.current.meta.socket.into()
-    }
-
     /// How what is sent to the peer leaves.
     pub(crate) fn way(&self) -> Way {
         Way {
@@ -63,6 +58,14 @@ impl DetachedHandle {
         }
         self.current = socket.current.get();
     }
+}
+
+#[expect(private_bounds, reason = "sealed: there are two kinds of addresses")]
+impl<A: Address> DetachedHandle<A> {
+    /// The door of the socket that the peer wrote to.
+    pub(super) fn near(&self) -> DoorId {
+        self.current.meta.socket.into()
+    }
 
     /// The peer that [`reply`](Self::reply) sends to.
     ///
@@ -73,7 +76,7 @@ impl DetachedHandle {
     ///     handle.peer_addr().to_string()
     /// }
     /// ```
-    pub fn peer_addr(&self) -> SocketAddr {
+    pub fn peer_addr(&self) -> A {
         self.current.peer
     }
 
@@ -87,8 +90,8 @@ impl DetachedHandle {
     ///     handle.local_addr().port()
     /// }
     /// ```
-    pub fn local_addr(&self) -> SocketAddr {
-        local_addr(self.outbox.socket(), self.near(), self.current.meta.local)
+    pub fn local_addr(&self) -> A {
+        A::local(self.outbox.socket(), self.near(), self.current.meta.local)
     }
 
     /// Sends one datagram to the peer, from the address that it wrote to. Waits
@@ -106,9 +109,7 @@ impl DetachedHandle {
     /// }
     /// ```
     pub fn reply(&self, bytes: &[u8]) -> Result<(), SendError> {
-        let egress = self.current.answering(self.outbox.socket().defaults());
-        self.outbox
-            .send_to(bytes, self.current.peer, &egress, self.near())
+        A::send_detached(self, bytes, self.current.peer)
     }
 
     /// Sends one datagram to anyone. Waits like [`reply`](Self::reply). To the peer it
@@ -129,9 +130,7 @@ impl DetachedHandle {
     ///     peers.iter().try_for_each(|peer| handle.send_to(b"news", *peer))
     /// }
     /// ```
-    pub fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), SendError> {
-        let defaults = self.outbox.socket().defaults();
-        let egress = self.current.egress_to(to, defaults);
-        self.outbox.send_to(bytes, to, &egress, self.near())
+    pub fn send_to(&self, bytes: &[u8], to: A) -> Result<(), SendError> {
+        A::send_detached(self, bytes, to)
     }
 }

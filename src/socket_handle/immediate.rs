@@ -1,11 +1,10 @@
 //! Sends that ask the kernel at once, and tell its answer.
 
-use std::net::SocketAddr;
-
-use super::SocketHandle;
+use super::{Address, SocketHandle};
 use crate::error::SendError;
 
-impl SocketHandle {
+#[expect(private_bounds, reason = "sealed: there are two kinds of addresses")]
+impl<A: Address> SocketHandle<A> {
     /// Sends one datagram to the sender of the datagram at hand now, without
     /// batching or waiting, from the local address that it was sent to, and tells
     /// the kernel's answer.
@@ -34,9 +33,7 @@ impl SocketHandle {
     /// # Ok::<(), socketserver::Error>(())
     /// ```
     pub fn try_reply(&self, bytes: &[u8]) -> Result<(), SendError> {
-        let peer = self.current.get().peer;
-        self.outbox
-            .try_send_to(bytes, peer, &self.answering(), self.near())
+        A::try_reply(self, bytes)
     }
 
     /// As [`try_reply`](Self::try_reply), to anyone; to the sender of the datagram
@@ -59,8 +56,7 @@ impl SocketHandle {
     /// })?;
     /// # Ok::<(), socketserver::Error>(())
     /// ```
-    pub fn try_send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), SendError> {
-        self.outbox
-            .try_send_to(bytes, to, &self.egress_to(to), self.near())
+    pub fn try_send_to(&self, bytes: &[u8], to: A) -> Result<(), SendError> {
+        A::try_send_to(self, bytes, to)
     }
 }

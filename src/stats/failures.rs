@@ -52,15 +52,17 @@ macro_rules! failures {
 failures! {
     /// Longer than a datagram can be, or than the route lets through (`EMSGSIZE`).
     too_long: "too long";
-    /// No route, or nobody there (`ENETUNREACH`, `EHOSTUNREACH`, `ECONNREFUSED`, `ENETDOWN`).
+    /// No route, or nobody there (`ENETUNREACH`, `EHOSTUNREACH`, `ECONNREFUSED`, `ENETDOWN`;
+    /// on a Unix socket, `ENOENT`).
     unreachable: "unreachable";
     /// A firewall, or a broadcast address without permission (`EPERM`, `EACCES`).
     not_permitted: "not permitted";
     /// Port 0, an unspecified address, another address family, an address that is not to be had
-    /// (`EINVAL`, `EADDRNOTAVAIL`, `EAFNOSUPPORT`).
+    /// (`EINVAL`, `EADDRNOTAVAIL`, `EAFNOSUPPORT`); a client without a name on a Unix socket.
     bad_address: "bad address";
     /// No room in the send buffer until the deadline (`EAGAIN`): a network slower
-    /// than the replies, or replies that wait for the addresses of absent hosts.
+    /// than the replies, or replies that wait for the addresses of absent hosts. On a Unix
+    /// socket a peer whose own queue is full.
     no_room: "no room to send";
     /// The system lacked memory (`ENOBUFS`, `ENOMEM`).
     no_memory: "no memory";

@@ -143,6 +143,8 @@ impl ReplyTally {
             SendError::PortZero { .. }
             | SendError::UnspecifiedAddress { .. }
             | SendError::AddressFamily { .. } => &self.failed.bad_address,
+            #[cfg(unix)]
+            SendError::Unnamed => &self.failed.bad_address,
             SendError::BroadcastNotAllowed { .. } => &self.failed.not_permitted,
             SendError::Withheld { .. } => &self.withheld,
             SendError::Closed => &self.failed.closed,

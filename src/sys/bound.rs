@@ -1,17 +1,22 @@
 //! What the sockets of all platforms have in common.
 
 use std::io;
+#[cfg(unix)]
+use std::net::Ipv4Addr;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use socket2::SockRef;
 
-use super::Socket;
 use super::is_bound_to_one_host;
 use super::open::{as_asked, reaches_v4, set_receive_buffer};
+use super::{LocalName, Socket, UnixAddr};
 
 /// A bound socket, and what it was asked when it was taken over.
 #[derive(Debug)]
 pub(super) struct Bound {
+    /// The first to be dropped: the file goes before the socket is closed.
+    #[cfg(unix)]
+    _file: Option<super::unix_socket::SocketFile>,
     pub(super) inner: UdpSocket,
     pub(super) local_addr: SocketAddr,
     /// The one address of this host that it is bound to: all that it receives was
@@ -21,6 +26,8 @@ pub(super) struct Bound {
     granted_receive_buffer: usize,
     /// Which of the server's sockets it is.
     pub(super) number: u16,
+    /// The address of a Unix socket, which has none of the addresses above.
+    pub(super) unix_addr: Option<Box<UnixAddr>>,
 }
 
 impl Bound {
@@ -29,6 +36,9 @@ impl Bound {
         let local_addr = inner.local_addr()?;
         let only_ip = local_addr.ip().to_canonical();
         Ok(Self {
+            #[cfg(unix)]
+            _file: None,
+            unix_addr: None,
             local_addr,
             only_ip: is_bound_to_one_host(local_addr).then_some(only_ip),
             reaches_v4: reaches_v4(&inner)?,
@@ -37,11 +47,48 @@ impl Bound {
             inner,
         })
     }
+
+    /// A Unix socket, behind the type that owns the others.
+    #[cfg(unix)]
+    pub(super) fn unix(source: super::unix_socket::UnixSource) -> io::Result<Self> {
+        let socket = SockRef::from(&source.socket);
+        let granted = socket.recv_buffer_size()?;
+        let unix_addr = super::unix_socket::local_addr(&socket)?;
+        Ok(Self {
+            _file: source.file,
+            inner: UdpSocket::from(std::os::fd::OwnedFd::from(source.socket)),
+            local_addr: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            only_ip: None,
+            reaches_v4: false,
+            granted_receive_buffer: as_asked(granted),
+            number: 0,
+            unix_addr: Some(Box::new(unix_addr)),
+        })
+    }
 }
 
 impl Socket {
     pub(crate) fn local_addr(&self) -> SocketAddr {
         self.bound.local_addr
+    }
+
+    /// What it is bound to, for the log.
+    pub(crate) fn name(&self) -> LocalName<'_> {
+        match self.unix_addr() {
+            Some(addr) => LocalName::Unix(addr),
+            None => LocalName::Ip(self.local_addr()),
+        }
+    }
+
+    /// The address of a Unix socket; `None` of any other.
+    pub(crate) fn unix_addr(&self) -> Option<&UnixAddr> {
+        self.bound.unix_addr.as_deref()
+    }
+
+    /// Sends one datagram from a Unix socket, without waiting.
+    #[cfg(unix)]
+    pub(crate) fn send_to_unix(&self, bytes: &[u8], to: &UnixAddr) -> io::Result<()> {
+        super::unix_socket::send_now(&SockRef::from(&self.bound.inner), bytes, to)
     }
 
     /// Whether IPv4 peers can be reached from here.

@@ -78,7 +78,8 @@ impl SendFault {
             | ErrorKind::ConnectionReset
             | ErrorKind::HostUnreachable
             | ErrorKind::NetworkUnreachable
-            | ErrorKind::NetworkDown => return Self::Unreachable,
+            | ErrorKind::NetworkDown
+            | ErrorKind::NotFound => return Self::Unreachable,
             ErrorKind::PermissionDenied => return Self::NotPermitted,
             ErrorKind::InvalidInput | ErrorKind::AddrNotAvailable => return Self::BadAddress,
             _ => {}

@@ -6,7 +6,7 @@
 //!
 //! | item | what it promises |
 //! |---|---|
-//! | [`Socket`] | one bound UDP socket; no call on it blocks without hearing the [`Waker`] or a deadline |
+//! | [`Socket`] | one bound UDP socket, or Unix socket (`Socket::unix`); no call on it blocks without hearing the [`Waker`] or a deadline |
 //! | [`Socket::receive`] | waits for datagrams, the waker or the deadline, whichever comes first |
 //! | [`Socket::SHARDS`] | whether the kernel spreads peers over several sockets of one address |
 //! | [`Socket::STAMPS`] | whether the kernel tells when it received a datagram |
@@ -52,6 +52,13 @@ mod send_loop;
 mod sending;
 mod servable;
 mod source_specific;
+#[cfg_attr(
+    not(unix),
+    allow(dead_code, unreachable_pub, reason = "there are no Unix sockets")
+)]
+mod unix_addr;
+#[cfg(unix)]
+mod unix_socket;
 
 #[cfg(all(target_os = "linux", not(socketserver_portable)))]
 #[path = "linux/mod.rs"]
@@ -84,6 +91,13 @@ pub(crate) use platform::{
 pub(crate) use send_loop::{Patience, SendReport, same, send_one};
 pub(crate) use sending::{set_dscp, set_hop_limit};
 pub(crate) use servable::check_servable;
+pub(crate) use unix_addr::LocalName;
+#[cfg(unix)]
+pub use unix_addr::UnixAddr;
+#[cfg(not(unix))]
+pub(crate) use unix_addr::UnixAddr;
+#[cfg(unix)]
+pub(crate) use unix_socket::{UnixOptions, UnixSource, is_unix_datagram};
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -144,6 +158,8 @@ pub(crate) struct BlockShape {
     /// Each slot may receive a GRO buffer: several datagrams as one
     /// ([`Socket::receives_gro`]).
     pub(crate) gro: bool,
+    /// Senders are named by Unix addresses.
+    pub(crate) unix: bool,
 }
 
 /// What the kernel can be asked to tell of each datagram received, beside what
@@ -181,6 +197,9 @@ pub(crate) struct Datagram<'a> {
     /// The payload, never longer than the block's largest datagram.
     pub(crate) bytes: &'a [u8],
     pub(crate) meta: Meta,
+    /// The sender's name on a Unix socket, as [`UnixAddr::from_name`] takes it; empty
+    /// otherwise.
+    pub(crate) name: &'a [u8],
 }
 
 /// What is known of a received datagram beside its bytes. What a platform

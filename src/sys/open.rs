@@ -111,8 +111,11 @@ pub(super) fn set_receive_buffer(socket: &SockRef<'_>, size: usize) -> io::Resul
 
 /// Asks for a send buffer of this size; what the kernel granted, in the same
 /// unit. Some systems refuse what is too much, and then leave it as it is.
-pub(crate) fn ask_for_send_buffer(socket: &UdpSocket, size: usize) -> io::Result<usize> {
-    let socket = SockRef::from(socket);
+pub(crate) fn ask_for_send_buffer<'s>(
+    socket: impl Into<SockRef<'s>>,
+    size: usize,
+) -> io::Result<usize> {
+    let socket = socket.into();
     let _ = socket.set_send_buffer_size(size);
     socket.send_buffer_size().map(as_asked)
 }

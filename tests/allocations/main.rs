@@ -4,6 +4,9 @@
 //! The allocator counts what all threads of the process do. So there is a single
 //! test here, and its client works with memory that it has beforehand.
 
+#[cfg(unix)]
+mod unix;
+
 use std::alloc::System;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -153,6 +156,8 @@ fn a_datagram_costs_no_allocation() {
         let sent = (datagrams / WARM_UP_PART + windows.len() * datagrams) as u64;
         assert_eq!(report.stats.handled, sent, "{}: all handled", case.name);
     }
+    #[cfg(unix)]
+    unix::a_datagram_costs_no_allocation();
 }
 
 const DATAGRAMS: usize = 16_000;

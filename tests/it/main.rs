@@ -31,6 +31,7 @@
 //! | `multicast` | groups and broadcasts |
 //! | `memberships` | which groups are heard |
 //! | `source_specific` | groups of which one source is heard |
+//! | `unix` | Unix datagram sockets |
 //! | `unnoticed` | mistakes that would go unnoticed: state, silence, wrong errors |
 //! | `load` | many clients, stuck handlers, floods |
 //! | `bench` | handlers without sockets |
@@ -89,6 +90,8 @@ mod timers;
 /// The portable twin receives one datagram at a time.
 #[cfg(all(target_os = "linux", not(socketserver_portable)))]
 mod trains;
+#[cfg(unix)]
+mod unix;
 mod unnoticed;
 mod unsolicited;
 #[cfg(all(unix, socketserver_portable))]

@@ -10,7 +10,10 @@ use std::process::Command;
 
 use command_fds::{CommandFdExt, FdMapping};
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
-use socketserver::{BindError, HandlerError, SocketHandle, ThreadingUdpServer, activated_sockets};
+use socketserver::{
+    BindError, HandlerError, SocketHandle, ThreadingUdpServer, ThreadingUnixDatagramServer,
+    activated_sockets, unix,
+};
 
 use crate::support::{ANY_PORT, Client, TestServer, assert_passes, echo};
 
@@ -129,6 +132,44 @@ fn is_open(descriptor: i32) -> bool {
     Path::new(&format!("/proc/self/fd/{descriptor}"))
         .symlink_metadata()
         .is_ok()
+}
+
+#[test]
+fn a_unix_datagram_socket_that_is_passed_is_taken_by_its_name_and_served() {
+    const PLACE: &str = "SOCKETSERVER_TEST_PLACE";
+    // Whoever runs the test in another process says where.
+    let place = std::env::var(PLACE).unwrap_or_else(|_| std::process::id().to_string());
+    let path = |role: &str| std::env::temp_dir().join(format!("passed-{place}-{role}"));
+    let names = ("LISTEN_FDNAMES", "log:log:log");
+    let variables = [("LISTEN_FDS", "3"), names, (PLACE, place.as_str())];
+    let listener = || TcpListener::bind(ANY_PORT).expect("bound").into();
+    let datagrams = || UnixDatagram::bind(path("server")).expect("bound").into();
+    if !is_passed(
+        "a_unix_datagram_socket_that_is_passed_is_taken_by_its_name_and_served",
+        || [bound(), listener(), datagrams()],
+        &variables,
+    ) {
+        return;
+    }
+    let mut activated = activated_sockets().expect("they make sense");
+    let socket = activated.take_unix("log").expect("behind the listener");
+    assert!(activated.take_unix("log").is_none(), "only once");
+    assert_eq!((activated.udp.len(), activated.others.len()), (1, 1));
+    let server = ThreadingUnixDatagramServer::from_socket(
+        socket,
+        unix::from_fn(|bytes, _, socket| Ok(socket.reply(bytes)?)),
+    );
+    let server = server.expect("taken over").spawn();
+    let client = UnixDatagram::bind(path("client")).expect("bound");
+    client
+        .send_to(b"hello", path("server"))
+        .expect("it is served");
+    let mut bytes = [0; 16];
+    assert_eq!(client.recv(&mut bytes).expect("a reply"), 5);
+    server.stop().expect("it ends in order");
+    for role in ["server", "client"] {
+        std::fs::remove_file(path(role)).expect("it is left to whoever made it");
+    }
 }
 
 #[test]

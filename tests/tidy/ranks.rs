@@ -23,6 +23,7 @@ const RANKS: &[(&str, usize)] = &[
     ("per_peer", 9),
     ("testing", 9),
     ("threading", 9),
+    ("unix", 9),
     ("lib", 10),
 ];
 

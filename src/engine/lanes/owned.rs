@@ -13,7 +13,9 @@ pub(crate) struct OwnedDatagrams {
 #[derive(Debug)]
 struct Item {
     start: usize,
-    len: usize,
+    /// Of the bytes; the sender's name stands behind them.
+    len: u32,
+    name_len: u8,
     meta: Meta,
     /// The panic of users' code over it.
     panic: Option<String>,
@@ -34,9 +36,11 @@ impl OwnedDatagrams {
     /// code over it, if there was one.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Datagram<'_>, Option<&str>)> {
         self.items.iter().map(|item| {
+            let (bytes, rest) = self.bytes[item.start..].split_at(item.len as usize);
             let datagram = Datagram {
-                bytes: &self.bytes[item.start..item.start + item.len],
+                bytes,
                 meta: item.meta,
+                name: &rest[..usize::from(item.name_len)],
             };
             (datagram, item.panic.as_deref())
         })
@@ -45,11 +49,13 @@ impl OwnedDatagrams {
     pub(crate) fn push(&mut self, datagram: &Datagram<'_>, panic: Option<String>) {
         self.items.push(Item {
             start: self.bytes.len(),
-            len: datagram.bytes.len(),
+            len: datagram.bytes.len() as u32,
+            name_len: datagram.name.len() as u8,
             meta: datagram.meta,
             panic,
         });
         self.bytes.extend_from_slice(datagram.bytes);
+        self.bytes.extend_from_slice(datagram.name);
     }
 
     /// Throws them away, and the room for more than `kept` bytes with them.

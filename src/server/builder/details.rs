@@ -8,7 +8,7 @@ use crate::metadata::DatagramMeta;
 
 #[expect(
     private_bounds,
-    reason = "a builder of anything but the two servers cannot be made"
+    reason = "a builder of anything but a server cannot be made"
 )]
 impl<S: Style> Builder<S> {
     /// Whether handlers can ask when the kernel received a datagram

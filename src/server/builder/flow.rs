@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use super::{Builder, Style};
+use crate::socket_handle::Address;
 
 #[expect(
     private_bounds,
-    reason = "a builder of anything but the two servers cannot be made"
+    reason = "a builder of anything but a server cannot be made"
 )]
-impl<S: Style> Builder<S> {
+impl<S: Style<A>, A: Address> Builder<S, A> {
     /// The most datagrams received by one system call. From 1 to 1,024.
     /// Defaults to 32; more gains nothing.
     ///
@@ -23,6 +24,27 @@ impl<S: Style> Builder<S> {
         self
     }
 
+    /// The most answers that may be [deferred](crate::SocketHandle::defer) at the same
+    /// time; one more is [`SendError::Busy`](crate::SendError::Busy). From 1 to 16,777,216.
+    /// Defaults to 65,536: each takes some 100 bytes here, and what is kept of its
+    /// datagram.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// let builder = ThreadingUdpServer::builder().max_deferred(1_000);
+    /// ```
+    pub fn max_deferred(mut self, answers: usize) -> Self {
+        self.settings.max_deferred = answers;
+        self
+    }
+}
+
+#[expect(
+    private_bounds,
+    reason = "a builder of anything but a server cannot be made"
+)]
+impl<S: Style> Builder<S> {
     /// How many sockets share the address (`SO_REUSEPORT`), each with a queue
     /// of its own in the kernel and a worker that waits there: for machines with
     /// many cores, where one queue is the limit. The kernel sends all datagrams
@@ -120,21 +142,6 @@ impl<S: Style> Builder<S> {
     #[doc(alias = "SO_TIMESTAMPNS")]
     pub fn shed_older_than(mut self, age: Duration) -> Self {
         self.settings.shed_older_than = Some(age);
-        self
-    }
-
-    /// The most answers that may be [deferred](crate::SocketHandle::defer) at the same
-    /// time; one more is [`SendError::Busy`](crate::SendError::Busy). From 1 to 16,777,216.
-    /// Defaults to 65,536: each takes some 100 bytes here, and what is kept of its
-    /// datagram.
-    ///
-    /// # Examples
-    /// ```
-    /// # use socketserver::ThreadingUdpServer;
-    /// let builder = ThreadingUdpServer::builder().max_deferred(1_000);
-    /// ```
-    pub fn max_deferred(mut self, answers: usize) -> Self {
-        self.settings.max_deferred = answers;
         self
     }
 }

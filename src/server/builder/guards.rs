@@ -5,7 +5,7 @@ use crate::guard::{AmplificationLimit, RateLimit, ReplyLoops, TokenSecret};
 
 #[expect(
     private_bounds,
-    reason = "a builder of anything but the two servers cannot be made"
+    reason = "a builder of anything but a server cannot be made"
 )]
 impl<S: Style> Builder<S> {
     /// Refuses datagrams from the ports of services that answer whatever they

@@ -8,7 +8,7 @@ use crate::sys::Interface;
 
 #[expect(
     private_bounds,
-    reason = "a builder of anything but the two servers cannot be made"
+    reason = "a builder of anything but a server cannot be made"
 )]
 impl<S: Style> Builder<S> {
     /// Joins a multicast group on an interface: the server hears what is sent

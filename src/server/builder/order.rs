@@ -1,18 +1,18 @@
 //! The options for order: what is handled one after another.
 
 use std::hash::{BuildHasher, Hash};
-use std::net::SocketAddr;
 
 use super::{Builder, Style};
 use crate::engine::Order;
 use crate::error::BindError;
 use crate::handler::Factory;
+use crate::socket_handle::Address;
 
 #[expect(
     private_bounds,
-    reason = "a builder of anything but the two servers cannot be made"
+    reason = "a builder of anything but a server cannot be made"
 )]
-impl<S: Style> Builder<S> {
+impl<S: Style<A>, A: Address> Builder<S, A> {
     /// Whether the datagrams of one peer are handled one after another, in the
     /// order received, and answered in that order, while those of different
     /// peers are handled at the same time. Chat and games want this. Defaults
@@ -78,7 +78,7 @@ impl<S: Style> Builder<S> {
     /// ```
     pub fn order_by<K: Hash>(
         mut self,
-        key: impl Fn(&[u8], SocketAddr) -> K + Send + Sync + 'static,
+        key: impl Fn(&[u8], A) -> K + Send + Sync + 'static,
     ) -> Self {
         self.settings.order = Some(Order::ByKey);
         self.hooks.order_by = Some(Box::new(move |bytes, peer, hasher| {
@@ -89,7 +89,7 @@ impl<S: Style> Builder<S> {
 
     /// What is kept for each peer wants its datagrams in order. Where another order was
     /// asked for, that stands.
-    pub(super) fn set_order_of(&mut self, factory: &Factory) -> Result<(), BindError> {
+    pub(super) fn set_order_of(&mut self, factory: &Factory<A>) -> Result<(), BindError> {
         if let Some(kept) = factory.kept() {
             kept.check()?;
             self.settings.order.get_or_insert(Order::ByPeer);

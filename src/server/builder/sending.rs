@@ -6,7 +6,7 @@ use crate::sys::Interface;
 
 #[expect(
     private_bounds,
-    reason = "a builder of anything but the two servers cannot be made"
+    reason = "a builder of anything but a server cannot be made"
 )]
 impl<S: Style> Builder<S> {
     /// The class of service that what the server sends is marked with, from 0 to 63

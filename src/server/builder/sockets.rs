@@ -7,14 +7,14 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use super::{Builder, Style};
 use crate::error::BindError;
 use crate::handler::{HandlerError, HandlerFactory};
-use crate::server::core::SocketSource;
+use crate::server::opening::SocketSource;
 use crate::server::settings::look_up;
 use crate::socket_handle::SocketHandle;
 use crate::sys::{Configure, SocketView};
 
 #[expect(
     private_bounds,
-    reason = "a builder of anything but the two servers cannot be made"
+    reason = "a builder of anything but a server cannot be made"
 )]
 impl<S: Style> Builder<S> {
     /// Binds *all* of these addresses, for one server with one pool of workers, one

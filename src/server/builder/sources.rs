@@ -4,7 +4,7 @@ use super::{Builder, Style};
 
 #[expect(
     private_bounds,
-    reason = "a builder of anything but the two servers cannot be made"
+    reason = "a builder of anything but a server cannot be made"
 )]
 impl<S: Style> Builder<S> {
     /// Whether datagrams from an unspecified address, `0.0.0.0` or `::`, reach

@@ -2,12 +2,13 @@
 
 use super::{Builder, Style};
 use crate::logging::Unlogged;
+use crate::socket_handle::Address;
 
 #[expect(
     private_bounds,
-    reason = "a builder of anything but the two servers cannot be made"
+    reason = "a builder of anything but a server cannot be made"
 )]
-impl<S: Style> Builder<S> {
+impl<S: Style<A>, A: Address> Builder<S, A> {
     /// Whether errors go to standard error in a program without a logger.
     /// Defaults to true: a handler that fails should not do so in silence.
     ///

@@ -3,9 +3,10 @@
 use std::sync::{Arc, OnceLock};
 
 use super::{Reach, ServerHandle};
-use crate::socket_handle::SocketHandle;
+use crate::socket_handle::{Address, SocketHandle};
 
-impl SocketHandle {
+#[expect(private_bounds, reason = "sealed: there are two kinds of addresses")]
+impl<A: Address> SocketHandle<A> {
     /// The server that the handler serves for: Python's `self.server`. It may be
     /// kept, and moved to other threads.
     ///
@@ -25,7 +26,7 @@ impl SocketHandle {
     /// })?;
     /// # Ok::<(), socketserver::Error>(())
     /// ```
-    pub fn server(&self) -> ServerHandle {
+    pub fn server(&self) -> ServerHandle<A> {
         let own = self.in_server();
         let reach = own.reach.downcast_ref::<OnceLock<Reach>>();
         let reach = reach.and_then(OnceLock::get);

@@ -7,8 +7,10 @@ use std::time::Instant;
 use super::ServerHandle;
 use crate::engine::{SentToAll, Way};
 use crate::error::SendError;
+use crate::socket_handle::Address;
 
-impl ServerHandle {
+#[expect(private_bounds, reason = "sealed: there are two kinds of addresses")]
+impl<A: Address> ServerHandle<A> {
     /// Sends one datagram from the server's port to anyone, who need not have
     /// written before: from any thread, from `bind` until the server is closed, and
     /// also in between, while it drains. It has left when this returns, so what one
@@ -35,10 +37,12 @@ impl ServerHandle {
     /// server.handle().send_to(b"I am up", neighbour)?;
     /// # Ok::<(), socketserver::Error>(())
     /// ```
-    pub fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), SendError> {
-        self.engine.unsolicited().send_to(bytes, to)
+    pub fn send_to(&self, bytes: &[u8], to: A) -> Result<(), SendError> {
+        A::send_unsolicited(self.engine.unsolicited(), bytes, to)
     }
+}
 
+impl ServerHandle {
     /// Sends one datagram to each of many peers, as [`send_to`](Self::send_to) does
     /// to one, in few system calls: on Linux one for 64 of them. Peers are sent to in
     /// their order, and one that fails costs the others nothing.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::ServerHandle;
 use crate::engine::TimerKey;
 use crate::error::ChangeError;
+use crate::socket_handle::Address;
 
 /// A timer that was set with [`ServerHandle::after`], to cancel it.
 ///
@@ -40,7 +41,8 @@ impl Timer {
     }
 }
 
-impl ServerHandle {
+#[expect(private_bounds, reason = "sealed: there are two kinds of addresses")]
+impl<A: Address> ServerHandle<A> {
     /// Has `f` called once, after `delay`, with the server's handle: to send a
     /// request again, to expire what is idle, to tick.
     ///
@@ -106,7 +108,7 @@ impl ServerHandle {
     pub fn after(
         &self,
         delay: Duration,
-        f: impl FnOnce(&ServerHandle) + Send + 'static,
+        f: impl FnOnce(&ServerHandle<A>) + Send + 'static,
     ) -> Result<Timer, ChangeError> {
         // Weak, lest what waits in the engine keeps the engine.
         let engine = Arc::downgrade(&self.engine);
@@ -118,7 +120,8 @@ impl ServerHandle {
                 counts.contain("a timer", || f(&server));
             }
         };
-        let key = self.engine.set_timer(delay, Box::new(action))?;
+        let key = self.engine.set_timer(delay, Box::new(action));
+        let key = key.map_err(|error| self.engine.socket().explain_change(error))?;
         Ok(Timer { key })
     }
 }

@@ -3,7 +3,7 @@
 use std::mem::size_of;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
-use crate::sys::{mapped, unmapped};
+use crate::sys::{UnixAddr, mapped, unmapped};
 
 /// Room for an IPv4 or IPv6 socket address, in network format.
 #[derive(Clone, Copy)]
@@ -16,6 +16,30 @@ pub(super) union RawAddress {
 
 /// The room a [`RawAddress`] offers the kernel, in bytes.
 pub(super) const CAPACITY: libc::socklen_t = size_of::<RawAddress>() as libc::socklen_t;
+
+/// Room for the address of a Unix socket, as the kernel writes it: a byte more than
+/// `sockaddr_un`, for it counts a zero byte behind the longest path.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct RawUnixAddress {
+    family: libc::sa_family_t,
+    path: [u8; UnixAddr::MOST + 2],
+}
+
+impl RawUnixAddress {
+    pub(super) const CAPACITY: libc::socklen_t = size_of::<Self>() as libc::socklen_t;
+
+    /// The name in an address of `len` bytes that the kernel wrote.
+    pub(super) fn name(&self, len: libc::socklen_t) -> &[u8] {
+        let len = (len as usize).saturating_sub(size_of::<libc::sa_family_t>());
+        let written = &self.path[..len.min(UnixAddr::MOST)];
+        let is_abstract = written.first() == Some(&0);
+        match written.iter().position(|byte| *byte == 0) {
+            Some(end) if !is_abstract => &written[..end],
+            _ => written,
+        }
+    }
+}
 
 impl RawAddress {
     /// Writes `addr` for a socket of the IPv6 family if `to_v6`, mapped into it or
@@ -91,6 +115,25 @@ impl RawAddress {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_of_a_unix_socket_ends_where_the_kernel_says_or_a_path_ends() {
+        let raw = |name: &[u8]| {
+            let mut raw = RawUnixAddress {
+                family: libc::AF_UNIX as libc::sa_family_t,
+                path: [b'?'; UnixAddr::MOST + 2],
+            };
+            raw.path[..name.len()].copy_from_slice(name);
+            raw
+        };
+        assert_eq!(raw(b"").name(0), b"");
+        assert_eq!(raw(b"").name(2), b"", "the family alone");
+        assert_eq!(raw(b"/a\0").name(5), b"/a", "a path and its zero byte");
+        assert_eq!(raw(b"\0a\0b").name(6), b"\0a\0b", "an abstract name");
+        let longest = [b'x'; UnixAddr::MOST];
+        assert_eq!(raw(&longest).name(111), longest);
+        assert_eq!(raw(&longest).name(u32::MAX), longest, "nothing beyond");
+    }
 
     #[track_caller]
     fn round_trip(text: &str, to_v6: bool) {

@@ -5,7 +5,7 @@ use std::mem::size_of;
 use std::net::IpAddr;
 
 use super::Socket;
-use super::address::{CAPACITY, RawAddress};
+use super::address::{CAPACITY, RawAddress, RawUnixAddress};
 use super::control::{ControlRoom, Facts};
 use super::slab::Slab;
 use crate::sys::{BlockShape, Datagram, Meta};
@@ -18,6 +18,10 @@ pub(crate) struct ReceiveBlock {
     max_packet_size: usize,
     headers: Slab<libc::mmsghdr>,
     names: Slab<RawAddress>,
+    /// Used in place of the names where senders have Unix addresses.
+    unix_names: Option<Slab<RawUnixAddress>>,
+    /// Of a name, in bytes.
+    name_room: libc::socklen_t,
     controls: Slab<ControlRoom>,
     vectors: Slab<libc::iovec>,
     slots: usize,
@@ -60,6 +64,13 @@ impl ReceiveBlock {
         let mut headers: Slab<libc::mmsghdr> = unsafe { Slab::zeroed(slots) }?;
         // SAFETY: an all-zero address is one of no family.
         let names: Slab<RawAddress> = unsafe { Slab::zeroed(slots) }?;
+        // SAFETY: an all-zero address is one without a name.
+        let unix_names = shape.unix.then(|| unsafe { Slab::zeroed(slots) });
+        let unix_names: Option<Slab<RawUnixAddress>> = unix_names.transpose()?;
+        let name_room = match unix_names {
+            Some(_) => RawUnixAddress::CAPACITY,
+            None => CAPACITY,
+        };
         // SAFETY: all-zero control messages are none.
         let controls: Slab<ControlRoom> = unsafe { Slab::zeroed(slots) }?;
         // SAFETY: an all-zero vector is a null pointer and no length.
@@ -73,8 +84,11 @@ impl ReceiveBlock {
                 },
             );
             let header = headers.get_mut(slot);
-            header.msg_hdr.msg_name = names.at(slot).cast();
-            header.msg_hdr.msg_namelen = CAPACITY;
+            header.msg_hdr.msg_name = match &unix_names {
+                Some(names) => names.at(slot).cast(),
+                None => names.at(slot).cast(),
+            };
+            header.msg_hdr.msg_namelen = name_room;
             header.msg_hdr.msg_iov = vectors.at(slot);
             header.msg_hdr.msg_iovlen = 1;
             header.msg_hdr.msg_control = controls.at(slot).cast();
@@ -86,6 +100,8 @@ impl ReceiveBlock {
             max_packet_size,
             headers,
             names,
+            unix_names,
+            name_room,
             controls,
             vectors,
             slots,
@@ -110,11 +126,16 @@ impl ReceiveBlock {
         let facts = self.facts(slot);
         let len = part.len as usize;
         let start = slot * self.stride + part.start as usize;
+        let name_len = header.msg_hdr.msg_namelen;
+        let (peer, name) = match &self.unix_names {
+            None => (self.names.get(slot).decode(name_len), &[][..]),
+            Some(names) => (None, names.get(slot).name(name_len)),
+        };
         let is_cut = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
         Datagram {
             bytes: self.payload.bytes(start, len.min(self.max_packet_size)),
             meta: Meta {
-                peer: self.names.get(slot).decode(header.msg_hdr.msg_namelen),
+                peer,
                 local: facts.local,
                 sent_to: facts.sent_to.or(self.only_ip),
                 interface: facts.interface,
@@ -125,6 +146,7 @@ impl ReceiveBlock {
                 unsplit: self.may_be_unsplit(slot, facts),
                 socket: self.socket,
             },
+            name,
         }
     }
 
@@ -173,7 +195,7 @@ impl ReceiveBlock {
     pub(super) fn fill(&mut self, socket: &Socket, limit: usize) -> io::Result<usize> {
         for index in 0..self.filled {
             let header = self.headers.get_mut(index);
-            header.msg_hdr.msg_namelen = CAPACITY;
+            header.msg_hdr.msg_namelen = self.name_room;
             header.msg_hdr.msg_controllen = ControlRoom::CAPACITY as _;
             header.msg_hdr.msg_flags = 0;
         }
@@ -351,6 +373,7 @@ mod tests {
             slots: 1,
             max_packet_size: 100,
             gro: true,
+            unix: false,
         })
         .expect("memory for one");
         // Loopback delivers before the send returns.

@@ -16,7 +16,7 @@ use super::wait::{Readiness, entry, poll, ppoll};
 use super::{ReceiveBlock, Waker, check};
 use crate::logging::{log_debug, log_warn};
 use crate::sys::bound::Bound;
-use crate::sys::{Detail, Egress, Ready, Received, TakeOver};
+use crate::sys::{Detail, Egress, Ready, Received, TakeOver, UnixSource};
 
 /// One bound UDP socket. Every call on it is non-blocking by flag
 /// (`MSG_DONTWAIT`): `O_NONBLOCK` belongs to the open file, which another
@@ -82,6 +82,19 @@ impl Socket {
         Ok(socket)
     }
 
+    /// Takes over a Unix socket.
+    pub(crate) fn unix(source: UnixSource) -> io::Result<Self> {
+        let bound = Bound::unix(source)?;
+        let socket = Self {
+            receives_gro: false,
+            memory: Memory::of(&bound.inner),
+            refusals: Refusals::default(),
+            bound,
+        };
+        socket.probe_batches();
+        Ok(socket)
+    }
+
     /// Whether several datagrams of one peer may be received as one (`UDP_GRO`).
     pub(crate) fn receives_gro(&self) -> bool {
         self.receives_gro
@@ -93,8 +106,12 @@ impl Socket {
         Some(self.memory.look(&self.bound.inner)?.drops)
     }
 
-    /// Memory that waiting datagrams hold, in bytes, the kernel's overhead included.
+    /// Memory that waiting datagrams hold, in bytes, the kernel's overhead included. On a
+    /// Unix socket it is the senders' memory, and not told.
     pub(crate) fn unread_bytes(&self) -> Option<u64> {
+        if self.bound.unix_addr.is_some() {
+            return None;
+        }
         let usage = self.memory.look(&self.bound.inner)?;
         Some(u64::from(usage.waiting))
     }
@@ -291,6 +308,7 @@ mod tests {
             slots: 1,
             max_packet_size: 100,
             gro: false,
+            unix: false,
         };
         for count in [1, 2, 3, 200, 201] {
             let socket = told_of_errors(count);
@@ -337,6 +355,7 @@ mod tests {
             slots: 1,
             max_packet_size: 100,
             gro: false,
+            unix: false,
         })
         .expect("memory");
         let timeout = Some(Duration::from_millis(50));

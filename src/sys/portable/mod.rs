@@ -9,6 +9,9 @@
 //! long as the timeout. A long timeout stands behind it all the same, for hosts
 //! whose firewall eats the datagram.
 //!
+//! A Unix socket has no such datagram: a client could send the same. But where there are
+//! Unix sockets there is poll(2), which waits for the socket and a pipe of the waker's.
+//!
 //! # What it cannot know
 //! - how many datagrams the kernel dropped (`kernel_drops` is `None`);
 //! - how many bytes wait in the kernel (`unread_bytes` is `None`);
@@ -32,6 +35,8 @@ mod alarm;
 mod receive;
 mod send;
 mod socket;
+#[cfg(unix)]
+mod unix;
 mod waker;
 
 pub(crate) use alarm::Alarm;

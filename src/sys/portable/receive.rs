@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use super::{Socket, Waker};
-use crate::sys::{BlockShape, Datagram, Meta, unmapped};
+use crate::sys::{BlockShape, Datagram, Meta, UnixAddr, unmapped};
 
 /// One receive slot, a byte longer than the largest datagram: a byte received
 /// there says that the datagram was truncated. A waker's datagram always fits.
@@ -14,6 +14,8 @@ pub(crate) struct ReceiveBlock {
     max_packet_size: usize,
     len: usize,
     peer: Option<SocketAddr>,
+    /// The sender on a Unix socket.
+    unix_peer: UnixAddr,
     /// The number of the socket that was received from last.
     socket: u16,
     /// The one address that it was sent to, where the socket has but one.
@@ -34,6 +36,7 @@ impl ReceiveBlock {
             max_packet_size,
             len: 0,
             peer: None,
+            unix_peer: UnixAddr::UNNAMED,
             socket: 0,
             only_ip: None,
         })
@@ -52,6 +55,7 @@ impl ReceiveBlock {
                 socket: self.socket,
                 ..Meta::default()
             },
+            name: self.unix_peer.name(),
         }
     }
 
@@ -63,6 +67,15 @@ impl ReceiveBlock {
     /// Payload bytes of the datagram received last.
     pub(crate) fn filled_bytes(&self) -> u64 {
         self.datagram(0).bytes.len() as u64
+    }
+
+    /// Receives one datagram of a Unix socket, without waiting.
+    #[cfg(unix)]
+    pub(super) fn fill_unix(&mut self, socket: &Socket) -> io::Result<()> {
+        let inner = socket2::SockRef::from(&socket.bound.inner);
+        let (len, peer) = crate::sys::unix_socket::receive_now(&inner, &mut self.payload)?;
+        (self.len, self.peer, self.unix_peer) = (len, None, peer);
+        Ok(())
     }
 
     /// Receives one datagram; `false` when it was a waker's.

@@ -74,6 +74,10 @@ impl Socket {
         waker: &Waker,
         timeout: Option<Duration>,
     ) -> io::Result<Received> {
+        #[cfg(unix)]
+        if let Some(pipe) = waker.pipe() {
+            return self.receive_unix(block, waker, pipe, timeout);
+        }
         let inner = &self.bound.inner;
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {

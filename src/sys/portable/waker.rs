@@ -23,6 +23,9 @@ pub(crate) struct Waker {
     socket: UdpSocket,
     /// Where that receives what it sends; `None` if nowhere.
     target: Option<SocketAddr>,
+    /// What wakes who waits at a Unix socket.
+    #[cfg(unix)]
+    pipe: Option<super::unix::Pipe>,
 }
 
 #[derive(Debug, Default)]
@@ -56,8 +59,21 @@ impl Waker {
             state: Mutex::default(),
             heard: Condvar::new(),
             socket: socket.bound.inner.try_clone()?,
-            target: target(socket.local_addr()),
+            target: match socket.unix_addr() {
+                Some(_) => None,
+                None => target(socket.local_addr()),
+            },
+            #[cfg(unix)]
+            pipe: socket
+                .unix_addr()
+                .map(|_| super::unix::Pipe::new())
+                .transpose()?,
         })
+    }
+
+    #[cfg(unix)]
+    pub(super) fn pipe(&self) -> Option<&super::unix::Pipe> {
+        self.pipe.as_ref()
     }
 
     /// Wakes the waiting thread, or the next that would wait.
@@ -70,6 +86,10 @@ impl Waker {
             return;
         }
         self.heard.notify_one();
+        #[cfg(unix)]
+        if let (true, Some(pipe)) = (state.is_receiving, &self.pipe) {
+            pipe.fill();
+        }
         if let (true, Some(target)) = (state.is_receiving, self.target) {
             // When it cannot be sent, is lost or taken by another server, the
             // flag is seen at the next datagram or at the end of the long read
