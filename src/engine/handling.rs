@@ -75,7 +75,7 @@ impl<'a> Handling<'a> {
     pub(super) fn begin(&mut self) {
         self.is_measuring = !self.pace.is_dispatched() || self.turn % MEASURED == 0;
         if self.is_measuring {
-            self.meter.start();
+            self.meter.start(self.pace.is_attentive());
         }
         self.handled = 0;
     }

@@ -9,13 +9,12 @@ use crate::sys::ThreadUsage;
 ///
 /// The clock costs some 20 ns. What the thread used of a processor costs half a
 /// microsecond to ask, so it is asked only for a while after a stretch was slow by
-/// the clock.
+/// the clock, whoever's that was: a worker that waits is not the one who handles what
+/// comes next.
 #[derive(Debug)]
 pub(super) struct Meter {
     began: Instant,
     usage: Option<ThreadUsage>,
-    /// Stretches to come whose usage is asked.
-    attention: u32,
 }
 
 impl Meter {
@@ -23,13 +22,12 @@ impl Meter {
         Self {
             began: Instant::now(),
             usage: None,
-            attention: 0,
         }
     }
 
-    /// A stretch begins.
-    pub(super) fn start(&mut self) {
-        self.usage = (self.attention > 0).then(ThreadUsage::now);
+    /// A stretch begins; `asks` what of it the thread waits.
+    pub(super) fn start(&mut self, asks: bool) {
+        self.usage = asks.then(ThreadUsage::now);
         self.began = Instant::now();
     }
 
@@ -41,11 +39,6 @@ impl Meter {
             Some(Duration::ZERO)
         } else {
             self.usage.and_then(|before| before.waited_since(wall))
-        };
-        self.attention = if is_slow {
-            ATTENTION
-        } else {
-            self.attention.saturating_sub(1)
         };
         Sample {
             count,
@@ -60,5 +53,3 @@ impl Meter {
 /// datagram.
 const SLOW: Duration = Duration::from_micros(35);
 const SLOW_EACH: Duration = Duration::from_micros(10);
-/// Stretches after a slow one whose usage is asked.
-const ATTENTION: u32 = 64;

@@ -7,7 +7,7 @@
 //! not the mean time that handlers take: one in ten that waits 1 ms is 100 µs, one
 //! in a hundred that waits 100 ms is 10 µs, and computing for 20 µs is nothing.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// What is known of a stretch of handling.
@@ -17,7 +17,7 @@ pub(crate) struct Sample {
     pub(crate) count: usize,
     /// Wall time from the first to the end of the last.
     pub(crate) wall: Duration,
-    /// How much of it handlers waited; `None` when that was not asked.
+    /// How much of it handlers waited; `None` when it was slow and that was not asked.
     pub(crate) waited: Option<Duration>,
 }
 
@@ -55,12 +55,23 @@ impl Estimate {
                 (self.wait * (WINDOW - weight) + waited * weight) / WINDOW
             }
         };
+        Self { wall, ..self }.with_wait(wait)
+    }
+
+    /// The estimate after one datagram more that is known to wait, and not for how
+    /// long: for those behind it that makes no difference.
+    #[must_use]
+    fn learn_of_wait(self) -> Self {
+        self.with_wait((self.wait * (WINDOW - 1) + RESCUE) / WINDOW)
+    }
+
+    fn with_wait(self, wait: u64) -> Self {
         let wait = wait.min(LARGEST_WAIT);
         let limit = if self.is_dispatched { STAYS } else { ENTERS };
         Self {
-            wall,
             wait,
             is_dispatched: wait >= limit,
+            ..self
         }
     }
 
@@ -88,12 +99,32 @@ pub(crate) struct Pace {
     wall: AtomicU64,
     /// The lowest bit says whether datagrams are dispatched.
     wait: AtomicU64,
+    /// Stretches to come of which it is asked how much they wait.
+    attention: AtomicU32,
 }
 
 impl Pace {
     pub(crate) fn learn(&self, sample: Sample) {
+        self.update(|old| old.learn(sample));
+        let attention = self.attention.load(Relaxed);
+        let next = match sample.waited {
+            Some(Duration::ZERO) => attention.saturating_sub(1),
+            _ => ATTENTION,
+        };
+        if next != attention {
+            self.attention.store(next, Relaxed);
+        }
+    }
+
+    /// A handler was seen to wait. Its worker will say so only when it has returned,
+    /// long after those that came with it.
+    pub(crate) fn learn_of_wait(&self) {
+        self.update(Estimate::learn_of_wait);
+    }
+
+    fn update(&self, learn: impl FnOnce(Estimate) -> Estimate) {
         let old = self.estimate();
-        let new = old.learn(sample);
+        let new = learn(old);
         // Others read these all the time: a line is taken from them only for news.
         if new.wall != old.wall {
             self.wall.store(new.wall, Relaxed);
@@ -102,6 +133,11 @@ impl Pace {
             let flag = u64::from(new.is_dispatched);
             self.wait.store(new.wait << 1 | flag, Relaxed);
         }
+    }
+
+    /// Whether it is to be asked how much of the next stretch handlers wait.
+    pub(crate) fn is_attentive(&self) -> bool {
+        self.attention.load(Relaxed) > 0
     }
 
     pub(crate) fn estimate(&self) -> Estimate {
@@ -128,6 +164,8 @@ const RESCUE: u64 = 1_000_000;
 const LARGEST_WAIT: u64 = 64_000;
 /// Datagrams that the mean of waits looks back on.
 const WINDOW: u64 = 256;
+/// Stretches after one that was slow or waited, of which it is asked.
+const ATTENTION: u32 = 64;
 /// A few times the price of a wake-up, in ns.
 const SHARES: u64 = 200_000;
 const CHEAP: u64 = 50_000;
@@ -221,6 +259,21 @@ mod tests {
         );
     }
 
+    /// In a burst of 64 datagrams one in four waits for 100 ms, so that no worker
+    /// tells before the burst is long over.
+    #[test]
+    fn what_is_seen_to_wait_counts_while_it_does() {
+        let pace = Pace::default();
+        for _ in 0..16 {
+            pace.learn(sample(3, 2, 0));
+            pace.learn_of_wait();
+        }
+        assert!(pace.is_dispatched());
+        let once = Pace::default();
+        once.learn_of_wait();
+        assert!(!once.is_dispatched(), "one alone may hang");
+    }
+
     #[test]
     fn who_was_not_asked_changes_nothing() {
         let slow = Sample {
@@ -230,6 +283,22 @@ mod tests {
         };
         let all = trace(64, &[slow]);
         assert!(all.iter().all(|estimate| !estimate.is_dispatched()));
+    }
+
+    #[test]
+    fn after_a_slow_stretch_those_that_follow_are_asked_whoevers_they_are() {
+        let pace = Pace::default();
+        pace.learn(sample(1, 2, 0));
+        assert!(!pace.is_attentive(), "quick ones are not asked");
+        pace.learn(Sample {
+            waited: None,
+            ..sample(1, 100_000, 0)
+        });
+        for _ in 0..ATTENTION {
+            assert!(pace.is_attentive());
+            pace.learn(sample(1, 2, 0));
+        }
+        assert!(!pace.is_attentive(), "nothing was slow again");
     }
 
     #[test]

@@ -128,6 +128,7 @@ impl Engine {
                 let now = self.life.began.elapsed();
                 self.slot(id).progress().saw(step, now);
             }
+            Decision::Waits(_) => self.work.pace.learn_of_wait(),
             Decision::Send(id) => {
                 let slot = self.slot(id);
                 if slot.outbox.has_queued() || self.work.lanes.is_some() {

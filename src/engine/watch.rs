@@ -80,6 +80,8 @@ pub(super) struct Pool {
 pub(super) enum Decision {
     /// This step of a worker is new.
     Saw(WorkerId, u64),
+    /// This worker's handler waits.
+    Waits(WorkerId),
     /// Send the replies of this worker for it.
     Send(WorkerId),
     /// The same, and let it send each at once from now on: nobody looks after it.
@@ -287,9 +289,10 @@ impl Watch {
 
     /// Where handlers are known to wait, nobody asks whether one does.
     fn take_stays_for_waits(&mut self) {
-        for seen in &mut self.seen {
+        for (id, seen) in self.seen.iter_mut().enumerate() {
             if seen.activity == Activity::Stays {
                 seen.activity = Activity::Waits;
+                self.decisions.push(Decision::Waits(id));
             }
         }
     }
@@ -307,7 +310,9 @@ impl Watch {
             // Who waits goes on to wait, until it moves.
             if seen.activity.stays() && seen.activity != Activity::Waits {
                 left -= 1;
-                seen.look_at_thread(sights, id);
+                if seen.look_at_thread(sights, id) {
+                    self.decisions.push(Decision::Waits(id));
+                }
             }
         }
     }

@@ -65,14 +65,15 @@ impl Activity {
 }
 
 impl Seen {
-    /// Finds out why the worker stays in its step.
-    pub(super) fn look_at_thread(&mut self, sights: &impl Sights, id: WorkerId) {
+    /// Finds out why the worker stays in its step; whether the system says that it
+    /// waits there.
+    pub(super) fn look_at_thread(&mut self, sights: &impl Sights, id: WorkerId) -> bool {
         let Some(cpu) = sights.cpu_time(id) else {
             // The system does not say. Quick handlers are more likely preempted.
             if self.step.count() >= patience(sights) {
                 self.activity = Activity::Waits;
             }
-            return;
+            return false;
         };
         let now = Usage {
             at: sights.now(),
@@ -93,6 +94,7 @@ impl Seen {
         } else {
             Activity::Starves
         };
+        self.activity == Activity::Waits
     }
 }
 

@@ -27,7 +27,10 @@ fn decided(
         let is_news = |decision: &Decision| {
             !matches!(
                 decision,
-                Decision::Saw(..) | Decision::Send(_) | Decision::LeaveAlone(_)
+                Decision::Saw(..)
+                    | Decision::Waits(_)
+                    | Decision::Send(_)
+                    | Decision::LeaveAlone(_)
             )
         };
         all.extend(decisions.filter(is_news).map(|decision| (look, decision)));
