@@ -56,6 +56,39 @@ impl Lobby {
     }
 }
 
+/// What a player says.
+enum Move {
+    Join(String),
+    To(i32, i32),
+    Leave,
+}
+
+impl Move {
+    fn of(bytes: &[u8]) -> Option<Self> {
+        let words: Vec<_> = std::str::from_utf8(bytes)
+            .ok()?
+            .split_whitespace()
+            .collect();
+        match words[..] {
+            ["join", name] if name.len() <= LONGEST_NAME => Some(Self::Join(name.to_owned())),
+            ["move", x, y] => Some(Self::To(x.parse().ok()?, y.parse().ok()?)),
+            ["leave"] => Some(Self::Leave),
+            _ => None,
+        }
+    }
+}
+
+/// Whether to make a session: for who joins. Others are told how.
+fn admit(bytes: &[u8], _: SocketAddr, socket: &SocketHandle) -> bool {
+    let joins = matches!(Move::of(bytes), Some(Move::Join(_)));
+    if !joins {
+        if let Err(error) = socket.reply(HELP) {
+            log::debug!("{error}");
+        }
+    }
+    joins
+}
+
 /// One peer's place in the lobby, which is free again when this is dropped.
 struct Place {
     addr: SocketAddr,
@@ -67,23 +100,20 @@ impl Session for Place {
         &mut self,
         bytes: &[u8],
         peer: &Peer,
-        _socket: &SocketHandle,
+        socket: &SocketHandle,
     ) -> Result<(), HandlerError> {
-        let words: Vec<_> = std::str::from_utf8(bytes)?.split_whitespace().collect();
-        match words[..] {
-            ["join", name] if name.len() <= LONGEST_NAME => {
-                let name = name.to_owned();
+        match Move::of(bytes) {
+            Some(Move::Join(name)) => {
                 let player = Player { name, x: 0, y: 0 };
                 self.lobby.players().insert(self.addr, player);
             }
-            ["move", x, y] => {
-                let (x, y) = (x.parse()?, y.parse()?);
-                let mut players = self.lobby.players();
-                let player = players.get_mut(&self.addr).ok_or("join first")?;
-                (player.x, player.y) = (x, y);
+            Some(Move::To(x, y)) => {
+                if let Some(player) = self.lobby.players().get_mut(&self.addr) {
+                    (player.x, player.y) = (x, y);
+                }
             }
-            ["leave"] => drop(peer.end()),
-            _ => return Err("neither `join NAME` nor `move X Y` nor `leave`".into()),
+            Some(Move::Leave) => drop(peer.end()),
+            None => socket.reply(HELP)?,
         }
         Ok(())
     }
@@ -108,7 +138,7 @@ fn serve(options: &Options) -> Result<(), Error> {
     })
     .max_peers(MOST_PLAYERS)
     .idle_after(Duration::try_from_secs_f64(options.idle).unwrap_or(Duration::MAX))
-    .admit(|bytes, _, _| bytes.starts_with(b"join "));
+    .admit(admit);
     let players = sessions.peers();
     let server = ThreadingUdpServer::builder()
         .poll_interval(TICK)
@@ -144,3 +174,5 @@ const TICK: Duration = Duration::from_millis(50);
 /// All of them fit into one datagram that no network cuts into parts.
 const MOST_PLAYERS: usize = 32;
 const LONGEST_NAME: usize = 12;
+/// For who says anything else.
+const HELP: &[u8] = b"? join NAME | move X Y | leave\n";

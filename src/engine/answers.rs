@@ -252,8 +252,8 @@ impl Answers {
     }
 
     /// Sends an answer past the queue, with a call that waits for nothing: that of a Unix
-    /// socket. So it is made under the lock, and what became of it decides the fate of
-    /// the datagram if the answer is the last.
+    /// socket. So it is made under the lock, and if the answer is the last, and is sent,
+    /// it is given with it.
     #[cfg(unix)]
     pub(crate) fn send_at_once(
         &self,
@@ -268,12 +268,8 @@ impl Answers {
             return Err(error);
         }
         let sent = send();
-        if is_last {
-            let fate = match sent {
-                Ok(()) => Fate::Handled,
-                Err(_) => Fate::Failed,
-            };
-            self.end_locked(&mut state, stage, fate)?;
+        if is_last && sent.is_ok() {
+            self.end_locked(&mut state, stage, Fate::Handled)?;
         }
         sent
     }

@@ -188,7 +188,11 @@ impl SharedSocket {
         addrs
     }
 
-    /// What is answered after the handler has returned.
+    /// The first door whose socket is bound to this address.
+    pub(crate) fn door_at(&self, addr: SocketAddr) -> Option<DoorId> {
+        self.ends.iter().position(|end| end.local_addr == addr)
+    }
+
     /// What the server is bound to, for the log.
     pub(crate) fn name(&self) -> LocalName<'_> {
         self.name_at(FIRST)

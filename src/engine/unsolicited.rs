@@ -50,12 +50,12 @@ pub(crate) struct Way {
 }
 
 impl Way {
-    /// As the routes will have it.
-    pub(crate) fn any(to: SocketAddr) -> Self {
+    /// As the routes will have it, by the socket at this door.
+    pub(crate) fn by(to: SocketAddr, near: DoorId) -> Self {
         Self {
             to,
             egress: Egress::default(),
-            near: FIRST,
+            near,
         }
     }
 }
@@ -96,8 +96,13 @@ impl Unsolicited {
     }
 
     /// Sends one datagram, waiting for room in the send buffer if need be.
-    pub(crate) fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), SendError> {
-        self.outbox.send_to(bytes, to, &Egress::default(), FIRST)
+    pub(crate) fn send_to(
+        &self,
+        bytes: &[u8],
+        to: SocketAddr,
+        near: DoorId,
+    ) -> Result<(), SendError> {
+        self.outbox.send_to(bytes, to, &Egress::default(), near)
     }
 
     /// The same from a Unix socket, without waiting.

@@ -46,7 +46,9 @@ use crate::socket_handle::SocketHandle;
     label = "neither a factory of handlers nor one function for all datagrams",
     note = "for one function: `from_fn(|bytes, addr, socket| …)`, \
             which returns `Result<(), HandlerError>`",
-    note = "for a type that implements `DatagramHandler`: a closure that makes it, `|| MyHandler`"
+    note = "for a type that implements `DatagramHandler`: a closure that makes it, `|| MyHandler`",
+    note = "for a type that implements `Session`: `PerPeer::new(|peer| MySession)`",
+    note = "for one that awaits: `from_fn`, and in it `socket.defer()?`, as the guide `awaiting` has it"
 )]
 pub trait HandlerFactory<Kind, A = SocketAddr> {
     #[doc(hidden)]

@@ -21,7 +21,7 @@ use std::sync::{Arc, Weak};
 
 use super::admission::Guards;
 use super::memberships::{self, Memberships};
-use crate::engine::{Closing, Engine};
+use crate::engine::{Closing, DoorId, Engine};
 use crate::error::{ChangeError, ServeError};
 use crate::guard::ValidatedPeers;
 use crate::logging::Unlogged;
@@ -52,6 +52,8 @@ use crate::sys::{Interface, LocalName};
 pub struct ServerHandle<A = SocketAddr> {
     engine: Arc<Engine>,
     pub(super) reach: Reach,
+    /// The door of the socket that sends leave by, if its family can.
+    near: DoorId,
     address: PhantomData<fn() -> A>,
 }
 
@@ -138,6 +140,7 @@ impl<A: Address> ServerHandle<A> {
         Self {
             engine,
             reach,
+            near: 0,
             address: PhantomData,
         }
     }

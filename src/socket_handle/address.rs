@@ -47,7 +47,12 @@ pub(crate) trait Address:
 
     fn answer(answer: &DeferredAnswer<Self>, bytes: &[u8], is_last: bool) -> Result<(), SendError>;
 
-    fn send_unsolicited(sends: &Unsolicited, bytes: &[u8], to: Self) -> Result<(), SendError>;
+    fn send_unsolicited(
+        sends: &Unsolicited,
+        bytes: &[u8],
+        to: Self,
+        near: DoorId,
+    ) -> Result<(), SendError>;
 }
 
 impl Address for SocketAddr {
@@ -131,7 +136,12 @@ impl Address for SocketAddr {
         answers.send(sockets, door, &answer.stage, sent, is_last)
     }
 
-    fn send_unsolicited(sends: &Unsolicited, bytes: &[u8], to: Self) -> Result<(), SendError> {
-        sends.send_to(bytes, to)
+    fn send_unsolicited(
+        sends: &Unsolicited,
+        bytes: &[u8],
+        to: Self,
+        near: DoorId,
+    ) -> Result<(), SendError> {
+        sends.send_to(bytes, to, near)
     }
 }

@@ -184,9 +184,10 @@ impl<A: Address> DeferredAnswer<A> {
     /// task of an asynchronous runtime.
     ///
     /// # Errors
-    /// What can be known at once: [`SendError::TooLong`], after which the datagram
-    /// counts as failed; [`SendError::Withheld`]; [`SendError::Refused`] when there was no room
-    /// in time; [`SendError::Closed`] after the shutdown's deadline; and
+    /// What can be known at once: [`SendError::TooLong`], and [`SendError::Refused`] when
+    /// there was no room in time, after which the datagram counts as
+    /// [`failed`](crate::Stats::failed) and [`handle_error`](crate::Builder::handle_error) is
+    /// told; [`SendError::Withheld`]; [`SendError::Closed`] after the shutdown's deadline; and
     /// [`SendError::Settled`]. What fails later is counted and logged as for
     /// [`SocketHandle::reply`].
     ///
@@ -199,12 +200,15 @@ impl<A: Address> DeferredAnswer<A> {
     /// ```
     pub fn reply(mut self, bytes: &[u8]) -> Result<(), SendError> {
         let sent = self.transmit(bytes, true);
-        let fate = match sent {
-            Err(SendError::TooLong { .. } | SendError::Refused { .. }) => Fate::Failed,
-            _ => Fate::Handled,
+        let failure = match &sent {
+            Ok(()) | Err(SendError::Withheld { .. }) => None,
+            Err(error) => Some(error.to_string()),
         };
-        // Whatever is in the way has been returned already.
-        let _ = self.end(fate);
+        match failure {
+            // Whatever is in the way has been returned already.
+            None => drop(self.end(Fate::Handled)),
+            Some(words) => self.fail_with(words.into()),
+        }
         sent
     }
 

@@ -65,7 +65,12 @@ impl Address for UnixAddr {
         })
     }
 
-    fn send_unsolicited(sends: &Unsolicited, bytes: &[u8], to: Self) -> Result<(), SendError> {
+    fn send_unsolicited(
+        sends: &Unsolicited,
+        bytes: &[u8],
+        to: Self,
+        _: DoorId,
+    ) -> Result<(), SendError> {
         sends.send_to_unix(bytes, &to)
     }
 }

@@ -23,8 +23,8 @@ impl<T> std::ops::Deref for OneThread<T> {
 #[diagnostic::on_unimplemented(
     message = "a `SocketHandle` stays on the thread of its handler",
     label = "here it would go to another thread",
-    note = "`socket.detach()` gives a handle for the same peer that may go anywhere: \
-            make it before, and move that one"
+    note = "make what may go anywhere before, and move that: `socket.defer()?` for the answer, \
+            `socket.detach()` for whatever else is sent to the peer"
 )]
 pub(crate) trait MayGoToOtherThreads {}
 

@@ -45,8 +45,14 @@ fn players_see_each_other_move_and_who_is_gone_disappears() {
     let mut lobby = Program::example("game_lobby", &["127.0.0.1:0"]);
     let addr = lobby.listening();
     let (ada, ben) = (Player::of(addr), Player::of(addr));
+    for mistake in ["hello", "join", "join a_much_longer_name"] {
+        ada.say(mistake);
+        ada.expect(&["? join NAME | move X Y | leave"]);
+    }
     ada.say("join Ada");
     ada.expect(&["Ada 0 0"]);
+    ada.say("jump");
+    ada.expect(&["? join NAME | move X Y | leave"]);
     ben.say("join Ben");
     ada.expect(&["Ada 0 0", "Ben 0 0"]);
     ben.say("move 3 -4");

@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 use socketserver::{DeferredAnswer, SendError, ThreadingUdpServer};
 
 use crate::support::{
-    ANY_PORT, Client, DEADLINE, ServerBuilder, TestServer, UdpServer, for_both_servers, wait_until,
+    ANY_PORT, Client, DEADLINE, Journal, ServerBuilder, TestServer, UdpServer, for_both_servers,
+    wait_until,
 };
 
 for_both_servers! {
     a_datagram_is_in_flight_until_it_is_answered,
     what_is_failed_or_dropped_counts_as_failed_and_is_reported,
+    an_answer_that_cannot_be_sent_is_a_failure_that_is_told,
     an_error_or_a_panic_of_the_handler_decides,
     an_answer_may_be_given_while_the_handler_runs,
     a_shutdown_waits_for_answers_and_abandons_them_at_its_deadline,
@@ -85,6 +87,26 @@ fn what_is_failed_or_dropped_counts_as_failed_and_is_reported<S: UdpServer>() {
     }
     let stats = server.stop().stats;
     assert_eq!((stats.handled, stats.failed), (1, 2));
+}
+
+fn an_answer_that_cannot_be_sent_is_a_failure_that_is_told<S: UdpServer>() {
+    let (keep, kept) = keep();
+    let told = Journal::new();
+    let noted = told.clone();
+    let server = S::builder()
+        .handle_error(move |failure| noted.note(failure.to_string()))
+        .serving(move |_, _, socket| Ok(keep.send(socket.defer()?)?));
+    let client = Client::of(server.local_addr());
+    client.send(b"long");
+    let sent = next(&kept).reply(&[0; 70_000]);
+    assert!(matches!(sent, Err(SendError::TooLong { .. })), "{sent:?}");
+    let expected = format!(
+        "handler failed on 4 bytes from {}: {}",
+        client.addr(),
+        sent.unwrap_err()
+    );
+    assert_eq!(told.read(), [expected]);
+    assert_eq!(server.stop().stats.failed, 1);
 }
 
 fn an_error_or_a_panic_of_the_handler_decides<S: UdpServer>() {

@@ -40,6 +40,28 @@ fn at_three_ports(f: impl Handle + Clone) -> ThreadingUdpServer {
     bound.expect("three free ports")
 }
 
+#[test]
+fn a_handle_sends_from_the_address_that_it_is_told() {
+    let server = TestServer::spawn(bound(&["127.0.0.1:0", "127.0.0.2:0", "[::1]:0"], echo));
+    for addr in server.local_addrs() {
+        let handle = server.from(addr).expect("bound to it");
+        let client = UdpSocket::bind(SocketAddr::new(addr.ip(), 0)).expect("a client's socket");
+        client
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .expect("not zero");
+        client.connect(addr).expect("loopback");
+        let to = client.local_addr().expect("bound");
+        handle.send_to(b"one", to).expect("sent");
+        assert_eq!(client.recv(&mut [0; 8]).expect("it is heard"), 3);
+        let told = handle.send_to_all(b"all", [to]).expect("open");
+        assert_eq!((told.sent, told.failures.len()), (1, 0));
+        assert_eq!(client.recv(&mut [0; 8]).expect("it is heard"), 3);
+    }
+    let nowhere = server.from("127.0.0.3:1".parse().expect("valid"));
+    let text = "from: the server is not bound to 127.0.0.3:1";
+    assert_eq!(nowhere.expect_err("not bound").to_string(), text);
+}
+
 /// Answers in every way there is.
 fn answer_in_every_way(
     bytes: &[u8],

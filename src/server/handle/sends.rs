@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::ServerHandle;
 use crate::engine::{SentToAll, Way};
-use crate::error::SendError;
+use crate::error::{ChangeError, ConfigError, SendError};
 use crate::socket_handle::Address;
 
 #[expect(private_bounds, reason = "sealed: there are two kinds of addresses")]
@@ -17,13 +17,15 @@ impl<A: Address> ServerHandle<A> {
     /// thread sends goes out in order; with what handlers send there is none.
     ///
     /// On a server bound to a wildcard it leaves from the address that the route
-    /// gives it; with several [`shards`](crate::Builder::shards), by the first.
+    /// gives it; on one that is bound to several addresses, from the first of the peer's
+    /// family, unless the handle was told another ([`from`](ServerHandle::from)).
     /// Waits up to 50 ms for room in the send buffer. Counted in
     /// [`Stats::replies`](crate::Stats::replies).
     ///
     /// # Errors
     /// [`SendError::Closed`] once the server is closed, [`SendError::TooLong`],
-    /// [`SendError::AddressFamily`], [`SendError::PortZero`], [`SendError::Withheld`] where an
+    /// [`SendError::AddressFamily`], [`SendError::PortZero`], [`SendError::UnspecifiedAddress`],
+    /// [`SendError::BroadcastNotAllowed`], [`SendError::Withheld`] where an
     /// [`AmplificationLimit`](crate::AmplificationLimit) is set and the address is
     /// not [validated](Self::mark_validated), and [`SendError::Refused`] for what the
     /// operating system refuses.
@@ -38,11 +40,42 @@ impl<A: Address> ServerHandle<A> {
     /// # Ok::<(), socketserver::Error>(())
     /// ```
     pub fn send_to(&self, bytes: &[u8], to: A) -> Result<(), SendError> {
-        A::send_unsolicited(self.engine.unsolicited(), bytes, to)
+        A::send_unsolicited(self.engine.unsolicited(), bytes, to, self.near)
     }
 }
 
 impl ServerHandle {
+    /// A handle whose sends leave from this address, one of
+    /// [`local_addrs`](Self::local_addrs), where the peer's family is the same: for servers
+    /// on several addresses, whose clients hear only the one that they have written to.
+    ///
+    /// # Errors
+    /// [`ChangeError::Config`] for an address that the server is not bound to.
+    ///
+    /// # Examples
+    /// ```
+    /// # use socketserver::ThreadingUdpServer;
+    /// # let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    /// let server = ThreadingUdpServer::builder()
+    ///     .bind_all_fn(["127.0.0.1:0", "127.0.0.2:0"], |_, _, _| Ok(()))?;
+    /// let second = server.local_addrs()[1];
+    /// # client.connect(second).unwrap();
+    /// # let player = client.local_addr().unwrap();
+    /// server.handle().from(second)?.send_to(b"news", player)?;
+    /// # assert_eq!(client.recv(&mut [0; 8]).unwrap(), 4);
+    /// # Ok::<(), socketserver::Error>(())
+    /// ```
+    pub fn from(&self, addr: SocketAddr) -> Result<Self, ChangeError> {
+        let Some(near) = self.engine.socket().door_at(addr) else {
+            let problem = format!("the server is not bound to {addr}");
+            return Err(ConfigError::new("from", problem).into());
+        };
+        Ok(Self {
+            near,
+            ..self.clone()
+        })
+    }
+
     /// Sends one datagram to each of many peers, as [`send_to`](Self::send_to) does
     /// to one, in few system calls: on Linux one for 64 of them. Peers are sent to in
     /// their order, and one that fails costs the others nothing.
@@ -86,7 +119,9 @@ impl ServerHandle {
         P: IntoIterator,
         P::Item: Borrow<SocketAddr>,
     {
-        let mut ways = peers.into_iter().map(|peer| Way::any(*peer.borrow()));
+        let near = self.near;
+        let way = |peer: P::Item| Way::by(*peer.borrow(), near);
+        let mut ways = peers.into_iter().map(way);
         self.send_by_ways(bytes, &mut ways)
     }
 
