@@ -25,18 +25,20 @@ use super::timestamp::{Timestamp, nanos};
 ///
 /// What still comes a gap later is no answer to anything. It is a client that
 /// asks the same all the time, or somebody who repeats a client's request in its
-/// name. So its datagrams are counted for another gap, and as many pass from
-/// then on, for the length of [`mute`](Self::mute): five of six are answered,
-/// and whoever begins a loop again and again gains nothing that he does not send
-/// himself. If nothing comes in that time, the datagram is refused for the
-/// length of the mute.
+/// name. So its datagrams are counted for another gap, and then as many pass for
+/// the length of [`mute`](Self::mute), with [`exchanges`](Self::exchanges) more,
+/// spread evenly over that time. Where more comes, chance decides which pass.
+/// Five of six of a client's requests are answered, and whoever begins a loop
+/// again and again gains little that he does not send himself. To have a client
+/// lose half of its requests, somebody who repeats them in its name and is silent
+/// while they are counted has to send about a hundred a second.
 ///
 /// Eight different datagrams of one peer are watched side by side; if more go
 /// round, those that come next take the places of those that have been refused
 /// for a gap. A loop whose datagrams change each time is none here;
 /// [`rate_limit`](crate::Builder::rate_limit) is for those.
 ///
-/// The table of peers has a fixed size: 161 bytes for each entry, 2.5 MiB by
+/// The table of peers has a fixed size: 225 bytes for each entry, 3.5 MiB by
 /// default.
 ///
 /// # Examples
@@ -100,10 +102,9 @@ impl ReplyLoops {
         self
     }
 
-    /// How long the datagram is then refused from that peer if nothing but a loop
-    /// brings it, and how long it may pass if it is found to be none, above zero.
-    /// Defaults to 1 s: any loop is over by then. Refusing lasts for a
-    /// [`gap`](Self::gap) at least.
+    /// How long a datagram of which a loop was broken then passes at the limited
+    /// rate, above zero, before its exchanges are counted anew. Defaults to 1 s: any
+    /// loop is over by then. For two [`gap`](Self::gap)s before that it is refused.
     ///
     /// # Examples
     /// ```

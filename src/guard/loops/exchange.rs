@@ -1,6 +1,6 @@
 //! What passes between the server and one peer.
 
-use super::{LoopBreaker, Overheard};
+use super::{LoopBreaker, ODD, Overheard};
 use crate::guard::table::Entry;
 use crate::guard::timestamp::Timestamp;
 
@@ -25,42 +25,30 @@ struct Row {
     at: Timestamp,
     /// 0 if this row is free.
     print: u32,
-    /// What it means depends on the phase.
-    count: u32,
+    phase: Phase,
 }
 
-/// Where a row is. The phases share the number that a row has: a counting row
-/// has fewer exchanges than break a loop, and the others set a high bit.
+/// Where a row is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// So many exchanges in a row. What comes passes.
-    Counting(u32),
+    Counting { exchanges: u32 },
     /// As many as break a loop: what comes is refused. So many have come since
     /// what was under way must have arrived, which no answer of ours can have
     /// brought about.
-    Quiet(u32),
-    /// It is no loop, or not only: so many may still pass.
-    Leaking(u32),
+    Quiet { own: u32 },
+    /// It is no loop, or not only: so many may pass in the length of a mute,
+    /// evenly, and so many have.
+    Leaking { budget: u32, passed: u32 },
+}
+
+impl Default for Phase {
+    fn default() -> Self {
+        Self::Counting { exchanges: 0 }
+    }
 }
 
 impl Row {
-    fn phase(&self) -> Phase {
-        let number = self.count & MOST_COUNTED;
-        match self.count & !MOST_COUNTED {
-            QUIET => Phase::Quiet(number),
-            LEAKING => Phase::Leaking(number),
-            _ => Phase::Counting(number),
-        }
-    }
-
-    fn set(&mut self, phase: Phase) {
-        self.count = match phase {
-            Phase::Counting(number) => number,
-            Phase::Quiet(number) => QUIET | number.min(MOST_COUNTED),
-            Phase::Leaking(number) => LEAKING | number.min(MOST_COUNTED),
-        };
-    }
-
     /// The datagram has come. `is_exchange` says whether it follows something
     /// that was sent after it had come before, and `is_prompt` whether that is
     /// no longer ago than a gap.
@@ -72,8 +60,8 @@ impl Row {
         limits: &LoopBreaker,
     ) -> Overheard {
         let age = now.since(self.at);
-        match self.phase() {
-            Phase::Counting(exchanges) => {
+        match self.phase {
+            Phase::Counting { exchanges } => {
                 // A copy of a datagram that has not been answered yet says nothing:
                 // of many that are under way, several may come before one is answered.
                 let exchanges = match (is_prompt, is_exchange) {
@@ -83,34 +71,48 @@ impl Row {
                 };
                 self.at = now;
                 if exchanges < limits.exchanges {
-                    self.set(Phase::Counting(exchanges));
+                    self.phase = Phase::Counting { exchanges };
                     return Overheard::Talk;
                 }
-                self.set(Phase::Quiet(0));
+                self.phase = Phase::Quiet { own: 0 };
                 Overheard::Loop
             }
-            Phase::Quiet(_) if age <= limits.gap => Overheard::Loop,
-            Phase::Quiet(own) if own > 0 && age >= limits.gap.saturating_mul(2) => {
+            Phase::Quiet { .. } if age <= limits.gap => Overheard::Loop,
+            Phase::Quiet { own } if age < limits.gap.saturating_mul(2) => {
+                self.phase = Phase::Quiet {
+                    own: own.saturating_add(1),
+                };
+                Overheard::Loop
+            }
+            Phase::Quiet { own } if own > 0 || age < limits.mute => {
                 // So many came in the time since nothing was under way: at this
-                // rate, and one more, they may pass for the length of a mute.
+                // rate, and one more, they may pass for the length of a mute. As
+                // many again as break a loop are for those who came none too often
+                // to be measured.
                 let measured = age - limits.gap;
-                let passing = u128::from(own + 1) * u128::from(limits.mute) / u128::from(measured);
+                let own = u128::from(own) + 1;
+                let budget = own * u128::from(limits.mute) / u128::from(measured);
+                let budget = u32::try_from(budget).unwrap_or(u32::MAX);
                 self.at = now;
-                self.set(Phase::Leaking(u32::try_from(passing).unwrap_or(u32::MAX)));
+                self.phase = Phase::Leaking {
+                    budget: budget.saturating_add(limits.exchanges),
+                    passed: 1,
+                };
                 Overheard::Talk
             }
-            Phase::Quiet(own) if own > 0 || age < limits.mute => {
-                self.set(Phase::Quiet(own + 1));
-                Overheard::Loop
-            }
-            Phase::Leaking(0) if age < limits.mute => Overheard::Loop,
-            Phase::Leaking(left) if age < limits.mute => {
-                self.set(Phase::Leaking(left - 1));
+            Phase::Leaking { budget, passed } if age < limits.mute => {
+                if !leaks(budget, passed, age, now, limits) {
+                    return Overheard::Loop;
+                }
+                self.phase = Phase::Leaking {
+                    budget,
+                    passed: passed.saturating_add(1),
+                };
                 Overheard::Talk
             }
-            Phase::Quiet(_) | Phase::Leaking(_) => {
+            Phase::Quiet { .. } | Phase::Leaking { .. } => {
                 self.at = now;
-                self.set(Phase::Counting(0));
+                self.phase = Phase::default();
                 Overheard::Talk
             }
         }
@@ -121,22 +123,35 @@ impl Row {
     /// there are rows, the next need not wait for the end of a mute.
     fn is_free(&self, now: Timestamp, limits: &LoopBreaker) -> bool {
         let age = now.since(self.at);
-        match self.phase() {
-            Phase::Counting(_) | Phase::Quiet(0) => self.print == 0 || age > limits.gap,
-            Phase::Quiet(_) | Phase::Leaking(_) => age >= limits.mute,
+        match self.phase {
+            Phase::Counting { .. } | Phase::Quiet { own: 0 } => self.print == 0 || age > limits.gap,
+            Phase::Quiet { .. } | Phase::Leaking { .. } => age >= limits.mute,
         }
     }
 
     /// A row of exchanges weighs as much as having been heard that many seconds
     /// later: enough against any flood, and it passes.
     fn standing(&self, limits: &LoopBreaker) -> Timestamp {
-        match self.phase() {
-            Phase::Counting(exchanges) => standing(self.at, exchanges),
-            Phase::Quiet(_) | Phase::Leaking(_) => {
+        match self.phase {
+            Phase::Counting { exchanges } => standing(self.at, exchanges),
+            Phase::Quiet { .. } | Phase::Leaking { .. } => {
                 standing(self.at.plus(limits.mute), limits.exchanges)
             }
         }
     }
+}
+
+/// Whether one more passes, `age` into a leak. A budget is spread over the mute:
+/// what has not passed yet may later. Where more comes than may pass, chance
+/// decides which, so that nobody who comes at the right time takes it all.
+fn leaks(budget: u32, passed: u32, age: u64, now: Timestamp, limits: &LoopBreaker) -> bool {
+    let due = u128::from(budget) * u128::from(age) / u128::from(limits.mute);
+    let due = u64::try_from(due).unwrap_or(u64::MAX);
+    let credit = due.saturating_add(PLENTY).saturating_sub(passed.into());
+    // The time in nanoseconds, which nobody who sends can choose.
+    let mixed = (now.nanos() ^ u64::from(passed) << 48).wrapping_mul(ODD);
+    let chance = (mixed ^ mixed >> 29).wrapping_mul(ODD) >> 32;
+    credit >= PLENTY || chance * PLENTY < credit << 32
 }
 
 impl Exchange {
@@ -196,6 +211,5 @@ fn standing(at: Timestamp, exchanges: u32) -> Timestamp {
 /// How many different datagrams of one peer are watched at the same time.
 const ROWS: usize = 8;
 
-const QUIET: u32 = 1 << 31;
-const LEAKING: u32 = 1 << 30;
-const MOST_COUNTED: u32 = LEAKING - 1;
+/// With so many that may pass at once, all do.
+const PLENTY: u64 = 8;

@@ -42,14 +42,13 @@ fn talk<'a>(
 }
 
 #[test]
-fn a_loop_ends_after_so_many_exchanges_and_stays_ended_for_the_mute() {
+fn a_loop_ends_after_so_many_exchanges() {
     let breaker = breaker();
     let error = b"error: what?".as_slice();
     assert_eq!(talk(&breaker, 0, [error; 100]), 4, "then it is over");
     assert_eq!(talk(&breaker, 101, [b"hello".as_slice()]), 1, "other words");
-    let late = breaker.received(peer(1), error, at(900));
-    assert_eq!(late, Overheard::Loop, "who begins it anew");
-    let other = breaker.received(peer(2), error, at(901));
+    assert_eq!(talk(&breaker, 190, [error; 10]), 0, "what was under way");
+    let other = breaker.received(peer(2), error, at(201));
     assert_eq!(other, Overheard::Talk, "another peer");
 }
 
@@ -83,6 +82,27 @@ impl Traffic {
         let times = (0..Self::MINUTE).step_by(interval as usize);
         self.arrivals
             .extend(times.map(|time| Reverse((time + offset, is_client))));
+        self
+    }
+
+    /// Adds what somebody sends in the client's name in a rhythm of his own: so many
+    /// datagrams as make a loop, silence while it is measured what comes without
+    /// one, then so many at once and so many one by one, and again.
+    fn with_rhythm(mut self, at_once: u64, behind: u64, interval: u64) -> Self {
+        const LOOP: u64 = 36;
+        let mut begin = 0;
+        while begin < Self::MINUTE {
+            let first = (0..LOOP).map(|number| begin + number * 2_000);
+            let again = begin + LOOP * 2_000 + 230_000;
+            let burst = (0..at_once).map(|_| again);
+            let then = (0..behind).map(|number| again + number * interval);
+            let all = first
+                .chain(burst)
+                .chain(then)
+                .map(|time| Reverse((time, false)));
+            self.arrivals.extend(all);
+            begin = again + (behind * interval).max(950_000);
+        }
         self
     }
 
@@ -123,6 +143,35 @@ fn who_repeats_a_clients_request_in_its_name_does_not_mute_it() {
             answered * 4 >= asked * 3,
             "{answered} of {asked}, beside {forged} forged ones a second"
         );
+    }
+}
+
+#[test]
+fn who_is_silent_while_it_is_measured_does_not_mute_a_client() {
+    // 42 a second, some at once; and some more, one by one.
+    for (at_once, behind, interval) in [(16, 0, 0), (0, 16, 60_000), (0, 32, 30_000)] {
+        for per_second in [5, 1] {
+            let traffic = Traffic::new()
+                .with(per_second, true)
+                .with_rhythm(at_once, behind, interval);
+            let (answered, _) = traffic.pass(0, 0);
+            let asked = per_second as usize * 60;
+            assert!(
+                answered * 4 >= asked * 3,
+                "{answered} of {asked}, {per_second} a second beside {at_once} and {behind}"
+            );
+        }
+    }
+}
+
+/// Some to use up what may pass at once, and the others as it grows again: 76 and
+/// 95 a second.
+#[test]
+fn how_much_it_takes_to_halve_a_client_is_as_documented() {
+    for (behind, interval, least) in [(50, 20_000, 180), (71, 14_000, 140)] {
+        let traffic = Traffic::new().with(5, true);
+        let (answered, _) = traffic.with_rhythm(12, behind, interval).pass(0, 0);
+        assert!(answered >= least, "{answered} of 300, beside {behind}");
     }
 }
 
@@ -291,5 +340,5 @@ fn nonsense_is_refused_in_words() {
 
 #[test]
 fn memory_is_as_documented() {
-    assert_eq!(Table::<Exchange>::bytes(16_384), 16_384 * 161);
+    assert_eq!(Table::<Exchange>::bytes(16_384), 16_384 * 225);
 }
