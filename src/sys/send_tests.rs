@@ -26,6 +26,8 @@ struct Kernel {
     script: VecDeque<Answer>,
     taken: Vec<(SocketAddr, Vec<u8>)>,
     calls: u64,
+    /// Messages of several datagrams that it took.
+    segmented: u64,
 }
 
 impl Kernel {
@@ -43,9 +45,10 @@ impl Kernel {
     fn take(&mut self, to: SocketAddr, datagrams: &[Vec<u8>]) -> io::Result<()> {
         let code = match host(to) {
             ABSENT => libc::ENETUNREACH,
-            NO_SEGMENTS if datagrams.len() > 1 => libc::EINVAL,
+            NO_SEGMENTS | MANY.. if datagrams.len() > 1 => libc::EINVAL,
             NO_OFFLOAD if datagrams.len() > 1 => libc::EIO,
             _ => {
+                self.segmented += u64::from(datagrams.len() > 1);
                 self.taken
                     .extend(datagrams.iter().map(|bytes| (to, bytes.clone())));
                 return Ok(());
@@ -229,6 +232,8 @@ const NO_SEGMENTS: u8 = 3;
 /// The device there has no checksum offload.
 const NO_OFFLOAD: u8 = 4;
 const ABSENT: u8 = 5;
+/// From this one on, hosts are like [`NO_SEGMENTS`].
+const MANY: u8 = 100;
 const HOSTS: [u8; 5] = [GOOD, OTHER, NO_SEGMENTS, NO_OFFLOAD, ABSENT];
 
 fn long() -> Patience {
@@ -329,6 +334,45 @@ fn a_destination_that_takes_no_segments_costs_one_call_more_once() {
         }
         assert_eq!(world.told.failed, []);
     }
+}
+
+/// However many of them there are, and whether or not one is remembered, tries
+/// that fail are few among the calls.
+#[test]
+fn many_destinations_that_take_no_segments_cost_few_calls_more() {
+    const FLUSHES: u64 = 400;
+    let mut world = World::new(true);
+    let mut hosts = (MANY..=u8::MAX).cycle();
+    for _ in 0..FLUSHES {
+        for host in hosts.by_ref().take(16) {
+            for _ in 0..4 {
+                world.push(host, 64);
+            }
+        }
+        world.flush(long(), Vec::new());
+    }
+    world.check();
+    let calls = world.kernel.calls;
+    assert!(calls * 10 <= FLUSHES * 13, "{calls} calls for {FLUSHES}");
+}
+
+/// Others pay for a try that failed with their coalescing for a few calls.
+#[test]
+fn where_one_destination_takes_no_segments_others_soon_get_theirs_again() {
+    if !SEGMENTS {
+        return;
+    }
+    let mut world = World::new(true);
+    for _ in 0..20 {
+        for host in [NO_SEGMENTS, GOOD] {
+            world.push(host, 64);
+            world.push(host, 64);
+        }
+        world.flush(long(), Vec::new());
+        world.check();
+    }
+    let segmented = world.kernel.segmented;
+    assert!(segmented >= 3, "{segmented} of 20");
 }
 
 /// Failures of a host that is not there are no reason to remember anything.

@@ -120,6 +120,13 @@ impl Plan {
         }
         self.messages += more;
     }
+
+    /// The same for all messages from this one on.
+    pub(super) fn split_all_from(&mut self, message: usize) {
+        for at in (message..self.messages).rev() {
+            self.split(at);
+        }
+    }
 }
 
 /// The newest message to each destination. Two destinations that fall into one
@@ -137,60 +144,64 @@ impl Newest {
     }
 }
 
-/// Destinations to which segmented sends failed though their parts can be sent:
-/// the route or its device takes none. Each is remembered for [`REMEMBERED`],
-/// whatever the port, unless another falls into its slot.
+/// Destinations that are sent to without segmentation: segmented sends there
+/// failed though their parts can be sent, as the route or its device takes none.
+///
+/// Each is remembered for up to [`REMEMBERED`], whatever the port, as a bit for
+/// the hash of its address. Two with one hash cost each other their coalescing.
+/// A try that fails costs some calls, so after one there is none for a while:
+/// however many such destinations there are, most calls send.
 #[derive(Debug)]
-pub(super) struct Refusals {
-    slots: [Option<(IpAddr, Instant)>; 64],
-    /// When the last of them is forgotten; `None` while there is none.
-    last: Option<Instant>,
+pub(super) struct Unsegmented {
+    bits: [u64; WORDS],
+    /// When they are all forgotten; `None` while there are none.
+    until: Option<Instant>,
+    /// How many more flushes are not to try.
+    pause: u8,
 }
 
-impl Default for Refusals {
+impl Default for Unsegmented {
     fn default() -> Self {
         Self {
-            slots: [None; 64],
-            last: None,
+            bits: [0; WORDS],
+            until: None,
+            pause: 0,
         }
     }
 }
 
-impl Refusals {
+impl Unsegmented {
     pub(super) fn add(&mut self, to: SocketAddr, now: Instant) {
-        let until = now + REMEMBERED;
-        self.slots[Self::slot(to)] = Some((to.ip(), until));
-        self.last = Some(until);
+        let (word, bit) = Self::place(to);
+        self.bits[word] |= bit;
+        self.until.get_or_insert(now + REMEMBERED);
+        self.pause = PAUSE;
     }
 
-    /// Those that are remembered now. The clock is read only if there are any.
-    pub(super) fn in_force(&mut self) -> InForce<'_> {
-        let now = self.last.map(|_| Instant::now());
-        self.last = self.last.filter(|last| now.is_some_and(|now| now < *last));
-        InForce {
-            refusals: self,
-            now: now.filter(|_| self.last.is_some()),
+    /// Whether this flush is not to try anything.
+    pub(super) fn takes_pause(&mut self) -> bool {
+        let is_pause = self.pause > 0;
+        self.pause = self.pause.saturating_sub(1);
+        is_pause
+    }
+
+    /// Forgets those whose time is over. The clock is read only if there are any.
+    pub(super) fn forget(&mut self, now: impl FnOnce() -> Instant) {
+        if self.until.is_some_and(|until| now() >= until) {
+            self.bits = [0; WORDS];
+            self.until = None;
         }
     }
 
-    fn slot(to: SocketAddr) -> usize {
-        (mixed(to.ip(), 0) >> 58) as usize
-    }
-}
-
-/// What [`Refusals`] remember at one moment.
-#[derive(Debug)]
-pub(super) struct InForce<'a> {
-    refusals: &'a Refusals,
-    now: Option<Instant>,
-}
-
-impl InForce<'_> {
     pub(super) fn contains(&self, to: SocketAddr) -> bool {
-        self.now.is_some_and(|now| {
-            let known = self.refusals.slots[Refusals::slot(to)];
-            known.is_some_and(|(ip, until)| ip == to.ip() && now < until)
-        })
+        let (word, bit) = Self::place(to);
+        self.until.is_some() && self.bits[word] & bit != 0
+    }
+
+    /// The word and the bit of an address.
+    fn place(to: SocketAddr) -> (usize, u64) {
+        let hash = mixed(to.ip(), 0) >> 49;
+        ((hash >> 6) as usize, 1 << (hash & 63))
     }
 }
 
@@ -213,8 +224,13 @@ const MOST_BYTES: usize = 65_507;
 /// A segment must fit the route's MTU or the whole send fails: what fits
 /// Ethernet's 1,500 over IPv6 fits most routes.
 const LARGEST_SEGMENT: usize = 1_452;
-/// Routes rarely change sooner; and one try in that time costs one call.
+/// Routes rarely change sooner.
 const REMEMBERED: Duration = Duration::from_secs(30);
+/// A try that fails costs four calls at most: what left before it, the error,
+/// once more where it may have been another's, and the parts with all that follows.
+const PAUSE: u8 = 16;
+/// 32,768 bits.
+const WORDS: usize = 512;
 
 #[cfg(test)]
 mod tests {
@@ -279,18 +295,20 @@ mod tests {
     }
 
     #[test]
-    fn what_refuses_segments_is_remembered_for_a_while() {
-        let mut refusals = Refusals::default();
-        assert!(!refusals.in_force().contains(peer(1)), "nobody yet");
+    fn what_takes_no_segments_is_remembered_for_a_while() {
+        let mut unsegmented = Unsegmented::default();
         let now = Instant::now();
-        refusals.add(peer(1), now);
+        unsegmented.forget(|| unreachable!("there is nobody to forget"));
+        assert!(!unsegmented.contains(peer(1)), "nobody yet");
+        unsegmented.add(peer(1), now);
+        unsegmented.forget(|| now + REMEMBERED / 2);
         let other_port = SocketAddr::new(peer(1).ip(), 1);
-        let in_force = refusals.in_force();
-        assert!(in_force.contains(peer(1)) && in_force.contains(other_port));
-        assert!(!in_force.contains(peer(2)), "another host");
-        let past = now.checked_sub(REMEMBERED).expect("some time is past");
-        refusals.add(peer(1), past);
-        assert!(!refusals.in_force().contains(peer(1)), "forgotten");
+        assert!(unsegmented.contains(peer(1)) && unsegmented.contains(other_port));
+        assert!(!unsegmented.contains(peer(2)), "another host");
+        unsegmented.forget(|| now + REMEMBERED);
+        assert!(!unsegmented.contains(peer(1)), "forgotten");
+        let pauses = (0..100).filter(|_| unsegmented.takes_pause()).count();
+        assert_eq!(pauses, usize::from(PAUSE));
         let mut order = [0, 1, 2, 3];
         let entry = |index: u8| ((peer(index % 2), Egress::default()), 64);
         let plan = Plan::new(&mut order, entry, |to| to == peer(1));

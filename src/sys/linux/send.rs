@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::Socket;
 use super::address::RawAddress;
-use super::coalesce::{Newest, Plan, Refusals};
+use super::coalesce::{Newest, Plan, Unsegmented};
 use super::control::Control;
 use super::slab::Slab;
 use crate::sys::ledger::{BYTES, ENTRIES, Flow, Ledger};
@@ -33,8 +33,7 @@ struct Coalescing {
     newest: Newest,
     /// Whether two entries have the same destination.
     has_repeats: bool,
-    /// Destinations that take no segmented sends.
-    refusals: Refusals,
+    unsegmented: Unsegmented,
     headers: Slab<libc::mmsghdr>,
     vectors: Slab<libc::iovec>,
     controls: Slab<Control>,
@@ -74,7 +73,7 @@ impl SendQueue {
         self.to_v6 = local.is_ipv6();
     }
 
-    /// Appends a datagram, for which there must be room, .
+    /// Appends a datagram, for which there must be room.
     pub(crate) fn push(&mut self, bytes: &[u8], to: SocketAddr, egress: &Egress) {
         let start = self.ledger.used();
         let flow = (to, *egress);
@@ -147,13 +146,15 @@ impl SendQueue {
         if !coalescing.has_repeats {
             return None;
         }
-        let refusals = coalescing.refusals.in_force();
+        let unsegmented = &mut coalescing.unsegmented;
+        unsegmented.forget(Instant::now);
+        let is_pause = unsegmented.takes_pause();
         let plan = self.ledger.sort(|order, ledger| {
             let entry = |index| {
                 let index = usize::from(index);
                 (ledger.flow(index), ledger.bytes(index).len())
             };
-            Plan::new(order, entry, |to| refusals.contains(to))
+            Plan::new(order, entry, |to| is_pause || unsegmented.contains(to))
         });
         let order = self.ledger.waiting();
         for message in 0..plan.messages() {
@@ -201,7 +202,7 @@ impl Coalescing {
             Ok(Self {
                 newest: Newest::new(),
                 has_repeats: false,
-                refusals: Refusals::default(),
+                unsegmented: Unsegmented::default(),
                 headers: Slab::zeroed(ENTRIES)?,
                 vectors: Slab::zeroed(ENTRIES)?,
                 controls: Slab::zeroed(ENTRIES)?,
@@ -258,6 +259,18 @@ struct Planned<'a, R> {
 }
 
 impl<R> Planned<'_, R> {
+    /// All that is left goes as one datagram each.
+    fn split_rest(&mut self) {
+        let (Some(plan), Some(coalescing)) = (&mut self.plan, &mut self.queue.coalescing) else {
+            return;
+        };
+        plan.split_all_from(self.next);
+        for (at, index) in self.queue.ledger.waiting().iter().enumerate() {
+            let header = *self.queue.headers.get(usize::from(*index));
+            coalescing.headers.set(self.next + at, header);
+        }
+    }
+
     /// Sends from the first message on; how many datagrams that took.
     fn send_many(&mut self, wire: &mut impl SendMany) -> io::Result<usize> {
         let SendQueue {
@@ -303,9 +316,12 @@ impl<W: SendMany, R: SendReport> Messages<W> for Planned<'_, R> {
             Ok(_) => {}
             Err(error) => return Err(error),
         }
-        // A part left where the whole did not.
-        if let (Some(to), Some(coalescing)) = (self.cut.take(), &mut self.queue.coalescing) {
-            coalescing.refusals.add(to, Instant::now());
+        // A part left where the whole did not. What follows is not tried.
+        if let Some(to) = self.cut.take() {
+            if let Some(coalescing) = &mut self.queue.coalescing {
+                coalescing.unsegmented.add(to, Instant::now());
+            }
+            self.split_rest();
         }
         Ok(())
     }

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use super::address::RawAddress;
 use super::control::Control;
 use super::memory::Memory;
+use super::missing_calls::{MissingCalls, Optional};
 use super::options::{
     ask_for, ask_for_local_ends, discard_error_queue, ignore_path_mtu, receives_gro, set_option,
 };
-use super::refusals::{Optional, Refusals};
 use super::wait::{Readiness, entry, poll, ppoll};
 use super::{ReceiveBlock, Waker, check};
 use crate::logging::{log_debug, log_warn};
@@ -26,7 +26,7 @@ pub(crate) struct Socket {
     pub(in crate::sys) bound: Bound,
     receives_gro: bool,
     memory: Memory,
-    refusals: Refusals,
+    missing_calls: MissingCalls,
 }
 
 impl Socket {
@@ -75,7 +75,7 @@ impl Socket {
         let socket = Self {
             receives_gro: receives_gro(inner, coalesces),
             memory: Memory::of(inner),
-            refusals: Refusals::default(),
+            missing_calls: MissingCalls::default(),
             bound,
         };
         socket.probe_batches();
@@ -163,13 +163,13 @@ impl Socket {
                     }
                 }
             }
-            if let Some(news) = self.refusals.untold() {
+            if let Some(news) = self.missing_calls.untold() {
                 return Ok(Received::Degraded(news));
             }
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             let ready = poll(Some(self), libc::POLLIN, Some(waker), left);
             if ready.contains(Readiness::UNKNOWN) {
-                self.refusals.note(Optional::Wait);
+                self.missing_calls.note(Optional::Wait);
             }
             if ready.contains(Readiness::WAKER) && waker.clear() {
                 return Ok(Received::Woken);
@@ -262,8 +262,8 @@ impl Socket {
         self.bound.inner.as_raw_fd()
     }
 
-    pub(super) fn refusals(&self) -> &Refusals {
-        &self.refusals
+    pub(super) fn missing_calls(&self) -> &MissingCalls {
+        &self.missing_calls
     }
 }
 

@@ -37,12 +37,12 @@ impl Optional {
 
 /// What was found to be refused, and what of that has been told.
 #[derive(Debug, Default)]
-pub(super) struct Refusals {
+pub(super) struct MissingCalls {
     found: AtomicU8,
     told: AtomicU8,
 }
 
-impl Refusals {
+impl MissingCalls {
     pub(super) fn has(&self, what: Optional) -> bool {
         self.found.load(Relaxed) & what.bit() != 0
     }
@@ -95,7 +95,7 @@ impl Socket {
         // of these.
         let is_refused = result.is_err_and(|error| says_refused(&error));
         if is_refused {
-            self.refusals().note(what);
+            self.missing_calls().note(what);
         }
         is_refused
     }
@@ -112,7 +112,7 @@ impl Socket {
         count: usize,
     ) -> io::Result<usize> {
         let flags = libc::MSG_DONTWAIT as _;
-        if !self.refusals().has(Optional::ReceiveBatch) {
+        if !self.missing_calls().has(Optional::ReceiveBatch) {
             let (count, none) = (count as libc::c_uint, std::ptr::null_mut());
             // SAFETY: the caller's promise. No timeout is passed.
             let result = check(unsafe { libc::recvmmsg(self.raw(), first, count, flags, none) });
@@ -138,7 +138,7 @@ impl Socket {
     /// Each header leads to memory that may be read during the call.
     pub(super) unsafe fn send_headers(&self, headers: &mut [libc::mmsghdr]) -> io::Result<usize> {
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-        if !self.refusals().has(Optional::SendBatch) {
+        if !self.missing_calls().has(Optional::SendBatch) {
             let (first, count) = (headers.as_mut_ptr(), headers.len() as libc::c_uint);
             // SAFETY: the slice is writable (for the sent lengths), and what the
             // headers lead to is readable, as the caller promises.
@@ -178,16 +178,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_refusal_is_told_once() {
-        let refusals = Refusals::default();
-        assert_eq!(refusals.untold(), None);
-        refusals.note(Optional::Wait);
-        refusals.note(Optional::SendBatch);
-        assert_eq!(refusals.untold(), Some(Optional::SendBatch.news()));
-        refusals.note(Optional::SendBatch);
-        assert_eq!(refusals.untold(), Some(Optional::Wait.news()));
-        assert_eq!(refusals.untold(), None);
-        assert!(refusals.has(Optional::Wait) && !refusals.has(Optional::ReceiveBatch));
+    fn each_missing_call_is_told_once() {
+        let missing_calls = MissingCalls::default();
+        assert_eq!(missing_calls.untold(), None);
+        missing_calls.note(Optional::Wait);
+        missing_calls.note(Optional::SendBatch);
+        assert_eq!(missing_calls.untold(), Some(Optional::SendBatch.news()));
+        missing_calls.note(Optional::SendBatch);
+        assert_eq!(missing_calls.untold(), Some(Optional::Wait.news()));
+        assert_eq!(missing_calls.untold(), None);
+        assert!(missing_calls.has(Optional::Wait) && !missing_calls.has(Optional::ReceiveBatch));
     }
 
     #[test]
