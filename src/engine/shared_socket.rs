@@ -279,11 +279,11 @@ impl SharedSocket {
     }
 
     /// Limits what the kernel queues at each socket, in bytes as they are asked.
-    /// A socket that cannot be limited goes on as it is.
+    /// One that could not get back what it was granted goes on as it is.
     pub(crate) fn limit_receive_buffers(&self, bytes: usize) {
         let lines = self.lines.read().unwrap_or_else(PoisonError::into_inner);
         for line in lines.iter().flatten() {
-            let _ = line.socket.limit_receive_buffer(bytes);
+            line.socket.limit_receive_buffer(bytes);
         }
     }
 

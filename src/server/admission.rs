@@ -145,7 +145,7 @@ impl<A: Address> Admission<A> {
         is_stale
     }
 
-    /// Lets the kernel queue as much as was asked for.
+    /// Lets the kernel queue as much as was granted.
     pub(crate) fn lift_queue_limit(&self, sockets: &SharedSocket) {
         let shedding = self.shedding.as_ref();
         if let Some(bytes) = shedding.and_then(|shedding| shedding.queue.lifted()) {

@@ -163,10 +163,11 @@ impl<S: Style<A>, A: Address> Builder<S, A> {
     /// sent and has not left the host, such as replies to hosts whose link-layer
     /// address is still being asked for, which may be nowhere. While it is full,
     /// no reply leaves; what finds no room within 50 ms is counted in
-    /// [`SendFailures::no_room`](crate::SendFailures::no_room). Less granted than
-    /// set here is logged at `warn`. Defaults to 4 MiB, of which less granted is
-    /// logged at `debug`; a socket that is handed in keeps its own unless this
-    /// is set.
+    /// [`SendFailures::no_room`](crate::SendFailures::no_room). A process with
+    /// `CAP_NET_ADMIN` gets it whatever the system's limit is (`SO_SNDBUFFORCE`), any
+    /// other up to that limit. Less granted is logged at `warn`, once, and of the
+    /// default at `debug` on loopback and elsewhere than on Linux. Defaults to 4 MiB;
+    /// a socket that is handed in keeps its own unless this is set.
     ///
     /// # Examples
     /// ```

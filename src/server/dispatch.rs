@@ -58,7 +58,7 @@ impl<A: Address> ExecutorFactory for Dispatchers<A> {
         Some(Box::new(move || kept.end()))
     }
 
-    /// A socket that is handed over has the buffer that was asked for.
+    /// A socket that is handed over has the buffer that was granted.
     fn leave(&self, sockets: &SharedSocket) {
         self.dispatch.admission.lift_queue_limit(sockets);
     }

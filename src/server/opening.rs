@@ -74,10 +74,8 @@ pub(crate) fn open_udp(source: SocketSource, settings: &Settings) -> Result<Open
         None if is_own => Some(DEFAULT_SEND_BUFFER),
         asked => asked,
     };
-    for socket in &inner {
-        if let Some(asked) = send_buffer {
-            ask_for_send_buffer(socket, asked, settings.send_buffer.is_some()).map_err(failed)?;
-        }
+    if let Some(asked) = send_buffer {
+        ask_for_send_buffer(&inner, asked, settings.send_buffer.is_some()).map_err(failed)?;
     }
     settings.multicast.set_up(&inner, failed)?;
     for socket in &inner {
@@ -116,19 +114,26 @@ fn bind_first(
     Err(last.expect("an address that resolves to none is refused before"))
 }
 
-/// Asks for a send buffer. The default may well be more than a system grants,
-/// and costs nothing as long as no reply waits for an absent host.
-fn ask_for_send_buffer(socket: &UdpSocket, asked: usize, is_set: bool) -> io::Result<()> {
-    let granted = sys::ask_for_send_buffer(socket, asked)?;
-    if granted >= asked {
-        return Ok(());
+/// Asks for a send buffer for each socket, and says once if one gets less. That is
+/// no warning where no reply waits for an absent host, unless somebody set the size.
+fn ask_for_send_buffer(sockets: &[UdpSocket], asked: usize, is_set: bool) -> io::Result<()> {
+    let mut short = None;
+    for socket in sockets {
+        let granted = sys::ask_for_send_buffer(socket, asked)?;
+        if granted < asked {
+            let addr = socket.local_addr()?;
+            let waits = sys::absent_hosts_fill_send_buffer(addr.ip());
+            short = short.max(Some((is_set || waits, addr, granted)));
+        }
     }
-    let addr = socket.local_addr()?;
+    let Some((is_warning, addr, granted)) = short else {
+        return Ok(());
+    };
     let line = format!(
         "{addr}: a send buffer of {asked} bytes was asked for, {granted} were granted: replies to \
          absent hosts fill it sooner (on Linux, raise the limit with `sysctl -w net.core.wmem_max={asked}`)"
     );
-    if is_set {
+    if is_warning {
         log_warn!("{line}");
     } else {
         log_debug!("{line}");

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use socket2::SockRef;
 
 use super::is_bound_to_one_host;
-use super::open::{as_asked, reaches_v4, set_receive_buffer};
+use super::open::{as_asked, can_have_receive_buffer, reaches_v4, set_receive_buffer};
 use super::{LocalName, Socket, UnixAddr};
 
 /// A bound socket, and what it was asked when it was taken over.
@@ -102,9 +102,19 @@ impl Socket {
     }
 
     /// Limits what the kernel queues from now on, in the same unit. What is
-    /// queued already stays.
-    pub(crate) fn limit_receive_buffer(&self, bytes: usize) -> io::Result<()> {
-        set_receive_buffer(&SockRef::from(&self.bound.inner), bytes)
+    /// queued already stays. Nothing changes where the buffer that was granted
+    /// could not be had back, or less than this would be granted.
+    pub(crate) fn limit_receive_buffer(&self, bytes: usize) {
+        let socket = SockRef::from(&self.bound.inner);
+        let granted = self.granted_receive_buffer();
+        let is_less = |now| as_asked(now) > bytes;
+        let needed = match socket.recv_buffer_size().is_ok_and(is_less) {
+            true => granted,
+            false => bytes.min(granted),
+        };
+        if can_have_receive_buffer(self.local_addr(), needed) {
+            let _ = set_receive_buffer(&socket, bytes.min(granted));
+        }
     }
 }
 

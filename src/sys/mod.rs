@@ -80,7 +80,8 @@ pub(crate) use multicast::{
 };
 pub(crate) use one_thread::OneThread;
 pub(crate) use open::{
-    Options, ask_for_send_buffer, bind, bind_alone, reaches_v4, set_buffers, share_port,
+    Options, absent_hosts_fill_send_buffer, ask_for_send_buffer, bind, bind_alone, reaches_v4,
+    set_buffers, share_port,
 };
 #[cfg(any(fuzzing, test))]
 pub(crate) use platform::read_control_messages;

@@ -1,7 +1,7 @@
 //! Opening a socket with its options, the same on every platform.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use socket2::{Domain, Protocol, SockRef, Type};
 
@@ -13,7 +13,7 @@ use super::multicast::hear_joined_groups_only;
 pub(crate) struct Options {
     /// `SO_RCVBUFFORCE`, or else `SO_RCVBUF`, in bytes of payload and overhead.
     pub(crate) receive_buffer: Option<usize>,
-    /// `SO_SNDBUF`, in bytes.
+    /// `SO_SNDBUFFORCE`, or else `SO_SNDBUF`, in bytes of payload and overhead.
     pub(crate) send_buffer: Option<usize>,
     /// `SO_REUSEADDR`.
     pub(crate) reuse_address: bool,
@@ -89,7 +89,7 @@ pub(crate) fn set_buffers<'s>(socket: impl Into<SockRef<'s>>, options: &Options)
         set_receive_buffer(&socket, size)?;
     }
     if let Some(size) = options.send_buffer {
-        socket.set_send_buffer_size(size)?;
+        set_send_buffer(&socket, size)?;
     }
     Ok(())
 }
@@ -109,6 +109,30 @@ pub(super) fn set_receive_buffer(socket: &SockRef<'_>, size: usize) -> io::Resul
     socket.set_recv_buffer_size(size)
 }
 
+/// The same of the send buffer (`SO_SNDBUFFORCE`).
+fn set_send_buffer(socket: &SockRef<'_>, size: usize) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        use nix::sys::socket::{setsockopt, sockopt::SndBufForce};
+
+        if setsockopt(&**socket, SndBufForce, &size).is_ok() {
+            return Ok(());
+        }
+    }
+    socket.set_send_buffer_size(size)
+}
+
+/// Whether a new socket for this address would be granted such a receive buffer
+/// now: what was granted before may have taken privileges that are dropped since.
+pub(super) fn can_have_receive_buffer(addr: SocketAddr, size: usize) -> bool {
+    let granted = || {
+        let socket = socket2::Socket::new(Domain::for_address(addr), Type::DGRAM, None)?;
+        set_receive_buffer(&SockRef::from(&socket), size)?;
+        socket.recv_buffer_size().map(as_asked)
+    };
+    granted().is_ok_and(|granted| granted >= size)
+}
+
 /// Asks for a send buffer of this size; what the kernel granted, in the same
 /// unit. Some systems refuse what is too much, and then leave it as it is.
 pub(crate) fn ask_for_send_buffer<'s>(
@@ -116,8 +140,14 @@ pub(crate) fn ask_for_send_buffer<'s>(
     size: usize,
 ) -> io::Result<usize> {
     let socket = socket.into();
-    let _ = socket.set_send_buffer_size(size);
+    let _ = set_send_buffer(&socket, size);
     socket.send_buffer_size().map(as_asked)
+}
+
+/// Whether what is sent from this address may wait in the send buffer for hosts
+/// that are not there: on Linux, until the kernel gives up asking for them.
+pub(crate) fn absent_hosts_fill_send_buffer(from: IpAddr) -> bool {
+    cfg!(target_os = "linux") && !from.to_canonical().is_loopback()
 }
 
 /// Linux doubles what was asked to make room for its own overhead, and reports

@@ -21,6 +21,8 @@ pub(crate) fn cases() -> Vec<Case> {
         &[Need::Root, Need::Tool("ip")] => {
             replies_to_absent_hosts_leave_room_for_those_to_present_ones,
             absent_hosts_hold_no_more_of_the_send_buffer_than_their_share,
+            replies_to_absent_hosts_at_a_rate_leave_room_for_those_to_present_ones,
+            a_small_send_buffer_that_absent_hosts_fill_has_room_again_when_they_are_given_up,
         }
     }
 }
@@ -90,7 +92,7 @@ fn what_counts_as_sent_over_a_slow_link_arrives() {
 fn replies_to_absent_hosts_leave_room_for_those_to_present_ones() {
     const ASKED: u8 = 50;
     let (here, there) = Namespace::pair();
-    let (server, client) = sending_to_absent(100, 100, &here, &there);
+    let (server, client) = sending_to_absent(DEFAULT, 100, 100, &here, &there);
     let addr = server.local_addr();
     there.run(move || {
         let forger = Forger::new();
@@ -106,38 +108,95 @@ fn replies_to_absent_hosts_leave_room_for_those_to_present_ones() {
     assert_eq!(stats.replies.failed.total(), 0, "{stats}");
 }
 
+/// The same for longer than the kernel asks for an address (three seconds): as
+/// many are given up as come.
+fn replies_to_absent_hosts_at_a_rate_leave_room_for_those_to_present_ones() {
+    const PER_SECOND: u32 = 200;
+    const SECONDS: u32 = 5;
+    let (here, there) = Namespace::pair();
+    let (server, client) = sending_to_absent(DEFAULT, 0, 0, &here, &there);
+    let addr = server.local_addr();
+    let forging = there.run(move || {
+        let forger = Forger::new();
+        std::thread::spawn(move || {
+            let began = Instant::now();
+            for (number, source) in (0..PER_SECOND * SECONDS).zip(absent(60).cycle()) {
+                // The load's own pace.
+                let due = began + Duration::from_secs(1) / PER_SECOND * number;
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                forger.datagram(source, addr, &[b'x'; 1_000]);
+            }
+        })
+    });
+    let mut asked = 0;
+    while !forging.is_finished() {
+        assert_eq!(client.ask(b"here"), b"here", "there is room");
+        asked += 1;
+    }
+    forging.join().expect("all were sent");
+    server.wait_until_settled(2 + asked + u64::from(PER_SECOND * SECONDS));
+    let stats = server.stop().stats;
+    assert_eq!(stats.replies.failed.total(), 0, "{stats}");
+}
+
 /// The kernel keeps no more for a host whose address it waits for than
 /// `unres_qlen_bytes` says (arp(7)); what is beyond is dropped there, and the
 /// send buffer has room again. So all but one of the hosts that could fill it
-/// leave room for everybody else.
+/// leave room for everybody else: of the system's default, that is one.
 fn absent_hosts_hold_no_more_of_the_send_buffer_than_their_share() {
-    const SHARE: usize = 212_992;
-    /// More than a share, as the kernel counts: each datagram with its overhead.
-    const EACH: usize = 250;
-    let limit = std::fs::read_to_string("/proc/sys/net/core/wmem_max").expect("proc is mounted");
-    let limit: usize = limit.trim().parse().expect("bytes");
-    // The kernel doubles what it grants.
-    let hosts = 2 * limit.min(4 << 20) / SHARE - 1;
-    let (here, there) = Namespace::pair();
-    let (server, client) = sending_to_absent(hosts as u8, EACH * hosts, &here, &there);
-    assert_eq!(client.ask(b"here"), b"here", "there is room");
-    let stats = server.stop().stats;
-    assert_eq!(stats.replies.failed.total(), 0, "{stats}");
-    let sent = (EACH * hosts + 2) as u64;
-    assert_eq!(stats.replies.sent, sent, "{stats}");
+    for buffer in [DEFAULT, SHARE] {
+        // The kernel doubles what it grants.
+        let hosts = 2 * buffer / SHARE - 1;
+        let (here, there) = Namespace::pair();
+        let (server, client) = sending_to_absent(buffer, hosts as u8, EACH * hosts, &here, &there);
+        assert_eq!(client.ask(b"here"), b"here", "there is room");
+        let stats = server.stop().stats;
+        assert_eq!(stats.replies.failed.total(), 0, "{stats}");
+        let sent = (EACH * hosts + 2) as u64;
+        assert_eq!(stats.replies.sent, sent, "{stats}");
+    }
 }
 
-/// A server that was made to send so many datagrams to so many hosts that are not
-/// there, in turn, and the client who did that.
+/// With the system's default three absent hosts suffice.
+fn a_small_send_buffer_that_absent_hosts_fill_has_room_again_when_they_are_given_up() {
+    let (here, there) = Namespace::pair();
+    let (server, client) = sending_to_absent(SHARE, 3, EACH * 3, &here, &there);
+    wait_until("it is full", || server.stats().replies.failed.no_room > 0);
+    server.wait_until_settled(2);
+    let sent = server.stats().replies.sent;
+    wait_until("there is room", || {
+        client.send(b"here");
+        server.stats().replies.sent > sent
+    });
+    assert_eq!(client.receive(), b"here");
+    let stats = server.stop().stats;
+    let failed = stats.replies.failed;
+    assert_eq!(failed.total(), failed.no_room, "{stats}");
+}
+
+/// What is asked for if nobody says anything.
+const DEFAULT: usize = 4 << 20;
+/// What the kernel keeps for one absent host, and by default for a socket
+/// (`net.core.wmem_default`).
+const SHARE: usize = 212_992;
+/// More datagrams than a share holds, as the kernel counts: each with its overhead.
+const EACH: usize = 250;
+
+/// A server with such a send buffer that was made to send so many datagrams to so
+/// many hosts that are not there, in turn, and the client who did that.
 fn sending_to_absent(
+    buffer: usize,
     hosts: u8,
     count: usize,
     here: &Namespace,
     there: &Namespace,
 ) -> (TestServer, Client) {
     let server = here.run(move || {
-        ThreadingUdpServer::builder()
-            .workers(1)
+        let mut builder = ThreadingUdpServer::builder().workers(1);
+        if buffer != DEFAULT {
+            builder = builder.send_buffer(buffer);
+        }
+        builder
             .bind_fn("10.0.0.1:0", move |bytes, _, socket| match bytes {
                 b"many" => absent(hosts)
                     .cycle()

@@ -28,6 +28,7 @@ pub(crate) fn cases() -> Vec<Case> {
         }
         &[Need::Root] => {
             a_privileged_server_has_the_receive_buffer_that_it_asks_for,
+            a_privileged_server_has_the_send_buffer_that_it_asks_for,
         }
     }
 }
@@ -342,4 +343,16 @@ fn a_privileged_server_has_the_receive_buffer_that_it_asks_for() {
     let server = ThreadingUdpServer::builder().receive_buffer(asked);
     let server = server.bind_fn(ANY_PORT, echo).expect("a free port");
     assert_eq!(server.handle().stats().receive_buffer.granted, asked);
+}
+
+fn a_privileged_server_has_the_send_buffer_that_it_asks_for() {
+    let limit = std::fs::read_to_string("/proc/sys/net/core/wmem_max").expect("proc is mounted");
+    let limit: usize = limit.trim().parse().expect("a number");
+    let asked = limit * 2;
+    let socket = UdpSocket::bind(ANY_PORT).expect("a free port");
+    let same = socket.try_clone().expect("a descriptor");
+    let server = ThreadingUdpServer::builder().send_buffer(asked);
+    let _server = server.from_socket(socket, || echo).expect("taken over");
+    let size = getsockopt(&same, sockopt::SndBuf).expect("an option");
+    assert_eq!(size, 2 * asked, "the kernel doubles it");
 }

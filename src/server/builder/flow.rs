@@ -123,7 +123,9 @@ impl<S: Style> Builder<S> {
     /// [`receive_buffer`](Self::receive_buffer), about what is handled in this
     /// time, and drops the rest ([`Stats::kernel_drops`](crate::Stats::kernel_drops)):
     /// to receive what is too old by then would take the time to handle others.
-    /// Some seconds after the overload it queues as much as before.
+    /// Some seconds after the overload it queues as much as before. Where that could
+    /// not be had back, as the process has dropped the privilege by which it got so
+    /// large a buffer, the kernel goes on to queue as much as ever.
     ///
     /// The age is from the kernel's receive stamp to now, on the system's clock.
     /// If that clock is set while datagrams wait, a step back sheds nothing; a

@@ -88,7 +88,7 @@ impl Socket {
         let socket = Self {
             receives_gro: false,
             memory: Memory::of(&bound.inner),
-            refusals: Refusals::default(),
+            missing_calls: MissingCalls::default(),
             bound,
         };
         socket.probe_batches();
