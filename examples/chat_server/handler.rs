@@ -66,7 +66,7 @@ impl Chat {
             self.screen.show(line);
         }
         if let Some(socket) = self.outside.get() {
-            for addr in outcome.vouched {
+            for addr in outcome.validated {
                 socket.mark_validated(addr);
             }
         }

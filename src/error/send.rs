@@ -78,7 +78,7 @@ pub enum SendError {
         to: SocketAddr,
     },
     /// The [`AmplificationLimit`](crate::AmplificationLimit) forbids it: the
-    /// address has not proved itself, and too little has come from there.
+    /// address is not validated, and too little has come from there.
     #[error("cannot send {len} bytes to {to}: too much for an address that is not validated")]
     Withheld {
         /// The length of the payload, in bytes.

@@ -109,7 +109,7 @@ impl Scene {
     }
 }
 
-/// Of IPv4 and UDP. A train of datagrams counts as one packet, with one of each.
+/// Of IPv4 and UDP. A segmented send counts as one packet, with one of each.
 const HEADERS: u64 = 20 + 8;
 
 /// Datagrams in the name of the victim, 10,000 a second, until told to end.
@@ -222,20 +222,20 @@ fn a_flood_in_the_name_of_a_victim_is_not_amplified_and_its_clients_are_served()
         generous,
     );
     let addr = server.local_addr();
-    let (proved, abused) = scene.victim.run(move || {
+    let (validated, abused) = scene.victim.run(move || {
         let abused = UdpSocket::bind(VICTIM).expect("bound");
         (Client::at("10.0.0.2:0", addr), abused)
     });
     scene.count_at(4_000);
     let flood = scene.flood(addr);
     wait_until("the flood is there", || server.stats().received > 1_000);
-    let token = proved.ask(b"token, please");
-    assert_eq!(proved.ask(&token), b"welcome");
+    let token = validated.ask(b"token, please");
+    assert_eq!(validated.ask(&token), b"welcome");
     let abused = thread::spawn(move || ask_for(length(), &abused, addr));
     let mut served = 0;
     while !abused.is_finished() {
         let question = question(served);
-        assert_eq!(proved.ask(&question), question.repeat(10), "each, whole");
+        assert_eq!(validated.ask(&question), question.repeat(10), "each, whole");
         served += 1;
         thread::sleep(Duration::from_millis(2));
     }

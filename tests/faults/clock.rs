@@ -79,7 +79,7 @@ fn a_clock_that_jumps_to_and_fro_by_a_day_changes_no_limit() {
     );
     for number in 0..40_u32 {
         let len = client.ask(&number.to_be_bytes()).len();
-        assert_eq!(len, 1_000, "its address stays proved");
+        assert_eq!(len, 1_000, "its address stays validated");
     }
     for number in 0..200_u32 {
         client.send(&number.to_be_bytes());

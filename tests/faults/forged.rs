@@ -67,7 +67,7 @@ fn a_source_port_of_zero_costs_its_neighbours_no_reply() {
     });
 }
 
-/// A client that takes trains whole sees whether replies leave as trains.
+/// A client with GRO sees whether replies leave segmented.
 fn a_source_port_of_zero_switches_no_feature_off() {
     Namespace::new().run(|| {
         let gate = Gate::new();

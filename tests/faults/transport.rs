@@ -64,9 +64,9 @@ fn expect_pieces(server: TestServer, told: &Receiver<Vec<u8>>, client: &Client) 
     let mut expected = Vec::new();
     // The last piece may be shorter; 64 pieces are the most that old kernels take.
     for (segment, len) in [(100, 1_050), (1, 64), (1_000, 10_000), (7, 8), (512, 512)] {
-        let train: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
-        send_segmented(client, server.local_addr(), &train, segment);
-        expected.extend(train.chunks(segment.into()).map(<[u8]>::to_vec));
+        let payload: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
+        send_segmented(client, server.local_addr(), &payload, segment);
+        expected.extend(payload.chunks(segment.into()).map(<[u8]>::to_vec));
     }
     for piece in &expected {
         client.expect_reply(piece);

@@ -23,7 +23,7 @@
 //! | `per_peer` | state for each peer: sessions |
 //! | `several` | several addresses, one server |
 //! | `shards` | several sockets at one address, one server |
-//! | `trains` | several datagrams that the kernel delivers as one |
+//! | `gro` | several datagrams that the kernel delivers as one (GRO) |
 //! | `config` | options, defaults, errors of `bind` |
 //! | `guards` | what a hostile network gets |
 //! | `takeover` | sockets that were handed in or passed to the process |
@@ -52,6 +52,9 @@ mod config;
 mod datagrams;
 mod deferred;
 mod draining;
+/// The portable twin receives one datagram at a time.
+#[cfg(all(target_os = "linux", not(socketserver_portable)))]
+mod gro;
 mod guards;
 mod handlers;
 mod hooks;
@@ -87,9 +90,6 @@ mod support;
 #[cfg(target_os = "linux")]
 mod takeover;
 mod timers;
-/// The portable twin receives one datagram at a time.
-#[cfg(all(target_os = "linux", not(socketserver_portable)))]
-mod trains;
 #[cfg(unix)]
 mod unix;
 mod unnoticed;

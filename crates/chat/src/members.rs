@@ -22,7 +22,7 @@ pub struct Members {
     per_host: usize,
 }
 
-/// Someone who has joined, from an address that has been proved.
+/// Someone who has joined, from an address that has been validated.
 #[derive(Clone, Debug)]
 pub struct Member {
     /// How to write to them.

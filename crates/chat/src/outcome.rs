@@ -10,9 +10,9 @@ pub struct Outcome {
     pub sends: Vec<(SocketAddr, String)>,
     /// Lines for the operator.
     pub shows: Vec<String>,
-    /// Addresses that the operator answers. A person has looked at what came
+    /// Addresses that count as validated: the operator answers there. A person has looked at what came
     /// from there: that is proof enough to send them a line.
-    pub vouched: Vec<SocketAddr>,
+    pub validated: Vec<SocketAddr>,
 }
 
 impl Outcome {
@@ -23,7 +23,7 @@ impl Outcome {
 
     /// Has the operator's own words sent to someone who has not joined.
     pub fn answer(&mut self, to: Peer, text: &str) {
-        self.vouched.push(to.addr);
+        self.validated.push(to.addr);
         self.send(to, text);
     }
 

@@ -11,10 +11,10 @@ pub trait Proof {
     fn token(&self) -> Token;
 
     /// Tells whether a token was issued to this sender not long ago. If so, the
-    /// address is proved.
+    /// address is validated.
     fn validate(&self, token: Token) -> bool;
 
-    /// Tells whether the address is proved, and not too long ago.
+    /// Tells whether the address is validated, and not too long ago.
     fn is_validated(&self) -> bool;
 }
 

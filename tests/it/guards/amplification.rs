@@ -1,4 +1,4 @@
-//! How much is sent to an address that has not proved itself.
+//! How much is sent to an address that is not validated.
 
 use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, UdpSocket};
@@ -210,10 +210,10 @@ fn handle_request_is_limited_as_well() {
     assert_ends(&server.handle().stats(), 3, 6);
 }
 
-/// A proved address keeps its proof, whoever else writes.
+/// A validated address stays so, whoever else writes.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_flood_of_strangers_pushes_no_proved_address_out() {
+fn a_flood_of_strangers_pushes_no_validated_address_out() {
     let limit = AmplificationLimit::new().table_entries(8);
     let server = serving(limit, |bytes, _, socket| {
         if socket.is_validated() || socket.validate(bytes) {

@@ -84,18 +84,18 @@ fn a_proof_is_valid_for_as_long_as_was_said() {
 }
 
 #[test]
-fn an_address_that_somebody_vouches_for_needs_no_token() {
+fn an_address_that_somebody_marks_validated_needs_no_token() {
     let server = ThreadingUdpServer::builder()
         .amplification_limit(AmplificationLimit::new())
         .serving(|bytes, addr, socket| {
-            if bytes == b"vouch" {
+            if bytes == b"mark me" {
                 socket.detach().mark_validated(addr);
             }
             Ok(socket.reply(&[b'x'; 5_000])?)
         });
     let client = Client::of(server.local_addr());
     client.send(b"tell me all");
-    assert_eq!(client.ask(b"vouch").len(), 5_000);
+    assert_eq!(client.ask(b"mark me").len(), 5_000);
     let replies = server.stop().stats.replies;
     assert_eq!((replies.sent, replies.withheld), (1, 1));
 }

@@ -108,7 +108,7 @@ impl Shares {
         self.joins.has(now, Host::of(addr))
     }
 
-    /// Someone joins whose address is proved.
+    /// Someone joins whose address is validated.
     pub(super) fn take_join(&mut self, now: Instant, addr: SocketAddr) -> bool {
         self.joins.take(now, Host::of(addr))
     }

@@ -25,7 +25,7 @@ use strangers::Stranger;
 
 /// One room with its members, its guests and its operator.
 ///
-/// Nothing in it grows with what strangers send: members have proved their
+/// Nothing in it grows with what strangers send: members have validated their
 /// address and are bounded, guests are few and push each other out, and a join
 /// under way is not stored at all. What one member, or one host, makes the room
 /// say is bounded as well; who is refused is told, and nobody else.
@@ -51,7 +51,7 @@ impl Room {
         }
     }
 
-    /// A datagram has come in, from an address that may be proved.
+    /// A datagram has come in, from an address that may be validated.
     pub fn on_line(
         &mut self,
         now: Instant,

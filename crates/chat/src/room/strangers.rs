@@ -1,4 +1,4 @@
-//! Those whose address is not proved: who joins, and who is a guest.
+//! Those whose address is not validated: who joins, and who is a guest.
 //!
 //! A datagram's source address can be forged, so whatever is sent there may hit
 //! someone who asked for nothing. Until a token has come back from it, an
@@ -47,7 +47,7 @@ impl Room {
 
     /// Someone wants to join: with a good token they are in, otherwise they are
     /// sent one. Only who is in has joined as far as the host's share of joins
-    /// goes: an address that is not proved may be forged.
+    /// goes: an address that is not validated may be forged.
     fn join(
         &mut self,
         now: Instant,
@@ -117,7 +117,7 @@ impl Room {
     }
 }
 
-/// Someone whose address is not proved, and how much came from it.
+/// Someone whose address is not validated, and how much came from it.
 #[derive(Clone, Copy)]
 pub(super) struct Stranger {
     /// How to write to them.
@@ -151,6 +151,6 @@ impl Stranger {
 }
 
 /// How many times the bytes received may be sent to an address before it is
-/// proved: the limit that QUIC sets (RFC 9000, 8.1), and the framework keeps.
+/// validated: the limit that QUIC sets (RFC 9000, 8.1), and the framework keeps.
 /// What is longer would be withheld, so the room looks for shorter words.
 const AMPLIFICATION: usize = 3;

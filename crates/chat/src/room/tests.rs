@@ -16,7 +16,7 @@ fn sent(out: &Outcome) -> Vec<(u16, &str)> {
 }
 
 #[test]
-fn nothing_is_broadcast_to_an_address_before_it_is_proved() {
+fn nothing_is_broadcast_to_an_address_before_it_is_validated() {
     let mut scene = Scene::with(&["alice"]);
     let out = scene.send(2, "/join bob");
     assert_eq!(out.sends.len(), 1, "the ticket alone");
@@ -62,7 +62,7 @@ fn an_old_ticket_brings_a_new_one() {
 #[test]
 fn a_member_whose_proof_is_too_old_has_to_join_again() {
     let mut scene = Scene::with(&["alice", "bob"]);
-    scene.proved.borrow_mut().remove(&addr(2));
+    scene.validated.borrow_mut().remove(&addr(2));
     let out = scene.send(2, "still here?");
     assert_eq!(
         sent(&out),
@@ -75,11 +75,11 @@ fn a_member_whose_proof_is_too_old_has_to_join_again() {
 }
 
 #[test]
-fn the_operator_vouches_for_guests_by_answering_them() {
+fn the_operator_validates_guests_by_answering_them() {
     let mut scene = Scene::with(&["alice"]);
     scene.send(7, "hi");
     let out = scene.room.on_operator_line("what can I do for you?");
-    assert_eq!(out.vouched, [addr(7)], "and not for members");
+    assert_eq!(out.validated, [addr(7)], "and not for members");
 }
 
 #[test]

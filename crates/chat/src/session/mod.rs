@@ -216,7 +216,7 @@ impl Session {
         }
     }
 
-    /// The server wants our address proved.
+    /// The server wants our address validated.
     fn on_ticket(&mut self, name: &str, token: &str, effects: &mut Effects) {
         if let Phase::Joining(joining) = &mut self.phase {
             if name == self.name.as_str() && joining.use_ticket() {

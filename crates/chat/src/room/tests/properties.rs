@@ -19,7 +19,7 @@ fn any_line() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn an_unproved_address_is_sent_at_most_three_times_what_came(line in any_line()) {
+    fn an_unvalidated_address_is_sent_at_most_three_times_what_came(line in any_line()) {
         let mut scene = Scene::with(&["a", "b"]);
         let out = scene.hear(addr(9), &line);
         prop_assert!(out.sends.len() <= 1);

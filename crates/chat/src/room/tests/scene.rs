@@ -10,17 +10,17 @@ use crate::proof::{Proof, Token};
 use crate::room::{Limits, Room};
 use crate::wire::Notice;
 
-/// A room, its clock, and who has proved an address.
+/// A room, its clock, and whose address is validated.
 pub(super) struct Scene {
     pub(super) room: Room,
     start: Instant,
     pub(super) now: Instant,
-    pub(super) proved: RefCell<HashSet<SocketAddr>>,
+    pub(super) validated: RefCell<HashSet<SocketAddr>>,
 }
 
 /// What the framework knows of a sender, without its secrets.
 struct Known<'a> {
-    proved: &'a RefCell<HashSet<SocketAddr>>,
+    validated: &'a RefCell<HashSet<SocketAddr>>,
     addr: SocketAddr,
     half_minute: u64,
 }
@@ -42,13 +42,13 @@ impl Proof for Known<'_> {
         let is_good =
             token == self.token() || before.map(|then| self.token_of(then)) == Some(token);
         if is_good {
-            self.proved.borrow_mut().insert(self.addr);
+            self.validated.borrow_mut().insert(self.addr);
         }
         is_good
     }
 
     fn is_validated(&self) -> bool {
-        self.proved.borrow().contains(&self.addr)
+        self.validated.borrow().contains(&self.addr)
     }
 }
 
@@ -70,7 +70,7 @@ impl Scene {
             room: Room::new(limits),
             start: now,
             now,
-            proved: RefCell::default(),
+            validated: RefCell::default(),
         }
     }
 
@@ -96,7 +96,7 @@ impl Scene {
 
     pub(super) fn hear(&mut self, from: SocketAddr, bytes: &[u8]) -> Outcome {
         let known = Known {
-            proved: &self.proved,
+            validated: &self.validated,
             addr: from,
             half_minute: (self.now - self.start).as_secs() / 30,
         };

@@ -177,7 +177,7 @@ fn coming_and_going_without_end_is_refused() {
 }
 
 #[test]
-fn an_address_that_is_not_proved_uses_up_nothing_of_the_members() {
+fn an_address_that_is_not_validated_uses_up_nothing_of_the_members() {
     let mut scene = room();
     scene.join(at(1, 1), "alice");
     scene.join(at(2, 1), "bob");

@@ -1,4 +1,4 @@
-//! Several datagrams that the kernel delivers as one.
+//! Several datagrams that the kernel delivers as one (generic receive offload, GRO).
 
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -9,17 +9,17 @@ use socketserver::{Builder, OnTruncated, ThreadingUdpServer};
 use crate::support::{ANY_PORT, Client, Journal, TestServer, echo};
 
 /// Sends `count` datagrams of `len` bytes, the last one byte shorter, as one
-/// train. Each begins with its number.
+/// segmented send. Each begins with its number.
 #[track_caller]
-fn send_train(client: &UdpSocket, to: SocketAddr, count: u8, len: usize) {
+fn send_segmented(client: &UdpSocket, to: SocketAddr, count: u8, len: usize) {
     let segment = i32::try_from(len).expect("a short datagram");
     setsockopt(client, sockopt::UdpGsoSegment, &segment).expect("a segment size");
-    let mut train: Vec<u8> = (0..count)
+    let mut payload: Vec<u8> = (0..count)
         .flat_map(|number| std::iter::repeat_n(number, len))
         .collect();
-    train.pop();
-    let sent = client.send_to(&train, to).expect("loopback");
-    assert_eq!(sent, train.len(), "sent whole");
+    payload.pop();
+    let sent = client.send_to(&payload, to).expect("loopback");
+    assert_eq!(sent, payload.len(), "sent whole");
 }
 
 fn client() -> UdpSocket {
@@ -34,12 +34,12 @@ fn coalescing() -> Builder<ThreadingUdpServer> {
 }
 
 #[test]
-fn each_datagram_of_a_train_is_handled_answered_and_counted() {
+fn each_datagram_of_a_coalesced_receive_is_handled_answered_and_counted() {
     for addr in [ANY_PORT, "0.0.0.0:0"] {
         let server = TestServer::spawn(coalescing().bind_fn(addr, echo).expect("bound"));
         let to = SocketAddr::from(([127, 0, 0, 1], server.local_addr().port()));
         let client = client();
-        send_train(&client, to, 20, 100);
+        send_segmented(&client, to, 20, 100);
         let mut buffer = [0; 200];
         for number in 0..20_u8 {
             let len = client.recv(&mut buffer).expect("a reply for each");
@@ -54,16 +54,16 @@ fn each_datagram_of_a_train_is_handled_answered_and_counted() {
 }
 
 #[test]
-fn without_the_option_a_train_comes_as_datagrams() {
+fn without_the_option_a_segmented_send_comes_as_datagrams() {
     let server = TestServer::spawn(ThreadingUdpServer::bind_fn(ANY_PORT, echo).expect("bound"));
     let client = client();
-    send_train(&client, server.local_addr(), 20, 100);
+    send_segmented(&client, server.local_addr(), 20, 100);
     server.wait_until_settled(20);
     assert_eq!(server.stop().stats.bytes_received, 1_999);
 }
 
 #[test]
-fn max_packet_size_is_for_each_datagram_of_a_train() {
+fn max_packet_size_is_for_each_datagram_of_a_coalesced_receive() {
     let seen = Journal::new();
     let noted = seen.clone();
     let builder = coalescing()
@@ -80,7 +80,7 @@ fn max_packet_size_is_for_each_datagram_of_a_train() {
     });
     let server = TestServer::spawn(server.expect("bound"));
     let client = client();
-    send_train(&client, server.local_addr(), 2, 41);
+    send_segmented(&client, server.local_addr(), 2, 41);
     server.wait_until_settled(2);
     assert_eq!(seen.read(), ["0 x 40, cut: true", "1 x 40, cut: false"]);
     let long = Client::of(server.local_addr());
@@ -90,24 +90,24 @@ fn max_packet_size_is_for_each_datagram_of_a_train() {
 }
 
 #[test]
-fn a_socket_that_came_with_trains_switched_on_is_served_right() {
+fn a_socket_that_came_with_gro_switched_on_is_served_right() {
     let socket = UdpSocket::bind(ANY_PORT).expect("a free port");
     setsockopt(&socket, sockopt::UdpGroSegment, &true).expect("Linux 5.0");
     let factory = || echo;
     let server = ThreadingUdpServer::from_socket(socket, factory).expect("a UDP socket");
     let server = TestServer::spawn(server);
     let client = client();
-    send_train(&client, server.local_addr(), 5, 10);
+    send_segmented(&client, server.local_addr(), 5, 10);
     server.wait_until_settled(5);
     let stats = server.stop().stats;
     assert_eq!((stats.handled, stats.batches), (5, 1));
 }
 
 #[test]
-fn one_request_by_hand_handles_the_whole_train() {
+fn one_request_by_hand_handles_all_that_came_as_one() {
     let mut server = coalescing().bind_fn(ANY_PORT, echo).expect("bound");
     let client = client();
-    send_train(&client, server.local_addr(), 3, 10);
+    send_segmented(&client, server.local_addr(), 3, 10);
     assert!(
         server
             .handle_request(None)
@@ -118,7 +118,7 @@ fn one_request_by_hand_handles_the_whole_train() {
 }
 
 #[test]
-fn the_rest_of_a_train_does_not_wait_for_a_stuck_handler() {
+fn the_rest_of_a_coalesced_receive_does_not_wait_for_a_stuck_handler() {
     let gate = crate::support::Gate::new();
     let held = gate.clone();
     let server = coalescing()
@@ -132,7 +132,7 @@ fn the_rest_of_a_train_does_not_wait_for_a_stuck_handler() {
     let server = TestServer::spawn(server.expect("bound"));
     let _open = gate.open_on_drop();
     let client = client();
-    send_train(&client, server.local_addr(), 30, 10);
+    send_segmented(&client, server.local_addr(), 30, 10);
     server.wait_until_settled(29);
     assert_eq!(gate.waiting(), 1, "the first alone is held");
 }
