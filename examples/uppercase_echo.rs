@@ -12,8 +12,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use socketserver::{
-    DatagramHandler, Error, ForkingStyleUdpServer, HandlerError, ServeError, Server, ServerHandle,
-    ShutdownReport, SocketHandle, ThreadingUdpServer, activated_sockets,
+    DatagramHandler, Error, ForkingStyleUdpServer, HandlerError, Isolation, ServeError, Server,
+    ServerHandle, ShutdownReport, SocketHandle, ThreadingUdpServer, activated_sockets,
 };
 
 /// A UDP server that answers every datagram with its text in upper case.
@@ -27,6 +27,9 @@ struct Options {
     /// Handle each datagram with a fresh handler instance
     #[arg(long)]
     forking: bool,
+    /// With --forking, handle them in processes: a handler may crash. Linux
+    #[arg(long, requires = "forking")]
+    processes: bool,
     /// How many worker threads; with --forking, the most handlers at the same time
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
@@ -114,10 +117,19 @@ fn serve(options: &Options) -> Result<ShutdownReport, Error> {
         if let Some(most) = options.workers {
             builder = builder.max_children(most);
         }
-        Ok(run(match passed {
+        if options.processes {
+            builder = builder.isolation(Isolation::Process);
+        }
+        let server = match passed {
             Some(socket) => builder.from_socket(socket, factory)?,
             None => builder.bind(&options.addr, factory)?,
-        })?)
+        };
+        if options.processes {
+            // It listens for Ctrl-C itself, and can have no thread beside it that does.
+            invite(server.local_addr());
+            return Ok(server.serve_forever()?);
+        }
+        Ok(run(server)?)
     } else {
         let mut builder = ThreadingUdpServer::builder();
         if let Some(count) = options.workers {
@@ -142,6 +154,11 @@ fn announce(server: ServerHandle) {
     if let Err(error) = ctrlc::set_handler(move || server.shutdown()) {
         eprintln!("Ctrl-C will end it at once, without stats: {error}");
     }
+    invite(addr);
+}
+
+/// Says where the server listens and what to type.
+fn invite(addr: SocketAddr) {
     let client = reachable(addr);
     println!("listening on {addr}");
     println!(

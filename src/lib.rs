@@ -56,7 +56,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | choose a server? | [`ThreadingUdpServer`]: an instance of the handler lives as long as its worker, or with [`fresh_instance(true)`](Builder::fresh_instance) for one datagram, as in Python. [`ForkingStyleUdpServer`]: a fresh one for each datagram. [`Server`] stands for both |
+//! | choose a server? | [`ThreadingUdpServer`]: an instance of the handler lives as long as its worker, or with [`fresh_instance(true)`](Builder::fresh_instance) for one datagram, as in Python. [`ForkingStyleUdpServer`]: a fresh one for each datagram; with [`Isolation::Process`], on Linux, in a process that may crash. [`Server`] stands for both |
 //! | share state? | the factory captures an `Arc` and gives each instance a clone: [`DatagramHandler`] |
 //! | answer later? | from another thread or a task, with [`SocketHandle::defer`]: [`guide::awaiting`] |
 //! | push? | from any thread, with [`ServerHandle::send_to`]; in a handler, [`SocketHandle::server`]: [`guide::push`] |
@@ -109,7 +109,7 @@ pub mod unix;
 #[cfg(unix)]
 pub use activation::ActivatedDescriptor;
 pub use activation::{ActivatedSocket, ActivatedSockets, activated_sockets};
-pub use engine::SentToAll;
+pub use engine::{ChildEnd, ChildExit, SentToAll};
 pub use error::{
     BindError, ChangeError, ConfigError, Error, MembershipError, SendError, ServeError,
 };
@@ -120,12 +120,13 @@ pub use metadata::{DatagramMeta, Destination, Ecn};
 pub use per_peer::{EndReason, Peer, Peers, PerPeer, Session, WhenFull};
 pub use poll_once::poll_once;
 pub use server::{
-    Builder, FailureCause, HandlerFailure, OnTruncated, RequestOutcome, RunningServer, Server,
-    ServerHandle, ShutdownReport, Timer, Workers,
+    Builder, FailureCause, HandlerFailure, Isolation, OnTruncated, RequestOutcome, RunningServer,
+    Server, ServerHandle, ShutdownReport, Timer, Workers,
 };
 pub use socket_handle::{DeferredAnswer, DetachedHandle, SendOptions, SocketHandle};
 pub use stats::{
-    ReceiveBuffer, Refusal, Refused, Replies, Sample, SampleKind, SendFailures, Shed, Stats,
+    LostWithChild, ReceiveBuffer, Refusal, Refused, Replies, Sample, SampleKind, SendFailures,
+    Shed, Stats,
 };
 pub use sys::Interface;
 pub use threading::ThreadingUdpServer;

@@ -1,5 +1,6 @@
 //! Counters: the snapshot that users see, and the live form behind it.
 
+mod counters;
 mod failures;
 mod live;
 mod refusal;
@@ -19,8 +20,8 @@ use std::time::Duration;
 /// [`ServerHandle::stats`](crate::ServerHandle::stats).
 ///
 /// One law of conservation holds: every datagram read from the kernel ends in
-/// exactly one of `handled`, `failed`, `panicked`, `refused`, `shed` and
-/// `abandoned`. At rest `received` is their sum; before that, `in_flight` is the
+/// exactly one of `handled`, `failed`, `panicked`, `refused`, `shed`,
+/// `lost_with_child` and `abandoned`. At rest `received` is their sum; before that, `in_flight` is the
 /// rest. `kernel_drops` stands beside them: those were never read.
 ///
 /// [`Display`](std::fmt::Display) prints one line, [`table`](Self::table) a table
@@ -55,6 +56,9 @@ pub struct Stats {
     pub refused: Refused,
     /// Given up to stay responsive, by reason.
     pub shed: Shed,
+    /// In the handler of a child process that died, by cause: see
+    /// [`Isolation::Process`](crate::Isolation::Process).
+    pub lost_with_child: LostWithChild,
     /// Received, but not finished when the server had to close.
     pub abandoned: u64,
     /// Received and not settled yet.
@@ -115,6 +119,7 @@ impl Stats {
             + self.panicked
             + self.refused.total()
             + self.shed.total()
+            + self.lost_with_child.total()
             + self.abandoned
     }
 }
@@ -145,6 +150,35 @@ impl Shed {
     /// ```
     pub fn total(&self) -> u64 {
         self.stale + self.lane_full
+    }
+}
+
+/// Datagrams whose child process died in their handler, by cause.
+///
+/// # Examples
+/// ```
+/// assert_eq!(socketserver::Stats::default().lost_with_child.total(), 0);
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LostWithChild {
+    /// It exited.
+    pub exited: u64,
+    /// A signal ended it: a crash, or somebody has killed it.
+    pub signalled: u64,
+    /// It took longer than [`child_timeout`](crate::Builder::child_timeout).
+    pub timed_out: u64,
+}
+
+impl LostWithChild {
+    /// The sum over all causes.
+    ///
+    /// # Examples
+    /// ```
+    /// assert_eq!(socketserver::Stats::default().lost_with_child.total(), 0);
+    /// ```
+    pub fn total(&self) -> u64 {
+        self.exited + self.signalled + self.timed_out
     }
 }
 

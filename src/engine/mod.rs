@@ -36,6 +36,7 @@
 //! | `solo` | one datagram on the calling thread, without workers |
 //! | `supervisor` | the thread that called `serve_forever`: starts, sleeps, drains, closes |
 //! | `rounds` | its looks: shows the watch what there is, and does what it decides |
+//! | `children` | the same with processes, each of which takes one datagram after the other |
 //! | `service` | the thread for the hook that is due from time to time |
 //! | `timers` | the thread for what is due once, after a while |
 //! | `bench` | an engine without sockets and threads, for tests of handlers |
@@ -47,6 +48,7 @@ mod answers;
 mod batch;
 #[cfg(feature = "testing")]
 mod bench;
+mod children;
 mod config;
 mod executor;
 mod explain;
@@ -80,6 +82,8 @@ mod worker;
 pub(crate) use answers::{Answer, Stage};
 #[cfg(feature = "testing")]
 pub(crate) use bench::Recorder;
+pub use children::{ChildEnd, ChildExit};
+pub(crate) use children::{Children, OnExit, Start};
 pub(crate) use config::{EngineConfig, Order};
 pub(crate) use executor::{Executor, ExecutorFactory};
 pub(crate) use outbox::Outbox;
@@ -95,7 +99,7 @@ pub(crate) use unsolicited::{Unsolicited, Way};
 
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use log::Level;
@@ -146,6 +150,8 @@ pub(crate) struct Engine {
     /// Handles, from any thread.
     unsolicited: Unsolicited,
     timers: Arc<Timers>,
+    /// Processes that handle datagrams, in place of workers.
+    children: Option<Children>,
     /// Processors to run on.
     cores: usize,
     granted_receive_buffer: usize,
@@ -161,6 +167,7 @@ impl Engine {
         config: EngineConfig,
         sockets: Vec<Arc<Socket>>,
         executors: Arc<dyn ExecutorFactory>,
+        children: Option<Children>,
     ) -> Self {
         let shape = Shape {
             doors: sockets.len(),
@@ -170,7 +177,12 @@ impl Engine {
         };
         let answers = Answers::new(shape.doors, config.max_deferred, config.send);
         let socket = SharedSocket::new(sockets, answers, config.send_defaults);
-        Self::assemble(config, shape, socket, Some(executors))
+        let mut engine = Self::assemble(config, shape, socket, Some(executors));
+        if children.is_some() {
+            engine.timers.hold();
+        }
+        engine.children = children;
+        engine
     }
 
     fn assemble(
@@ -201,6 +213,7 @@ impl Engine {
             threads: Threads::new(config.thread_name.clone(), config.stack_size),
             executors: Mutex::new(executors),
             alarm: RwLock::new(None),
+            children: None,
             life: Life::new(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             granted_receive_buffer,
@@ -240,11 +253,18 @@ impl Engine {
     /// Stops receiving; what was received is still handled. Never blocks.
     pub(crate) fn stop(&self) {
         self.life.is_stopping.store(true, Relaxed);
+        if let Some(children) = &self.children {
+            children.stop();
+        }
         self.transit(|protocol| ((), protocol.stop()));
     }
 
     /// Closes a server that was never served, or does nothing.
     pub(crate) fn discard(&self) {
+        if let Some(children) = &self.children {
+            self.close_with_children(children);
+            return;
+        }
         self.stop();
         self.socket.answers().close();
         let deadline = self.drain_deadline();
@@ -296,6 +316,12 @@ impl Engine {
     /// The same at a glance, for who asks often.
     pub(crate) fn was_told_to_stop(&self) -> bool {
         self.life.is_stopping.load(Relaxed)
+            || self.children.as_ref().is_some_and(Children::is_stopping)
+    }
+
+    /// Whether processes handle the datagrams.
+    pub(crate) fn has_children(&self) -> bool {
+        self.children.is_some()
     }
 
     /// When what is under way now is given up.
@@ -369,40 +395,6 @@ impl Engine {
             WakeDoors::All => self.socket.wake_all(),
         }
         result
-    }
-
-    fn make_alarm(&self) -> io::Result<()> {
-        let alarm = Alarm::new()?;
-        *self.alarm.write().unwrap_or_else(PoisonError::into_inner) = Some(alarm);
-        Ok(())
-    }
-
-    /// The supervisor waits no more: handles live on, and hold no descriptor.
-    fn drop_alarm(&self) {
-        self.alarm
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-    }
-
-    fn alarm(&self) -> RwLockReadGuard<'_, Option<Alarm>> {
-        self.alarm.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Wakes the supervisor, now or at its next wait; before there is one, it
-    /// will see for itself.
-    fn wake_supervisor(&self) {
-        if let Some(alarm) = &*self.alarm() {
-            alarm.wake();
-        }
-    }
-
-    /// Waits until the supervisor is wanted, at most this long. Woken or not, it
-    /// looks for itself.
-    fn wait_for_alarm(&self, timeout: Option<Duration>) {
-        if let Some(alarm) = &*self.alarm() {
-            alarm.wait(timeout);
-        }
     }
 
     fn protocol(&self) -> MutexGuard<'_, Protocol<Job>> {

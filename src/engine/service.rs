@@ -80,7 +80,7 @@ impl Service {
 impl Upkeep {
     /// When it is due next after it was due `last`: what was missed meanwhile is
     /// left out. `None` when no clock reaches that far.
-    fn next_due(&self, last: Instant) -> Option<Instant> {
+    pub(super) fn next_due(&self, last: Instant) -> Option<Instant> {
         let next = last.checked_add(self.interval)?;
         let now = Instant::now();
         if next > now {

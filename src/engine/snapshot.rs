@@ -11,7 +11,10 @@ use crate::sys::Socket;
 impl Engine {
     /// Workers that are not waiting for anything to do.
     pub(crate) fn busy_workers(&self) -> usize {
-        self.protocol().busy()
+        match &self.children {
+            Some(children) => children.busy(),
+            None => self.protocol().busy(),
+        }
     }
 
     /// A snapshot; the last one, once the server is closed.
@@ -23,7 +26,8 @@ impl Engine {
             .unwrap_or_else(|| self.current_stats())
     }
 
-    pub(super) fn current_stats(&self) -> Stats {
+    /// What this process has counted.
+    pub(super) fn counted(&self) -> Stats {
         let mut stats = Stats::default();
         for slot in self.work.slots() {
             slot.tally.add_fates(&mut stats);
@@ -34,6 +38,11 @@ impl Engine {
             slot.outbox.tally().add_to(&mut stats.replies);
         }
         self.unsolicited.tally().add_to(&mut stats.replies);
+        stats
+    }
+
+    pub(super) fn current_stats(&self) -> Stats {
+        let mut stats = self.counted();
         stats.in_flight = stats.received.saturating_sub(stats.settled());
         {
             let protocol = self.protocol();
@@ -52,7 +61,10 @@ impl Engine {
             granted: self.granted_receive_buffer,
         };
         stats.uptime = self.life.began.elapsed();
-        stats
+        match &self.children {
+            Some(children) => children.complete(stats),
+            None => stats,
+        }
     }
 
     /// How long the oldest datagram has been in its handler, as far as the

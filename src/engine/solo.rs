@@ -150,5 +150,5 @@ fn receive(
     Some(received)
 }
 
-/// Before there are workers, the place of the first one is free.
-const SOLO: WorkerId = 0;
+/// Where there are no workers, the place of the first one is free.
+pub(super) const SOLO: WorkerId = 0;

@@ -1,8 +1,9 @@
 //! The thread that called `serve_forever`: starts the workers, looks after
 //! them, and closes the server.
 
+use std::io;
 use std::panic::resume_unwind;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLockReadGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ use crate::contain::contain;
 use crate::error::ServeError;
 use crate::logging::log_error;
 use crate::stats::Stats;
-use crate::sys::Socket;
+use crate::sys::{Alarm, Socket};
 
 /// How the server ended.
 #[derive(Debug, Clone, Copy)]
@@ -278,6 +279,43 @@ impl Engine {
             names.join(", "),
         );
         self.warn(line).wait(DEPARTURE_GRACE);
+    }
+}
+
+/// Where the supervisor waits.
+impl Engine {
+    pub(super) fn make_alarm(&self) -> io::Result<()> {
+        let alarm = Alarm::new()?;
+        *self.alarm.write().unwrap_or_else(PoisonError::into_inner) = Some(alarm);
+        Ok(())
+    }
+
+    /// The supervisor waits no more: handles live on, and hold no descriptor.
+    pub(super) fn drop_alarm(&self) {
+        self.alarm
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+    }
+
+    pub(super) fn alarm(&self) -> RwLockReadGuard<'_, Option<Alarm>> {
+        self.alarm.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes the supervisor, now or at its next wait; before there is one, it
+    /// will see for itself.
+    pub(super) fn wake_supervisor(&self) {
+        if let Some(alarm) = &*self.alarm() {
+            alarm.wake();
+        }
+    }
+
+    /// Waits until the supervisor is wanted, at most this long. Woken or not, it
+    /// looks for itself.
+    pub(super) fn wait_for_alarm(&self, timeout: Option<Duration>) {
+        if let Some(alarm) = &*self.alarm() {
+            alarm.wait(timeout);
+        }
     }
 }
 

@@ -33,6 +33,8 @@ struct State {
     schedule: Schedule<Action>,
     /// From the first timer until somebody waits for its end.
     thread: Option<TimerThread>,
+    /// They run in another process than the one that sets them.
+    is_held: bool,
     is_stopped: bool,
     has_ended: bool,
     /// On a test bench there is no thread: time passes when the test says so.
@@ -113,6 +115,7 @@ impl Timers {
             state: Mutex::new(State {
                 schedule: Schedule::new(),
                 thread: None,
+                is_held: false,
                 is_stopped: false,
                 has_ended: false,
                 #[cfg(feature = "testing")]
@@ -134,15 +137,7 @@ impl Timers {
         }
         let now = state.now();
         if state.needs_thread() {
-            let timers = Arc::clone(self);
-            let thread = thread::Builder::new().name(self.thread_name.clone());
-            let started = thread.spawn(move || timers.run());
-            let started = TimerThread {
-                handle: started.map_err(NotSet::NoThread)?,
-                process: process::id(),
-            };
-            // The handle of another process's thread means nothing here.
-            std::mem::forget(state.thread.replace(started));
+            self.start_thread(&mut state).map_err(NotSet::NoThread)?;
         }
         let due = now + delay.min(LONGEST_DELAY);
         let is_first = state.schedule.first_due().is_none_or(|first| due < first);
@@ -152,6 +147,47 @@ impl Timers {
             self.changed.notify_one();
         }
         Ok(key)
+    }
+
+    fn start_thread(self: &Arc<Self>, state: &mut State) -> io::Result<()> {
+        let timers = Arc::clone(self);
+        let thread = thread::Builder::new().name(self.thread_name.clone());
+        let started = TimerThread {
+            handle: thread.spawn(move || timers.run())?,
+            process: process::id(),
+        };
+        // The handle of another process's thread means nothing here.
+        std::mem::forget(state.thread.replace(started));
+        Ok(())
+    }
+
+    /// From now on they wait for a process that is forked off; whether there are any.
+    pub(super) fn hold(&self) -> bool {
+        let mut state = self.lock();
+        state.is_held = true;
+        state.schedule.first_due().is_some()
+    }
+
+    /// In a process that was forked off: the timers are its own, or else only those
+    /// that it sets itself.
+    pub(super) fn let_go(self: &Arc<Self>, are_own: bool) -> io::Result<()> {
+        let mut state = self.lock();
+        state.is_held = false;
+        if !are_own {
+            // What they captured is dropped where they were set.
+            std::mem::forget(std::mem::replace(&mut state.schedule, Schedule::new()));
+        }
+        match state.schedule.first_due() {
+            Some(_) => self.start_thread(&mut state),
+            None => Ok(()),
+        }
+    }
+
+    /// Drops what is due by now: another process has seen to it.
+    pub(super) fn skip_due(&self, now: Instant) {
+        while let Some(action) = { self.lock().schedule.pop_due(now) } {
+            drop_contained(action);
+        }
     }
 
     /// The thread: until told to stop.
@@ -194,6 +230,9 @@ impl Timers {
         state.is_stopped = true;
         self.changed.notify_all();
         let Some(thread) = state.thread.take() else {
+            let left = state.schedule.drain();
+            drop(state);
+            left.for_each(drop_contained);
             return true;
         };
         let TimerThread { handle, process } = thread;
@@ -240,12 +279,12 @@ impl State {
 
     #[cfg(feature = "testing")]
     fn needs_thread(&self) -> bool {
-        self.by_hand.is_none() && !self.has_thread()
+        self.by_hand.is_none() && !self.is_held && !self.has_thread()
     }
 
     #[cfg(not(feature = "testing"))]
     fn needs_thread(&self) -> bool {
-        !self.has_thread()
+        !self.is_held && !self.has_thread()
     }
 
     fn has_thread(&self) -> bool {

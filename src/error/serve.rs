@@ -72,6 +72,25 @@ pub enum ServeError {
         /// What the operating system said.
         cause: io::Error,
     },
+    /// With [`Isolation::Process`](crate::Isolation::Process), what was asked for needs
+    /// threads, or there are others than the one that serves.
+    #[error("cannot serve {addr} with processes: {problem}")]
+    Isolation {
+        /// The server's address.
+        addr: SocketAddr,
+        /// What is in the way, and what to do instead.
+        problem: String,
+    },
+    /// No child process could be kept alive: all have died of their start, in a row.
+    #[error("no child process to serve {addr} stays alive, after {tries} tries: {cause}")]
+    Children {
+        /// The server's address.
+        addr: SocketAddr,
+        /// How often it was tried.
+        tries: u32,
+        /// What became of the last one.
+        cause: String,
+    },
     /// What a server on a Unix socket was refused.
     #[cfg(unix)]
     #[error(transparent)]
@@ -97,6 +116,8 @@ impl ServeError {
             | Self::Begin { cause, .. }
             | Self::StartService { cause, .. }
             | Self::Receive { cause, .. } => cause.kind(),
+            Self::Isolation { .. } => io::ErrorKind::Unsupported,
+            Self::Children { .. } => io::ErrorKind::BrokenPipe,
             Self::Closed => io::ErrorKind::NotConnected,
         }
     }

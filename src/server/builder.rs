@@ -10,6 +10,7 @@
 //! | `multicast` | groups and broadcasts |
 //! | `guards` | what stands between a hostile network and the handlers |
 //! | `sources` | sources that are refused unless they are allowed by name |
+//! | `isolation` | processes in place of threads |
 //! | `telling` | where is told what goes wrong |
 //! | `details` | what the kernel tells of each datagram |
 //! | `sending` | how all that is sent leaves |
@@ -18,6 +19,7 @@ mod binding;
 mod details;
 mod flow;
 mod guards;
+mod isolation;
 mod multicast;
 mod order;
 mod sending;

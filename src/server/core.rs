@@ -8,12 +8,13 @@ use super::admission::{Admission, GuardSettings, Guards, OwnAddresses, QueueLimi
 use super::dispatch::{Dispatch, Dispatchers, Lifetime};
 use super::handle::{Reach, RequestOutcome, ServerHandle, ShutdownReport};
 use super::hooks::Hooks;
+use super::isolation::Isolation;
 use super::kept;
 use super::memberships::Memberships;
 use super::multicast::Multicast;
 use super::opening::Opened;
 use super::settings::Settings;
-use crate::engine::{Engine, EngineConfig, Solo, SoloEnd, Upkeep};
+use crate::engine::{Children, Engine, EngineConfig, Solo, SoloEnd, Upkeep};
 use crate::error::{BindError, ServeError};
 use crate::guard::Keys;
 use crate::handler::Factory;
@@ -55,8 +56,15 @@ impl<A: Address> Core<A> {
         let addr = socket.local_addr();
         let name = socket.name().to_string();
         hooks.unlogged = settings.unlogged;
-        let hooks = Arc::new(hooks);
         let counts = Arc::new(SideCounts::new(settings.unlogged));
+        let children = match settings.isolation {
+            Isolation::Thread => None,
+            Isolation::Process => Some(
+                children(&settings, &mut hooks, &socket, &counts)
+                    .map_err(|cause| BindError::Bind { addr, cause })?,
+            ),
+        };
+        let hooks = Arc::new(hooks);
         let keys = draw_keys(&settings.guards).map_err(|cause| BindError::Bind { addr, cause })?;
         let guards = Guards::new(&settings.guards, addr, &keys, Arc::clone(&counts))?;
         let guards = Arc::new(guards);
@@ -96,7 +104,11 @@ impl<A: Address> Core<A> {
             send_defaults: settings.sending.defaults(),
             thread_name: settings.thread_name,
             stack_size: settings.stack_size,
-            max_deferred: settings.max_deferred,
+            // Who would owe the answer does not outlive its process.
+            max_deferred: match settings.isolation {
+                Isolation::Thread => settings.max_deferred,
+                Isolation::Process => 0,
+            },
             receive_buffer_asked: asked,
             unlogged: settings.unlogged,
         };
@@ -109,7 +121,7 @@ impl<A: Address> Core<A> {
                 reach: Arc::clone(&reach),
             });
             dispatchers = Arc::downgrade(&made);
-            Engine::new(config, sockets, made)
+            Engine::new(config, sockets, made, children)
         });
         let Multicast { groups, follow, .. } = &settings.multicast;
         let memberships = Memberships::new(Arc::clone(engine.socket()), groups, *follow)?;
@@ -155,7 +167,7 @@ impl<A: Address> Core<A> {
         // The engine drops them in time, wherever else they are kept.
         self.hooks = Arc::default();
         let _until_closed = self.reach.memberships.follow();
-        let closing = self.engine.serve(upkeep);
+        let closing = self.engine.serve_with_children(upkeep);
         let closing = closing.map_err(|error| self.engine.socket().explain(error))?;
         Ok(ShutdownReport::new(closing, &self.reach.counts))
     }
@@ -165,6 +177,7 @@ impl<A: Address> Core<A> {
         &mut self,
         timeout: Option<Duration>,
     ) -> Result<RequestOutcome, ServeError> {
+        self.check_isolation("handle_request")?;
         let dispatchers = self.dispatchers.upgrade().ok_or(ServeError::Closed)?;
         let (outbox, progress) = self.engine.solo_place()?;
         let mut dispatcher = dispatchers.dispatcher(outbox, progress);
@@ -181,6 +194,16 @@ impl<A: Address> Core<A> {
                 Ok(RequestOutcome::TimedOut)
             }
         }
+    }
+
+    /// Refuses what only threads can do.
+    pub(crate) fn check_isolation(&self, what: &str) -> Result<(), ServeError> {
+        if !self.engine.has_children() {
+            return Ok(());
+        }
+        let addr = self.engine.socket().local_addr();
+        let problem = format!("{what} cannot fork: call serve_forever, from the only thread");
+        Err(ServeError::Isolation { addr, problem })
     }
 
     #[cfg(unix)]
@@ -212,6 +235,22 @@ impl<A> Drop for Core<A> {
         self.key.finish();
         self.engine.discard();
     }
+}
+
+/// What is asked of processes, and what they share.
+fn children<A>(
+    settings: &Settings,
+    hooks: &mut Hooks<A>,
+    socket: &Socket,
+    counts: &Arc<SideCounts>,
+) -> std::io::Result<Children> {
+    let most = *settings.workers.end();
+    let mut children = Children::new(most, Arc::clone(counts), socket)?;
+    children.max_requests = settings.max_requests;
+    children.timeout = settings.child_timeout;
+    children.on_start = hooks.on_child_start.take();
+    children.on_exit = hooks.on_child_exit.take();
+    Ok(children)
 }
 
 /// The secrets of one server, from the operating system, but for those that it

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::handle::ServerHandle;
 use crate::contain::contain;
+use crate::engine::{OnExit, Start};
 use crate::handler::HandlerError;
 use crate::logging::{Unlogged, log_error};
 use crate::sys::Datagram;
@@ -130,6 +131,8 @@ pub(crate) struct Hooks<A> {
     pub(crate) handle_error: Option<HandleError<A>>,
     pub(crate) service_actions: Option<ServiceActions<A>>,
     pub(crate) handle_timeout: Option<HandleTimeout>,
+    pub(crate) on_child_start: Option<Start>,
+    pub(crate) on_child_exit: Option<OnExit>,
     /// Where it is told that dropping one panicked.
     pub(crate) unlogged: Unlogged,
 }
@@ -142,6 +145,8 @@ impl<A> Default for Hooks<A> {
             handle_error: None,
             service_actions: None,
             handle_timeout: None,
+            on_child_start: None,
+            on_child_exit: None,
             unlogged: Unlogged::default(),
         }
     }
@@ -156,6 +161,8 @@ impl<A> Drop for Hooks<A> {
             handle_error,
             service_actions,
             handle_timeout,
+            on_child_start,
+            on_child_exit,
             unlogged,
         } = self;
         for dropped in [
@@ -164,6 +171,8 @@ impl<A> Drop for Hooks<A> {
             contain(|| drop(handle_error.take())),
             contain(|| drop(service_actions.take())),
             contain(|| drop(handle_timeout.take())),
+            contain(|| drop(on_child_start.take())),
+            contain(|| drop(on_child_exit.take())),
         ] {
             if let Err(message) = dropped {
                 log_error!(*unlogged, "dropping a hook panicked: {message}");
@@ -180,6 +189,8 @@ impl<A> std::fmt::Debug for Hooks<A> {
             .field("handle_error", &self.handle_error.is_some())
             .field("service_actions", &self.service_actions.is_some())
             .field("handle_timeout", &self.handle_timeout.is_some())
+            .field("on_child_start", &self.on_child_start.is_some())
+            .field("on_child_exit", &self.on_child_exit.is_some())
             .finish()
     }
 }

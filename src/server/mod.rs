@@ -8,6 +8,7 @@
 //! | `details` | what the kernel is asked to tell of each datagram |
 //! | `sending` | how all that is sent leaves |
 //! | `settings` | their values, defaults and limits |
+//! | `isolation` | what isolates handlers from one another |
 //! | `hooks` | what users may hook in, contained |
 //! | `admission` | every check of a datagram before its handler |
 //! | `dispatch` | one datagram: admission, handler, fate |
@@ -28,6 +29,7 @@ mod dispatch;
 mod facade;
 mod handle;
 mod hooks;
+mod isolation;
 mod kept;
 mod memberships;
 mod multicast;
@@ -47,6 +49,7 @@ pub(crate) use facade::server_methods;
 pub(crate) use handle::Reach;
 pub use handle::{RequestOutcome, ServerHandle, ShutdownReport, Timer};
 pub use hooks::{FailureCause, HandlerFailure};
+pub use isolation::Isolation;
 #[cfg(unix)]
 pub(crate) use opening::{UnixGiven, open_unix};
 pub use running::RunningServer;

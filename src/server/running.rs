@@ -45,6 +45,10 @@ impl<A: Address> RunningServer<A> {
         let handle = core.handle().clone();
         // What `handle_request` keeps ends where it was made.
         core.finish_solo();
+        if let Err(error) = core.check_isolation("spawn") {
+            let serving = Some(Err(error));
+            return Self { handle, serving };
+        }
         let started = std::thread::Builder::new()
             .name("socketserver-supervisor".to_owned())
             .spawn(move || core.serve_forever());

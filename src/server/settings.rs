@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::admission::GuardSettings;
 use super::details::Details;
 use super::dispatch::Lifetime;
+use super::isolation::Isolation;
 use super::multicast::Multicast;
 use super::sending::Sending;
 use crate::engine::Order;
@@ -66,6 +67,9 @@ pub(crate) struct Settings {
     pub(crate) sending: Sending,
     pub(crate) guards: GuardSettings,
     pub(crate) fresh_instance: bool,
+    pub(crate) isolation: Isolation,
+    pub(crate) max_requests: Option<u64>,
+    pub(crate) child_timeout: Option<Duration>,
     pub(crate) unlogged: Unlogged,
     #[cfg(unix)]
     pub(crate) unix: sys::UnixOptions,
@@ -128,6 +132,9 @@ impl Settings {
             sending: Sending::default(),
             guards: GuardSettings::default(),
             fresh_instance: false,
+            isolation: Isolation::default(),
+            max_requests: None,
+            child_timeout: None,
             unlogged: Unlogged::default(),
             #[cfg(unix)]
             unix: sys::UnixOptions::default(),
@@ -180,6 +187,7 @@ impl Settings {
         refuse(no_device, "device", "an interface without a name")?;
         let problem = "a thread's name cannot contain a zero byte";
         refuse(self.thread_name.contains('\0'), "thread_name", problem)?;
+        self.check_isolation()?;
         self.multicast.check()?;
         self.sending.check()?;
         self.guards.check()
@@ -191,6 +199,8 @@ impl Settings {
         let workers = self.workers_option;
         let problem = if addresses == 0 {
             "there is no address to bind".to_owned()
+        } else if sockets > 1 && self.isolation == Isolation::Process {
+            "not with Isolation::Process: a process blocks at one socket".to_owned()
         } else if sockets > MOST_SHARDS {
             format!("{sockets} is not between 1 and {MOST_SHARDS} sockets")
         } else if sockets > max {

@@ -29,6 +29,10 @@ macro_rules! failures {
                 self.rows().map(|(_, count)| count).sum()
             }
 
+            pub(super) fn all(&mut self) -> impl Iterator<Item = &mut u64> {
+                [$(&mut self.$reason),*].into_iter()
+            }
+
             /// The counts, each with what it is called in the table.
             pub(super) fn rows(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
                 [$(($row, self.$reason)),*].into_iter()

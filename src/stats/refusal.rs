@@ -132,6 +132,10 @@ impl Refused {
         self.0.iter().sum()
     }
 
+    pub(super) fn all(&mut self) -> impl Iterator<Item = &mut u64> {
+        self.0.iter_mut()
+    }
+
     pub(super) fn add(&mut self, reason: Refusal, count: u64) {
         self.0[reason as usize] += count;
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{ReceiveBuffer, Refusal, Replies, Shed, Stats};
+use super::{LostWithChild, ReceiveBuffer, Refusal, Replies, Shed, Stats};
 
 /// One number of a snapshot, with what a program needs that knows no names: see
 /// [`Stats::samples`].
@@ -125,6 +125,12 @@ fn collect(stats: &Stats) -> Vec<Sample> {
         panicked,
         refused,
         shed: Shed { stale, lane_full },
+        lost_with_child:
+            LostWithChild {
+                exited,
+                signalled,
+                timed_out,
+            },
         abandoned,
         in_flight,
         deferred,
@@ -154,6 +160,11 @@ fn collect(stats: &Stats) -> Vec<Sample> {
         .iter()
         .map(|reason| (reason.row(), refused.by(*reason)));
     let shed = [("waited too long", stale), ("lane full", lane_full)];
+    let lost = [
+        ("exited", exited),
+        ("signalled", signalled),
+        ("timed out", timed_out),
+    ];
     samples! {
         Counter "datagrams_received" = received, "Datagrams read from the kernel.";
         Counter "received_bytes" = bytes_received, "Payload of datagrams read from the kernel.";
@@ -165,6 +176,7 @@ fn collect(stats: &Stats) -> Vec<Sample> {
         Counter "datagrams_panicked" = panicked, "Datagrams whose handler panicked.";
         Counter "datagrams_refused" = ByReason(refused), "Datagrams never shown to a handler.";
         Counter "datagrams_shed" = ByReason(shed), "Datagrams given up to stay responsive.";
+        Counter "datagrams_lost_with_child" = ByReason(lost), "Datagrams whose child process died in their handler.";
         Counter "datagrams_abandoned" = abandoned, "Datagrams not finished at the end.";
         Gauge "datagrams_in_flight" = in_flight, "Datagrams received and not settled yet.";
         Gauge "answers_deferred" = deferred, "Datagrams whose answer is deferred.";
@@ -265,14 +277,16 @@ mod tests {
             ..Stats::default()
         };
         stats.refused.add(Refusal::Verify, 3);
-        stats.shed.stale = 3;
+        stats.shed.stale = 1;
         stats.shed.lane_full = 1;
+        stats.lost_with_child.signalled = 2;
         let fates = [
             "datagrams_handled",
             "datagrams_failed",
             "datagrams_panicked",
             "datagrams_refused",
             "datagrams_shed",
+            "datagrams_lost_with_child",
             "datagrams_abandoned",
         ];
         let fates = stats.samples().filter(|s| fates.contains(&s.name));

@@ -32,8 +32,15 @@ impl SideCounts {
 
     /// Completes a snapshot of the engine's counters.
     pub(crate) fn complete(&self, stats: &mut Stats) {
-        stats.hook_panics = self.hook_panics.load(Relaxed);
-        stats.would_be_rate_limited = self.would_be_rate_limited.load(Relaxed);
+        stats.hook_panics += self.hook_panics.load(Relaxed);
+        stats.would_be_rate_limited += self.would_be_rate_limited.load(Relaxed);
+    }
+
+    /// Moves what was counted to where a child process keeps it.
+    pub(crate) fn move_to(&self, stats: &mut Stats) {
+        self.complete(stats);
+        self.hook_panics.store(0, Relaxed);
+        self.would_be_rate_limited.store(0, Relaxed);
     }
 
     /// Runs a hook; a panic is counted and logged. Whether it returned.

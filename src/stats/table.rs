@@ -35,6 +35,7 @@ impl fmt::Display for Stats {
             (self.panicked, "panicked"),
             (self.refused.total(), "refused"),
             (self.shed.total(), "shed"),
+            (self.lost_with_child.total(), "lost with their child"),
             (self.abandoned, "abandoned"),
             (self.in_flight, "in flight"),
         ] {
@@ -100,6 +101,11 @@ impl fmt::Display for AsTable<'_> {
         table.row("  shed", self.shed.total(), "")?;
         table.some("    waited too long", self.shed.stale)?;
         table.some("    lane full", self.shed.lane_full)?;
+        let lost = &self.lost_with_child;
+        table.some("  lost with their child", lost.total())?;
+        table.some("    it exited", lost.exited)?;
+        table.some("    a signal ended it", lost.signalled)?;
+        table.some("    it timed out", lost.timed_out)?;
         table.row("  abandoned", self.abandoned, "")?;
         table.row("  in flight", self.in_flight, "")?;
         match self.kernel_drops {

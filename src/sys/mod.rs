@@ -29,6 +29,10 @@
 //! | [`ThreadUsage`] | tells a handler that waited from one that computed (`waited` if it took long, where that cannot be known) |
 //! | [`has_memory`] | whether the system has memory for so many bytes more |
 //! | [`try_thread`] | whether the system has room for one more thread |
+//! | [`PROCESSES`], [`threads`] | whether there can be processes that share a socket; how many threads this one has |
+//! | [`Parent`], [`Child`] | forks, hears of signals and of what becomes of children |
+//! | [`Socket::receive_or_leave`], [`is_told_to_leave`], [`listen_to`], [`rest`], [`leave`] | what a child does |
+//! | [`SharedWords`] | numbers that a process shares with its children |
 //! | [`name_thread`] | gives the calling thread a name that tools of the system show |
 //!
 //! `linux` batches with `recvmmsg` and `sendmmsg`. `portable` uses what `std`
@@ -86,8 +90,9 @@ pub(crate) use open::{
 #[cfg(any(fuzzing, test))]
 pub(crate) use platform::read_control_messages;
 pub(crate) use platform::{
-    Alarm, ReceiveBlock, SendQueue, Socket, ThreadProbe, ThreadUsage, Waker, ask_for,
-    forbid_fragments, has_memory, name_thread, segments_work, set_unicast_interface, try_thread,
+    Alarm, Child, PROCESSES, Parent, ReceiveBlock, SendQueue, SharedWords, Socket, ThreadProbe,
+    ThreadUsage, Waker, ask_for, forbid_fragments, has_memory, is_told_to_leave, leave, listen_to,
+    name_thread, rest, segments_work, set_unicast_interface, threads, try_thread,
 };
 pub(crate) use send_loop::{Patience, SendReport, same, send_one};
 pub(crate) use sending::{set_dscp, set_hop_limit};
@@ -119,6 +124,29 @@ pub(crate) enum Received {
     /// The system was found to refuse something, which costs speed and nothing
     /// else: a line for the log, told once.
     Degraded(&'static str),
+}
+
+/// What a [`Parent`] has heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(dead_code, reason = "platforms without processes hear nothing")]
+pub(crate) enum Hark {
+    /// A signal asks for the end.
+    Stop,
+    /// Somebody rang the waker. It is silent again.
+    Woken,
+    Nothing,
+}
+
+/// How a [`Child`] has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(dead_code, reason = "platforms without processes have no children")]
+pub(crate) enum Death {
+    /// By itself, with this code.
+    Exited(i32),
+    /// By this signal.
+    Signalled(i32),
+    /// Somebody else has reaped it.
+    Unknown,
 }
 
 /// What [`Socket::wait_for_any`] came back with.

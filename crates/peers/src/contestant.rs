@@ -21,6 +21,10 @@ pub(crate) const POOL: usize = 256;
 pub(crate) const OURS: &str = "ours";
 /// The other one of ours.
 pub(crate) const FORKING: &str = "ours-forking";
+/// The same with processes.
+pub(crate) const PROCESSES: &str = "ours-processes";
+/// With one process for each datagram.
+pub(crate) const PER_FORK: &str = "ours-processes-1";
 /// And its answers, deferred to tasks.
 pub(crate) const ASYNC: &str = "ours-async";
 /// What another build of this program measures as [`OURS`].
@@ -61,6 +65,8 @@ pub(crate) const ALL: &[Contestant] = &[
     is(OURS, "this crate's ThreadingUdpServer", Rust, ANY),
     is(BEFORE, "that of another build (--before)", Before, ANY),
     is(FORKING, "this crate's ForkingStyleUdpServer", Rust, OFTEN),
+    is(PROCESSES, "the same, with processes", Rust, QUICK),
+    is(PER_FORK, "the same, a fork per datagram", Rust, QUICK),
     is(ASYNC, "ours, a task per datagram on tokio", Async, OFTEN),
     is("ours-guarded", "ours, with every guard", Rust, QUICK),
     is("ours-1", "ours, with one worker", Rust, &[Computing]),

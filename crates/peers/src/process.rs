@@ -21,8 +21,8 @@ pub(crate) struct Server {
 /// What a process has used and done.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Usage {
-    /// CPU time of all threads, also of those that have ended, to the
-    /// nanosecond; and of children that have ended, to the clock tick.
+    /// CPU time of all threads, also of those that have ended, and of children, to
+    /// the nanosecond; and of children that have ended, to the clock tick.
     pub(crate) cpu: Duration,
     /// How many threads there are.
     pub(crate) threads: usize,
@@ -64,8 +64,15 @@ impl Server {
         let stat = process.stat()?;
         let children = (stat.cutime + stat.cstime) as f64 / procfs::ticks_per_second() as f64;
         let own = clock_getcpuclockid(Pid::from_raw(id))?.now()?;
+        let mut cpu = Duration::from(own) + Duration::from_secs_f64(children);
+        for child in process.task_main_thread()?.children()? {
+            // A child may end meanwhile.
+            let clock = clock_getcpuclockid(Pid::from_raw(child as i32));
+            let used = clock.and_then(|clock| clock.now());
+            cpu += used.map_or(Duration::ZERO, Duration::from);
+        }
         Ok(Usage {
-            cpu: Duration::from(own) + Duration::from_secs_f64(children),
+            cpu,
             threads,
             wake_ups,
         })

@@ -16,8 +16,8 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, setsockopt, sockopt};
 use socketserver::{
-    AmplificationLimit, Builder, DatagramHandler, ForkingStyleUdpServer, HandlerError, RateLimit,
-    ReplyLoops, SocketHandle, ThreadingUdpServer, poll_once,
+    AmplificationLimit, Builder, DatagramHandler, ForkingStyleUdpServer, HandlerError, Isolation,
+    RateLimit, ReplyLoops, SocketHandle, ThreadingUdpServer, poll_once,
 };
 
 use crate::contestant::{POOL, RECEIVE_BUFFER};
@@ -39,7 +39,9 @@ pub(crate) fn serve(name: &str, options: Options) -> Served {
         "ours" => threading(|builder| builder, job),
         "ours-1" => threading(|builder| builder.workers(1), job),
         "ours-guarded" => threading(guarded, job),
-        "ours-forking" => forking(job),
+        "ours-forking" => forking(|builder| builder, job),
+        "ours-processes" => forking(processes, job),
+        "ours-processes-1" => forking(|b| processes(b).max_requests_per_child(1), job),
         "std-loop" => std_threads(1, job),
         "std-pool" => std_pool(job),
         "std-threads" => std_threads(POOL, job),
@@ -127,11 +129,20 @@ fn guarded(builder: Threading) -> Threading {
         .amplification_limit(AmplificationLimit::new())
 }
 
-fn forking(job: Job) -> Served {
-    let server = ForkingStyleUdpServer::builder()
+/// As many processes as there are by default.
+const CHILDREN: usize = 40;
+
+type Forking = Builder<ForkingStyleUdpServer>;
+
+fn processes(builder: Forking) -> Forking {
+    builder.isolation(Isolation::Process).max_children(CHILDREN)
+}
+
+fn forking(options: impl FnOnce(Forking) -> Forking, job: Job) -> Served {
+    let builder = ForkingStyleUdpServer::builder()
         .receive_buffer(RECEIVE_BUFFER)
-        .max_children(POOL)
-        .bind("127.0.0.1:0", move || Upper::new(job))?;
+        .max_children(POOL);
+    let server = options(builder).bind("127.0.0.1:0", move || Upper::new(job))?;
     announce(server.local_addr())?;
     server.serve_forever()?;
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use crate::contestant::{ASYNC, BEFORE, FORKING, OURS, POOLS};
+use crate::contestant::{ASYNC, BEFORE, FORKING, OURS, PER_FORK, POOLS, PROCESSES};
 use crate::results::Figure::{self, Cpu, P50, P99, Rate, Threads, WakeUps};
 use crate::results::{Row, Spread, empty_table, find};
 use crate::scenario::{Kind, Scenario};
@@ -30,6 +30,9 @@ fn all() -> Vec<Target> {
         ("64x1", OURS, Rate, &["tokio-task"], AtLeast(1.15)),
         ("64x1", "ours-guarded", Rate, &[OURS], AtLeast(0.9)),
         ("500x1-wait1ms", OURS, Rate, &[BEFORE], AtLeast(5.0)),
+        ("64x1", PROCESSES, Rate, PYTHON, AtLeast(100.0)),
+        ("64x1", PROCESSES, Cpu, &[FORKING], AtMost(2.5)),
+        ("64x1", PER_FORK, Rate, PYTHON, AtLeast(2.0)),
     ];
     for mix in ["64x1-wait1ms-10%", "64x1-wait10ms-10%", "64x1-wait100ms-1%"] {
         all.push((mix, OURS, P99, &["std-pool"], AtMost(1.0)));
@@ -59,6 +62,9 @@ fn all() -> Vec<Target> {
     }
     all
 }
+
+/// The one that forks for each datagram.
+const PYTHON: Rivals = &["ForkingUDPServer"];
 
 /// The rivals where handlers compute.
 #[rustfmt::skip]

@@ -92,6 +92,7 @@ impl<S: Style<A>, A: Address> Builder<S, A> {
     pub(super) fn set_order_of(&mut self, factory: &Factory<A>) -> Result<(), BindError> {
         if let Some(kept) = factory.kept() {
             kept.check()?;
+            self.settings.check_sessions()?;
             self.settings.order.get_or_insert(Order::ByPeer);
         }
         Ok(())

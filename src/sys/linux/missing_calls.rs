@@ -100,22 +100,23 @@ impl Socket {
         is_refused
     }
 
-    /// recvmmsg(2) without waiting, or as many recvmsg(2) where the system
-    /// refuses that. How many headers were filled.
+    /// recvmmsg(2) by a descriptor of the socket, or as many recvmsg(2) where the
+    /// system refuses that. How many headers were filled.
     ///
     /// # Safety
     /// `count` headers from `first` on are valid, with room to write to where
     /// they lead, and nobody else reaches any of it during the call.
     pub(super) unsafe fn receive_headers(
         &self,
+        fd: libc::c_int,
+        flags: libc::c_int,
         first: *mut libc::mmsghdr,
         count: usize,
     ) -> io::Result<usize> {
-        let flags = libc::MSG_DONTWAIT as _;
         if !self.missing_calls().has(Optional::ReceiveBatch) {
             let (count, none) = (count as libc::c_uint, std::ptr::null_mut());
             // SAFETY: the caller's promise. No timeout is passed.
-            let result = check(unsafe { libc::recvmmsg(self.raw(), first, count, flags, none) });
+            let result = check(unsafe { libc::recvmmsg(fd, first, count, flags as _, none) });
             match result {
                 Err(error) if self.is_refusal(&error, Optional::ReceiveBatch) => {}
                 result => return result,
@@ -125,7 +126,7 @@ impl Socket {
             // SAFETY: `at` is below `count`, and the caller vouches for so many.
             let header = unsafe { &mut *first.add(at) };
             // SAFETY: the caller's promise.
-            let len = unsafe { libc::recvmsg(self.raw(), &raw mut header.msg_hdr, flags as _) };
+            let len = unsafe { libc::recvmsg(fd, &raw mut header.msg_hdr, flags) };
             header.msg_len = check(len as libc::c_int)? as libc::c_uint;
             Ok(())
         })

@@ -8,6 +8,8 @@ mod control;
 mod memory;
 mod missing_calls;
 mod options;
+mod page;
+mod process;
 mod receive;
 mod segments;
 mod send;
@@ -21,6 +23,10 @@ pub(crate) use alarm::Alarm;
 #[cfg(any(fuzzing, test))]
 pub(crate) use control::read_control_messages;
 pub(crate) use options::{ask_for, forbid_fragments, set_unicast_interface};
+pub(crate) use page::SharedWords;
+pub(crate) use process::{
+    Child, PROCESSES, Parent, is_told_to_leave, leave, listen_to, rest, threads,
+};
 pub(crate) use receive::ReceiveBlock;
 pub(crate) use segments::segments_work;
 pub(crate) use send::SendQueue;

@@ -193,6 +193,18 @@ impl ReceiveBlock {
     /// Receives what is there into up to `limit` slots, without waiting.
     /// Returns the number of datagrams.
     pub(super) fn fill(&mut self, socket: &Socket, limit: usize) -> io::Result<usize> {
+        self.fill_by(socket, socket.raw(), libc::MSG_DONTWAIT, limit)
+    }
+
+    /// The same by a descriptor of the socket, and as these flags say.
+    #[inline]
+    pub(super) fn fill_by(
+        &mut self,
+        socket: &Socket,
+        fd: libc::c_int,
+        flags: libc::c_int,
+        limit: usize,
+    ) -> io::Result<usize> {
         for index in 0..self.filled {
             let header = self.headers.get_mut(index);
             header.msg_hdr.msg_namelen = self.name_room;
@@ -206,7 +218,7 @@ impl ReceiveBlock {
         // SAFETY: `limit` headers are valid, and each leads to a name, room
         // for control messages, one vector and payload room inside slabs of
         // `self`, borrowed mutably for the call.
-        let result = unsafe { socket.receive_headers(self.headers.at(0), limit) };
+        let result = unsafe { socket.receive_headers(fd, flags, self.headers.at(0), limit) };
         self.waits.learn(result.is_ok());
         self.filled = *result.as_ref().unwrap_or(&0);
         self.is_full = self.filled == limit;

@@ -32,6 +32,7 @@
 //! the long timeout.
 
 mod alarm;
+mod process;
 mod receive;
 mod send;
 mod socket;
@@ -40,6 +41,9 @@ mod unix;
 mod waker;
 
 pub(crate) use alarm::Alarm;
+pub(crate) use process::{
+    Child, PROCESSES, Parent, SharedWords, is_told_to_leave, leave, listen_to, rest, threads,
+};
 pub(crate) use receive::ReceiveBlock;
 pub(crate) use send::SendQueue;
 pub(crate) use socket::Socket;
