@@ -37,7 +37,7 @@ use crate::socket_handle::SocketHandle;
 /// As for [`PerPeer`].
 pub trait Session: Send + 'static {
     /// Handles one datagram of the peer, as
-    /// [`DatagramHandler::handle`](crate::DatagramHandler::handle) does, also the first.
+    /// [`DatagramHandler::handle`] does, also the first.
     ///
     /// # Errors
     /// Whatever went wrong: it is counted and given to `handle_error`, and costs this

@@ -9,7 +9,7 @@ use crate::error::SendError;
 use crate::guard::ValidatedPeers;
 
 /// Answers one peer later, or from another thread: the owned form of
-/// [`SocketHandle`](crate::SocketHandle).
+/// [`SocketHandle`].
 ///
 /// It keeps neither the server nor its port: once the server is closed, every
 /// send returns [`SendError::Closed`].
