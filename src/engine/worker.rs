@@ -132,6 +132,8 @@ impl Worker<'_> {
     /// Where handlers wait, something is likely to come soon, and to sleep and be
     /// woken costs more than to let others run for a moment and to look again.
     fn next(&mut self) -> Command<Job> {
+        // While it is known to be busy: then the supervisor sees whether it is stuck there.
+        self.engine.log.catch_up();
         if self.engine.work.pace.is_dispatched() {
             for _ in 0..YIELDS {
                 if self.engine.protocol().has_work() {

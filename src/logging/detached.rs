@@ -13,7 +13,8 @@ use super::Unlogged;
 
 /// Writes each line on a thread of its own, few at a time: what comes while all of
 /// them are blocked is counted, and the next line says how many that were. What the
-/// system has no thread for is written by the next thread that it has.
+/// system has no thread for is written by the next thread that it has, or by a worker
+/// that has nothing in hand ([`catch_up`](Self::catch_up)).
 #[derive(Debug)]
 pub(crate) struct DetachedLog {
     /// Where errors go without a logger.
@@ -27,17 +28,43 @@ pub(crate) struct DetachedLog {
 
 /// Lines that wait for a thread.
 #[derive(Debug, Default)]
-struct Waiting(Mutex<VecDeque<Line>>);
+struct Waiting {
+    lines: Mutex<VecDeque<Line>>,
+    /// How many they are, for who looks often.
+    count: AtomicUsize,
+}
 
 type Line = (Level, &'static str, String);
 
 impl Waiting {
     fn lock(&self) -> MutexGuard<'_, VecDeque<Line>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes one more; whether the oldest had to go for it.
+    fn push(&self, line: Line) -> bool {
+        let mut lines = self.lock();
+        let is_full = lines.len() == MOST_WAITING;
+        if is_full {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+        self.count.store(lines.len(), Relaxed);
+        is_full
     }
 
     fn next(&self) -> Option<Line> {
-        self.lock().pop_front()
+        let mut lines = self.lock();
+        let line = lines.pop_front();
+        self.count.store(lines.len(), Relaxed);
+        line
+    }
+
+    /// Writes all of them, with no lock held.
+    fn write(&self, unlogged: Unlogged) {
+        while let Some((level, module, line)) = self.next() {
+            super::write_any(unlogged, level, module, format_args!("{line}"));
+        }
     }
 }
 
@@ -85,19 +112,13 @@ impl DetachedLog {
         let (written, under_way) = bounded(1);
         let blocked = Arc::clone(&self.blocked);
         blocked.fetch_add(1, Relaxed);
-        let mut waiting = self.waiting.lock();
-        if waiting.len() == MOST_WAITING {
-            waiting.pop_front();
+        if self.waiting.push((level, module, line)) {
             self.held_back.fetch_add(1, Relaxed);
         }
-        waiting.push_back((level, module, line));
-        drop(waiting);
         let waiting = Arc::clone(&self.waiting);
         let unlogged = self.unlogged;
         let write = move || {
-            while let Some((level, module, line)) = waiting.next() {
-                super::write_any(unlogged, level, module, format_args!("{line}"));
-            }
+            waiting.write(unlogged);
             blocked.fetch_sub(1, Relaxed);
             let _ = written.send(());
         };
@@ -110,6 +131,13 @@ impl DetachedLog {
             return UnderWay::nothing();
         }
         UnderWay(under_way)
+    }
+
+    /// Writes what waits for a thread, on this one: for who may wait for the logger.
+    pub(crate) fn catch_up(&self) {
+        if self.waiting.count.load(Relaxed) > 0 {
+            self.waiting.write(self.unlogged);
+        }
     }
 }
 
