@@ -337,7 +337,8 @@ fn a_destination_that_takes_no_segments_costs_one_call_more_once() {
 }
 
 /// However many of them there are, and whether or not one is remembered, tries
-/// that fail are few among the calls.
+/// that fail are few among the calls. (Elsewhere each datagram takes a call.)
+#[cfg(all(target_os = "linux", not(socketserver_portable)))]
 #[test]
 fn many_destinations_that_take_no_segments_cost_few_calls_more() {
     const FLUSHES: u64 = 400;
