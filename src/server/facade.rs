@@ -214,6 +214,11 @@ macro_rules! server_methods {
             /// panicked; or that none came in time, when `handle_timeout` was called;
             /// or that the server was shut down.
             ///
+            /// A handler instance that lives on belongs to the calling thread, and is kept
+            /// there for the next call. If the server is served or dropped on another
+            /// thread, what the instance has captured goes when this one handles a request
+            /// of any server, or ends.
+            ///
             /// # Errors
             /// [`ServeError::Receive`](crate::ServeError::Receive) when the socket itself is gone,
             /// [`ServeError::Begin`](crate::ServeError::Begin) when there is no descriptor left to
